@@ -1,0 +1,21 @@
+"""The one error that bad input gets."""
+
+
+class InputError(ValueError):
+    """Something the user handed over cannot be used.
+
+    The message always has three parts, so that nobody has to read a traceback: where (the file or the
+    argument), what was wrong, and what to do about it.
+
+    Parameters
+    ----------
+    where : a path, or the name of an argument.
+    problem : what was found there.
+    fix : what the user can do.
+    """
+
+    def __init__(self, where: object, problem: str, fix: str):
+        super().__init__(f"{where}: {problem}. {fix}.")
+        self.where = str(where)
+        self.problem = problem
+        self.fix = fix

@@ -1,0 +1,25 @@
+"""The paper's figures 4, 5 and 6 from results on disk, and the drawing helpers that the notebooks share."""
+
+from ifmsr.figures.evaluated import Evaluated
+from ifmsr.figures.panels import busiest_window, show_band, show_kernel, show_rgb, show_spectra
+from ifmsr.figures.progress import degradation_strip, training_curve
+from ifmsr.figures.real import figure6
+from ifmsr.figures.spatial import figure4
+from ifmsr.figures.spectral import figure5
+from ifmsr.figures.style import method_styles, save_figure
+
+__all__ = [
+    "Evaluated",
+    "busiest_window",
+    "degradation_strip",
+    "figure4",
+    "figure5",
+    "figure6",
+    "method_styles",
+    "save_figure",
+    "show_band",
+    "show_kernel",
+    "show_rgb",
+    "show_spectra",
+    "training_curve",
+]

@@ -1,0 +1,136 @@
+"""One notebook through papermill, with every way to fail reported alike and no kernel left behind."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import nbformat
+import papermill
+import psutil
+from ipykernel.kernelspec import get_kernel_dict
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+from nbclient.exceptions import CellTimeoutError
+from papermill.exceptions import PapermillExecutionError
+from traitlets import default
+
+
+class NotebookError(RuntimeError):
+    """A notebook did not run to its end.
+
+    Attributes
+    ----------
+    notebook : the source notebook.
+    cell : which of its code cells failed, counted from 1, or 0 if none was reached.
+    ename, evalue : the exception's name and message.
+    copy : the partly executed notebook, kept for a look at its outputs.
+    """
+
+    def __init__(self, notebook: Path, cell: int, source: str, ename: str, evalue: str, copy: Path):
+        line = next((line for line in source.splitlines() if line.strip()), "")
+        where = f"code cell {cell} ({line.strip()})" if cell else "before the first cell"
+        super().__init__(f"{notebook}: {where}: {ename}: {evalue}. The outputs until there are in {copy}.")
+        self.notebook, self.cell, self.ename, self.evalue, self.copy = notebook, cell, ename, evalue, copy
+
+
+def execute(notebook: Path, parameters: Mapping[str, Any], copy: Path, cell_timeout: int | None) -> None:
+    """Run `notebook` into `copy` from the notebook's own folder, as nbval does. Raises NotebookError."""
+    try:
+        with _signals_raise(), _no_kernel_left():
+            executed = papermill.execute_notebook(
+                _no_template(notebook),
+                _no_template(copy),
+                dict(parameters),
+                kernel_name="python3",
+                language="python",
+                progress_bar=sys.stderr.isatty() and "CI" not in os.environ,
+                cwd=str(notebook.absolute().parent),
+                execution_timeout=cell_timeout,
+                kernel_manager_class=_Kernel,
+                record_timing=False,
+            )
+    except PapermillExecutionError as error:
+        raise _failure(notebook, copy, error.ename, error.evalue) from error
+    except CellTimeoutError as error:
+        raise _failure(notebook, copy, "TimeoutError", f"not done after {cell_timeout} s") from error
+    except RuntimeError as error:  # a kernel that died or did not start
+        raise _failure(notebook, copy, type(error).__name__, str(error)) from error
+    if executed.metadata.papermill.exception:  # papermill takes sys.exit() for success
+        raise _failure(notebook, copy, "SystemExit", "the notebook left before its end")
+
+
+def _no_template(path: Path) -> str:
+    """The absolute path for papermill, which would fill in anything between braces."""
+    return str(path.absolute()).replace("{", "{{").replace("}", "}}")
+
+
+def _failure(notebook: Path, copy: Path, ename: str, evalue: str) -> NotebookError:
+    """The error for the last cell that was started; papermill's `status` of a cell cannot be trusted."""
+    cells = nbformat.read(copy, as_version=4).cells
+    started = [
+        cell
+        for cell in cells
+        if cell.cell_type == "code"
+        and "injected-parameters" not in cell.metadata.get("tags", [])
+        and cell.metadata.get("papermill", {}).get("start_time")
+    ]
+    return NotebookError(notebook, len(started), started[-1].source if started else "", ename, evalue, copy)
+
+
+class _ThisPython(KernelSpecManager):
+    """Knows only the running interpreter, wherever a kernel named python3 on this machine points to."""
+
+    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+        return KernelSpec(**get_kernel_dict())
+
+
+class _Kernel(AsyncKernelManager):
+    @default("kernel_spec_manager")
+    def _this_python(self) -> KernelSpecManager:
+        return _ThisPython()
+
+
+@contextmanager
+def _signals_raise() -> Iterator[None]:
+    """Turn the first SIGINT, SIGTERM or SIGHUP into an exception, for clean-up to run; ignore later ones."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    ignored = (signal.SIG_IGN, None)  # by nohup, for instance
+    old = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    old = {number: handler for number, handler in old.items() if handler not in ignored}
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for handled in old:
+            signal.signal(handled, signal.SIG_IGN)
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+
+    for number in old:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _no_kernel_left() -> Iterator[None]:
+    """Kill every kernel that was started inside and still lives, with its children."""
+    before = set(psutil.Process().children())
+    try:
+        yield
+    finally:
+        for kernel in set(psutil.Process().children()) - before:
+            with suppress(psutil.NoSuchProcess):
+                if "ipykernel_launcher" in kernel.cmdline():
+                    family = [*kernel.children(recursive=True), kernel]
+                    for process in family:
+                        process.kill()
+                    psutil.wait_procs(family, timeout=10)

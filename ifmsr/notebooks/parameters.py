@@ -1,0 +1,107 @@
+"""What may be put into a notebook: values for the names that its cell tagged `parameters` assigns."""
+
+import ast
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import yaml
+
+from ifmsr.errors import InputError
+
+FAMILIES: tuple[tuple[type, ...], ...] = ((bool,), (int, float), (str,), (list, tuple), (dict,))
+
+
+def read_profile(path: str | Path, notebooks: Iterable[str | Path]) -> dict[str, dict[str, Any]]:
+    """Read `{notebook stem: {parameter: value}}` from YAML.
+
+    Raises InputError, naming the file, if it cannot be read, has another form, or names a notebook that is
+    not among `notebooks`.
+    """
+    try:
+        content = yaml.safe_load(Path(path).read_text()) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise InputError(path, f"it cannot be read ({error})", "Give a YAML file") from error
+    if not isinstance(content, dict) or not all(isinstance(entry, dict | None) for entry in content.values()):
+        raise InputError(
+            path,
+            "not a mapping of notebooks to parameters",
+            "Write `notebook:` and below, indented, `name: value`",
+        )
+    profile = {str(stem): dict(values or {}) for stem, values in content.items()}
+    check_stems(path, profile, notebooks)
+    return profile
+
+
+def check_parameters(notebook: str | Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """All the values that `notebook` would run with: its own defaults, overridden by `parameters`.
+
+    Raises InputError, naming the notebook and the parameter, if there is no such notebook, or if a parameter
+    is not assigned in the cell tagged `parameters`, or is of another type than its default there (None goes
+    with every type, whole numbers with fractions).
+    """
+    defaults = _defaults(Path(notebook))
+    for name, value in parameters.items():
+        if name not in defaults:
+            raise InputError(notebook, f"it has no parameter {name!r}", _suggestion(name, defaults))
+        family, default = _family(value), _family(defaults[name])
+        if value is not None and (family is None or default not in (None, family)):
+            raise InputError(
+                notebook,
+                f"parameter {name} = {value!r} is of another type than its default {defaults[name]!r}",
+                "Give a value of the default's type (YAML reads 1e-4 as text: write 1.0e-4)",
+            )
+    return {**defaults, **parameters}
+
+
+def check_stems(where: object, profile: Mapping[str, Any], notebooks: Iterable[str | Path]) -> None:
+    """Raise InputError, naming `where`, if `profile` has a key that is no notebook's file stem."""
+    stems = [Path(notebook).stem for notebook in notebooks]
+    for stem in profile:
+        if stem not in stems:
+            raise InputError(where, f"there is no notebook {stem!r}", _suggestion(stem, stems))
+
+
+def _suggestion(name: str, known: Iterable[str]) -> str:
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known)
+    return f"Perhaps you mean {' or '.join(close)}" if close else f"Known are: {', '.join(known) or 'none'}"
+
+
+class _Expression(str):
+    """The source of a default that is computed, so that its type is not known before the notebook runs."""
+
+
+def _defaults(notebook: Path) -> dict[str, Any]:
+    """Names and values that the first cell tagged `parameters` assigns."""
+    try:
+        cells = nbformat.read(notebook, as_version=4).cells
+        tagged = (cell.source for cell in cells if "parameters" in cell.metadata.get("tags", []))
+        statements = ast.parse(next(tagged, "")).body
+    except FileNotFoundError as error:
+        raise InputError(notebook, "there is no such notebook", "Give the path of an .ipynb file") from error
+    except (OSError, ValueError, SyntaxError, AttributeError) as error:
+        raise InputError(
+            notebook, f"it cannot be read ({error})", "Give an .ipynb file of format 4"
+        ) from error
+    defaults: dict[str, Any] = {}
+    for statement in statements:
+        match statement:
+            case (
+                ast.Assign(targets=[ast.Name(id=name)], value=value)
+                | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)
+            ):
+                try:
+                    defaults[name] = ast.literal_eval(value)
+                except ValueError:
+                    defaults[name] = _Expression(ast.unparse(value))
+    return defaults
+
+
+def _family(value: Any) -> tuple[type, ...] | None:
+    """The types that `value` may be replaced by, or None if that is unknown."""
+    if isinstance(value, _Expression):
+        return None
+    return next((family for family in FAMILIES if isinstance(value, family)), None)

@@ -1,0 +1,278 @@
+"""Fetching CAVE - resumable, checked, safely unpacked - and saying what of every data set is at hand."""
+
+import hashlib
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+import requests
+from tqdm.auto import tqdm
+
+from ifmsr.errors import InputError
+from ifmsr.files import sha256, write_atomically
+from ifmsr.scenes import dataset_root, dataset_type
+from ifmsr.scenes.cave import URL, Cave, published_files, published_scenes, scene_folder
+
+BLOCK = 1 << 16  # bytes; a broken download loses at most one block
+Files = dict[PurePosixPath, tuple[int, str]]
+"""Published files: path inside the data set -> (bytes, SHA-256)."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `check` found.
+
+    Attributes
+    ----------
+    dataset, root : what was looked for, and where.
+    published : how many images the data set has.
+    present : the images at hand, complete.
+    missing : those that are not at hand, where their names are known.
+    problems : damaged or missing files and other things to repair, one line each.
+    obtain : where to get the data and where to put them.
+    """
+
+    dataset: str
+    root: Path
+    published: int
+    present: tuple[str, ...]
+    missing: tuple[str, ...]
+    problems: tuple[str, ...]
+    obtain: str
+
+    @property
+    def complete(self) -> bool:
+        """All images are at hand and nothing is wrong with them."""
+        return len(self.present) == self.published and not self.problems
+
+    def __str__(self) -> str:
+        lines = [f"{self.dataset}: {len(self.present)} of {self.published} images in {self.root}"]
+        if self.present and not self.complete:
+            lines.append(f"  here: {', '.join(self.present)}")
+        if self.missing:
+            lines.append(f"  missing: {', '.join(self.missing)}")
+        lines += [f"  problem: {problem}" for problem in self.problems]
+        if not self.complete:
+            lines.append(f"  to do: {self.obtain}")
+        return "\n".join(lines)
+
+
+def check(name: str, root: str | Path | None = None, verify: bool = False) -> Report:
+    """What of the data set `name` is in `root` (default: `<data root>/<name>`), and what is missing.
+
+    CAVE's 1,024 files are compared with the published sizes, with `verify` also with their SHA-256. Of the
+    others the layout is looked at, with `verify` every image is also opened.
+
+    Raises
+    ------
+    InputError : no data set of that name. A missing or damaged data set is no error but a finding.
+    """
+    kind = dataset_type(name)
+    folder = dataset_root(name, root)
+    if kind is Cave:
+        return _check_cave(folder, verify)
+    try:
+        dataset = kind(folder)
+    except InputError as error:
+        return Report(name, folder, kind.published, (), (), (f"{error.where}: {error.problem}",), kind.obtain)
+    present, problems = [], []
+    for image in dataset.views or dataset.names:
+        try:
+            if verify:
+                dataset.load(image, window=(0, 0, 8, 8))
+            present.append(image)
+        except InputError as error:
+            problems.append(str(error))
+    return Report(name, folder, kind.published, tuple(present), (), tuple(problems), kind.obtain)
+
+
+def fetch_cave(root: str | Path | None = None, url: str = URL) -> Report:
+    """Download CAVE (395 MB) from the authors' address into `root`, unpack it, and check all 1,024 files.
+
+    Files that are already there and good are kept; if all are, nothing is downloaded. A broken download is
+    continued by the next call. A `complete_ms_data.zip` put into `root` by hand is used instead.
+
+    Raises
+    ------
+    InputError : no network (the message says what to download by hand and where to put it), or the archive is
+        damaged or unsafe.
+    """
+    folder = dataset_root("cave", root)
+    if folder.name == "complete_ms_data":
+        folder = folder.parent
+    fetch_archive(url, folder, published_files())
+    return check("cave", folder)
+
+
+def fetch_archive(url: str, root: Path, files: Files) -> None:
+    """Bring every one of `files` into `root`, from the zip archive at `url` where it is not there already.
+
+    Raises
+    ------
+    InputError : as `fetch_cave`.
+    """
+    wanted = {path: fact for path, fact in files.items() if not is_good(root / path, *fact)}
+    if not wanted:
+        return
+    archive = root / PurePosixPath(url).name
+    by_hand = archive.exists()
+    if not by_hand:
+        download(url, archive)
+    try:
+        unpack(archive, root, wanted)
+    except InputError:
+        if not by_hand:
+            archive.unlink()  # what came over the network is damaged as a whole: the next call starts anew
+        raise
+    if not by_hand:
+        archive.unlink()
+
+
+def download(url: str, target: Path) -> None:
+    """Download `url` to `target` by way of `<target>.part`, going on where an earlier call was stopped.
+
+    Raises
+    ------
+    InputError : the server cannot be reached, refuses, or breaks off; what has arrived is kept.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(target.name + ".part")
+    try:
+        _download_rest(url, part)
+    except requests.RequestException as error:
+        raise InputError(
+            url,
+            f"the download failed ({_reason(error)})",
+            "Run the command again to go on where it stopped, or download that address by hand and put it at "
+            f"{target}, or put the unpacked folder at {target.with_suffix('')}",
+        ) from error
+    part.replace(target)
+
+
+def unpack(archive: Path, root: Path, files: Files) -> None:
+    """Take `files` out of a zip archive into `root`, each checked by size and SHA-256 before it is in place.
+
+    Only these are written, whatever else the archive holds. Paths in it may leave out the first folder.
+
+    Raises
+    ------
+    InputError : not a zip archive, or damaged; a member with an absolute path, `..` or a symbolic link
+        (nothing is written then); a listed file that is missing or differs from the published one.
+    """
+    fix = f"Delete {archive.name} and fetch it again from the authors' address"
+    try:
+        with zipfile.ZipFile(archive) as content:
+            for member in content.infolist():
+                _refuse_unsafe(archive, member)
+            members = _find_members(content, files)
+            missing = [str(path) for path in files if path not in members]
+            if missing:
+                raise InputError(archive, f"{len(missing)} files are not in it, such as {missing[0]}", fix)
+            for path, member in tqdm(members.items(), desc="unpacking", unit="file"):
+                with content.open(member) as source:
+                    _write_checked(root / path, iter(lambda: source.read(BLOCK), b""), *files[path], archive)
+    except InputError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+        raise InputError(archive, f"a damaged archive ({error})", fix) from error
+
+
+def is_good(path: Path, size: int, digest: str | None) -> bool:
+    """The file is there with this size and, unless `digest` is None, this SHA-256."""
+    return path.is_file() and path.stat().st_size == size and (digest is None or sha256(path) == digest)
+
+
+def _download_rest(url: str, part: Path) -> None:
+    """Append to `part` what it lacks of `url`; start again if the server does not continue where it ends."""
+    done = part.stat().st_size if part.exists() else 0
+    headers = {"Range": f"bytes={done}-", "Accept-Encoding": "identity"}
+    with requests.get(url, headers=headers, stream=True, timeout=(15, 60)) as answer:
+        total = answer.headers.get("Content-Range", "").rpartition("/")[2]
+        if answer.status_code == requests.codes.requested_range_not_satisfiable and done:
+            if total == str(done):
+                return
+            part.unlink()
+            raise requests.RequestException("the earlier part does not fit the file at the server")
+        answer.raise_for_status()
+        continues = answer.headers.get("Content-Range", "").startswith(f"bytes {done}-")
+        if answer.status_code != requests.codes.partial_content or not continues:
+            done = 0
+        size = done + int(answer.headers["Content-Length"]) if "Content-Length" in answer.headers else None
+        bar = tqdm(total=size, initial=done, unit="B", unit_scale=True, desc=f"downloading {part.stem}")
+        with part.open("ab" if done else "wb") as file, bar:
+            for block in answer.iter_content(BLOCK):
+                file.write(block)
+                bar.update(len(block))
+    if size is not None and part.stat().st_size != size:
+        raise requests.RequestException(f"{part.stat().st_size} of {size} bytes arrived")
+
+
+def _reason(error: requests.RequestException) -> str:
+    """The shortest true account of a network error."""
+    if isinstance(error, requests.ConnectionError):
+        return "no connection to the server"
+    return str(error)
+
+
+def _refuse_unsafe(archive: Path, member: zipfile.ZipInfo) -> None:
+    path = PurePosixPath(member.filename)
+    outside = path.is_absolute() or ".." in path.parts or "\\" in member.filename or ":" in member.filename
+    if outside or stat.S_ISLNK(member.external_attr >> 16):
+        fix = "Do not use this archive; fetch it from the authors' address"
+        raise InputError(archive, f"an unsafe member {member.filename!r}: nothing was unpacked", fix)
+
+
+def _find_members(content: zipfile.ZipFile, files: Files) -> dict[PurePosixPath, zipfile.ZipInfo]:
+    """Published path -> the archive's member, whether or not that includes the first folder."""
+    members = {PurePosixPath(member.filename): member for member in content.infolist() if not member.is_dir()}
+    found = {}
+    for path in files:
+        member = members.get(path) or members.get(PurePosixPath(*path.parts[1:]))
+        if member is not None:
+            found[path] = member
+    return found
+
+
+def _write_checked(target: Path, blocks: Iterable[bytes], size: int, digest: str, archive: Path) -> None:
+    """Write `blocks`, at most `size` bytes, and put them at `target` only if they are right."""
+
+    def write_and_compare(file: IO[bytes]) -> None:
+        written, running = 0, hashlib.sha256()
+        for block in blocks:
+            written += len(block)
+            if written > size:
+                break
+            running.update(block)
+            file.write(block)
+        if written != size or running.hexdigest() != digest:
+            raise InputError(
+                archive, f"{target.name} in it is not the published file", "Fetch the archive again"
+            )
+
+    write_atomically(target, write_and_compare)
+
+
+def _check_cave(root: Path, verify: bool) -> Report:
+    present, missing, problems = [], [], []
+    files = published_files()
+    for scene in published_scenes():
+        folder = scene_folder(root, scene)
+        if folder is None:
+            missing.append(scene)
+            continue
+        expected = {
+            folder / path.name: fact for path, fact in files.items() if path.parts[1] == f"{scene}_ms"
+        }
+        bad = [
+            file
+            for file, (size, digest) in expected.items()
+            if not is_good(file, size, digest if verify else None)
+        ]
+        problems += [f"{file}: {'not the published file' if file.exists() else 'missing'}" for file in bad]
+        if not bad:
+            present.append(scene)
+    return Report("cave", root, Cave.published, tuple(present), tuple(missing), tuple(problems), Cave.obtain)

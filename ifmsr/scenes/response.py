@@ -1,0 +1,92 @@
+"""Spectral response functions: how a colour camera sees a spectrum."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ifmsr.errors import InputError
+from ifmsr.scenes.scene import Array
+
+PUBLISHED = Path(__file__).parent / "published"
+
+
+def nikon_d700() -> Array:
+    """The response P of the paper (section IV): Nikon D700, 400 to 700 nm in steps of 10 nm.
+
+    The 3 x 31 table is the one that the released programs of UAL, MHF-net and IFMSR share. It holds whole
+    numbers; each of R, G and B is divided by its sum (255, 203, 251), so that rgb = P * hsi stays in [0, 1].
+
+    Returns
+    -------
+    (3, 31) float32, rows R, G, B, each summing to 1.
+    """
+    return read_srf(PUBLISHED / "nikon_d700.csv")[1]
+
+
+def read_srf(path: str | Path) -> tuple[NDArray[np.float64], Array]:
+    """A response table from CSV with the columns `wavelength_nm,R,G,B`, any unit: each of R, G, B is
+    divided by its sum.
+
+    Returns
+    -------
+    wavelengths (B,) in nm, increasing; response (3, B) float32, rows R, G, B summing to 1.
+
+    Raises
+    ------
+    InputError : no such file, other columns, something that is not a number, negative or all-zero response,
+        wavelengths that do not increase.
+    """
+    path = Path(path)
+    fix = "Give a CSV file with the header wavelength_nm,R,G,B and one line of numbers a band"
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+        table = np.array([[float(row[key]) for key in ("wavelength_nm", "R", "G", "B")] for row in rows])
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise InputError(path, f"cannot be read as a response table ({error!r})", fix) from error
+    if not len(table) or not np.isfinite(table).all():
+        raise InputError(path, "an empty table, or values that are not finite", fix)
+    wavelengths, response = table[:, 0], table[:, 1:].T
+    if (np.diff(wavelengths) <= 0).any():
+        raise InputError(path, "the wavelengths do not increase", "Sort the lines and remove doubles")
+    return wavelengths, _normalised(path, response)
+
+
+def resample_srf(
+    srf: Array, wavelengths_from: NDArray[np.float64], wavelengths_to: NDArray[np.float64]
+) -> Array:
+    """A response given at some wavelengths, at others: linear between them, 0 beyond them, rows sum to 1.
+
+    Parameters
+    ----------
+    srf : (3, A) response.
+    wavelengths_from : (A,) nm, increasing.
+    wavelengths_to : (B,) nm.
+
+    Returns
+    -------
+    (3, B) float32.
+
+    Raises
+    ------
+    InputError : the sizes differ, or a colour sees nothing at `wavelengths_to`.
+    """
+    if srf.shape != (3, len(wavelengths_from)):
+        raise InputError(
+            "srf",
+            f"shape {srf.shape} for {len(wavelengths_from)} wavelengths",
+            "Give one column a wavelength",
+        )
+    rows = [np.interp(wavelengths_to, wavelengths_from, row, left=0, right=0) for row in srf]
+    return _normalised("srf", np.stack(rows))
+
+
+def _normalised(where: object, response: NDArray[np.float64]) -> Array:
+    sums = response.sum(axis=1, keepdims=True)
+    if (response < 0).any() or (sums <= 0).any():
+        raise InputError(
+            where, "a colour's response is negative or zero everywhere", "Give positive responses"
+        )
+    return (response / sums).astype(np.float32)

@@ -1,0 +1,170 @@
+"""The two nouns of the data: a Scene is the truth, an Observation is what a user really has."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ifmsr.errors import InputError
+from ifmsr.files import write_atomically
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A named hyperspectral cube, and how a colour camera would see it.
+
+    Attributes
+    ----------
+    name : the scene's name, unique in its data set; it seeds the scene's degradation.
+    cube : (B, H, W) float32 in [0, 1].
+    wavelengths : (B,) band centres in nm, or None if unknown.
+    srf : (3, B) spectral response function of the colour camera, rows R, G, B summing to 1, or None.
+    rgb_bands : the three bands (R, G, B, counted from 0) that stand in for a colour image where no
+        response is known (paper, section IV: "by the position of pixels").
+
+    Raises
+    ------
+    InputError : the cube is not (B, H, W) float32, has NaN or infinite values or values outside [0, 1],
+        or `srf`, `rgb_bands` or `wavelengths` do not fit its bands.
+    """
+
+    name: str
+    cube: Array
+    wavelengths: NDArray[np.float64] | None = None
+    srf: Array | None = None
+    rgb_bands: tuple[int, int, int] | None = None
+
+    def __post_init__(self) -> None:
+        check_cube(f"scene {self.name}", self.cube)
+        bands = self.cube.shape[0]
+        if self.wavelengths is not None and len(self.wavelengths) != bands:
+            raise InputError(
+                f"scene {self.name}",
+                f"{len(self.wavelengths)} wavelengths for {bands} bands",
+                "Give one band centre in nm for each band",
+            )
+        if self.srf is not None:
+            check_srf(f"scene {self.name}", self.srf, bands)
+        if self.rgb_bands is not None and not all(0 <= band < bands for band in self.rgb_bands):
+            raise InputError(
+                f"scene {self.name}",
+                f"rgb_bands {self.rgb_bands} are not all among its {bands} bands",
+                f"Choose three bands from 0 to {bands - 1}",
+            )
+
+    def rgb(self) -> Array:
+        """The colour image (3, H, W) in [0, 1]: by the response if there is one, else by three bands."""
+        if self.srf is not None:
+            return np.tensordot(self.srf, self.cube, axes=1).clip(0, 1)
+        if self.rgb_bands is not None:
+            return self.cube[list(self.rgb_bands)]
+        raise InputError(
+            f"scene {self.name}",
+            "neither a spectral response nor three RGB bands are known",
+            "Give the scene srf=(3, B) or rgb_bands=(r, g, b)",
+        )
+
+    def crop(self, top: int, left: int, height: int, width: int) -> "Scene":
+        """The same scene, a window of it."""
+        window = self.cube[:, top : top + height, left : left + width]
+        if window.shape[1:] != (height, width):
+            raise InputError(
+                f"scene {self.name}",
+                f"the window {height} x {width} at ({top}, {left}) leaves the image {self.cube.shape[1:]}",
+                "Choose a window inside the image",
+            )
+        return replace(self, cube=np.ascontiguousarray(window))
+
+    def crop_to_multiple(self, scale: int) -> "Scene":
+        """The same scene without the last rows and columns that `scale` does not divide."""
+        height, width = (side - side % scale for side in self.cube.shape[1:])
+        return self.crop(0, 0, height, width)
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a user really has; no method sees more than this.
+
+    Attributes
+    ----------
+    lr : (B, h, w) float32 low-resolution cube in [0, 1].
+    rgb : (3, H, W) float32 colour image in [0, 1], H = scale * h, W = scale * w.
+    scale : the whole number r.
+    srf : (3, B) response of the camera that took `rgb`, or None if unknown.
+
+    Raises
+    ------
+    InputError : shapes do not belong together, or values are not finite and in [0, 1].
+    """
+
+    lr: Array
+    rgb: Array
+    scale: int
+    srf: Array | None = None
+
+    def __post_init__(self) -> None:
+        check_cube("lr", self.lr)
+        check_cube("rgb", self.rgb)
+        if self.rgb.shape[0] != 3:
+            raise InputError("rgb", f"{self.rgb.shape[0]} channels", "Give a colour image of shape (3, H, W)")
+        expected = tuple(self.scale * side for side in self.lr.shape[1:])
+        if self.rgb.shape[1:] != expected:
+            raise InputError(
+                "rgb",
+                f"its size is {self.rgb.shape[1:]}, but lr is {self.lr.shape[1:]} and scale {self.scale}",
+                f"Crop or align the images so that rgb is {expected}",
+            )
+        if self.srf is not None:
+            check_srf("srf", self.srf, self.lr.shape[0])
+
+    def save(self, path: str | Path) -> Path:
+        """Store the observation as one compressed .npz, so that every method sees the same file."""
+        arrays = {"lr": self.lr, "rgb": self.rgb, "scale": np.array(self.scale)}
+        if self.srf is not None:
+            arrays["srf"] = self.srf
+        return write_atomically(path, lambda file: np.savez_compressed(file, **arrays))
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Observation":
+        """Read what `save` wrote. Raises InputError, naming the file, if it cannot be read."""
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                srf = arrays["srf"] if "srf" in arrays else None
+                return cls(arrays["lr"], arrays["rgb"], int(arrays["scale"]), srf)
+        except InputError as error:
+            raise InputError(path, f"{error.where}: {error.problem}", error.fix) from error
+        except FileNotFoundError:
+            raise
+        except Exception as error:
+            raise InputError(
+                path, f"not a stored observation ({error})", "Delete it and run the evaluation again"
+            ) from error
+
+
+def check_cube(where: object, cube: Array) -> None:
+    """Raise InputError, naming `where`, unless `cube` is (B, H, W) float32, finite and in [0, 1]."""
+    if not isinstance(cube, np.ndarray) or cube.ndim != 3 or cube.dtype != np.float32:
+        found = f"{cube.dtype} of shape {cube.shape}" if isinstance(cube, np.ndarray) else type(cube).__name__
+        raise InputError(where, f"found {found}", "Give a float32 array of shape (bands, height, width)")
+    if cube.size == 0:
+        raise InputError(where, f"an empty array of shape {cube.shape}", "Give at least one pixel and band")
+    low, high = float(cube.min()), float(cube.max())
+    if not np.isfinite(low + high):
+        raise InputError(where, "it holds NaN or infinite values", "Fill or crop them before use")
+    if low < 0 or high > 1:
+        raise InputError(
+            where,
+            f"values from {low:.6g} to {high:.6g}",
+            "Scale them to [0, 1], for example by the sensor's largest value",
+        )
+
+
+def check_srf(where: object, srf: Array, bands: int) -> None:
+    """Raise InputError, naming `where`, unless `srf` is a finite (3, bands) array whose rows sum to 1."""
+    if srf.shape != (3, bands):
+        raise InputError(where, f"a response of shape {srf.shape} for {bands} bands", f"Give (3, {bands})")
+    if not np.allclose(srf.sum(axis=1), 1, atol=1e-4):  # also catches NaN
+        raise InputError(where, f"the response's rows sum to {srf.sum(axis=1)}", "Divide each row by its sum")

@@ -1,0 +1,200 @@
+"""WorldView-2: real satellite images of 8 bands, each with a finer image of the same place."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ifmsr.errors import InputError
+from ifmsr.scenes.base import DataSet, Split, Window, cut, no_folder, to_cube, within
+from ifmsr.scenes.matfile import read_variable, variables
+from ifmsr.scenes.own import load_image, read_raw
+from ifmsr.scenes.scene import Array, Observation, Scene
+
+WAVELENGTHS = np.array([427.0, 478.0, 546.0, 608.0, 659.0, 724.0, 831.0, 908.0])
+RED_GREEN_BLUE = (4, 2, 1)  # bands 5, 3, 2 counted from 1
+ELEVEN_BITS = 2047
+COLOSSEUM_TRAIN_ROWS = 209
+
+
+class WorldView2(DataSet):
+    """The WorldView-2 images found in the folder `root`.
+
+    `imgWV2` : `imgWV2.mat` with `I_MS` (320, 320, 8), `I_PAN`, `RGB_indexes` (counted from 1) and `ratio`.
+    `roman-colosseum` : `roman-colosseum.mat` with `MS` (h, w, 8) and `RGB` (4h, 4w, 3), or
+    `roman-colosseum_ms.tif` or `.npy` (h, w, 8) beside `roman-colosseum_rgb.tif`, `.npy` or `.png`.
+
+    Each is a view; its scenes are `<view>-train`, `-validation` and `-test`, which share no pixel. The Roman
+    Colosseum trains on the top 209 rows (paper, section IV), of which the last eighth of the columns is held
+    out for validation, and tests on the rows below. `imgWV2` is cut by columns: half, a fifth, the rest.
+
+    Integers are divided by 2047 (the sensor's 11 bits), 8-bit ones by 255. No camera response: the colour
+    image of a scene is its bands 5, 3, 2.
+
+    Raises
+    ------
+    InputError : `root` does not exist or holds neither image.
+    """
+
+    name: ClassVar[str] = "worldview2"
+    bands: ClassVar[int] = 8
+    published: ClassVar[int] = 2
+    default_split: ClassVar[str] = "spatial"
+    obtain: ClassVar[str] = (
+        "Put imgWV2.mat (the WorldView-2 example of the open pansharpening toolboxes, with I_MS and I_PAN) "
+        "or the sample of the Roman Colosseum as roman-colosseum.mat (with MS and RGB) into this folder"
+    )
+
+    def __init__(self, root: str | Path):
+        self.root = Path(root)
+        self._files = {}
+        for path in sorted(self.root.glob("*")):
+            if path.name in ("imgWV2.mat", "roman-colosseum.mat"):
+                self._files[path.stem] = path
+            elif path.name in ("roman-colosseum_ms.tif", "roman-colosseum_ms.npy"):
+                self._files.setdefault("roman-colosseum", path)
+        if not self._files:
+            raise no_folder(self.root, "imgWV2.mat or roman-colosseum.mat", self.obtain)
+        self.views = tuple(self._files)
+        self.names = [f"{view}-{part}" for view in self.views for part in ("train", "validation", "test")]
+
+    def load(self, name: str, window: Window | None = None) -> Scene:
+        """A view (`imgWV2`, `roman-colosseum`) or one of its parts (`imgWV2-test`)."""
+        view, part = (name, "") if name in self.views else name.rpartition("-")[::2]
+        if view not in self.views or name not in (*self.views, *self.names):
+            raise self.unknown(name)
+        pair = read_pair(self._files[view])
+        place = within(f"worldview2 scene {name}", _window(view, part, pair.ms.shape), window)
+        cube = to_cube(pair.path, cut(pair.ms, place), pair.maximum)
+        return Scene(name, cube, WAVELENGTHS, rgb_bands=pair.rgb_bands)
+
+    def split(self, name: str) -> Split:
+        """A view's name: its three parts. `spatial`: the parts of every view at hand."""
+        if name != "spatial" and name not in self.views:
+            choices = ", ".join(["spatial", *self.views])
+            raise InputError(
+                f"worldview2 split {name!r}", "there is no such split", f"Choose one of {choices}"
+            )
+        views = self.views if name == "spatial" else (name,)
+        train, validation, test = (
+            tuple(f"{view}-{part}" for view in views) for part in ("train", "validation", "test")
+        )
+        return Split(train, validation, test)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What one WorldView-2 product holds: `ms` (h, w, 8) in the file's unit, and a finer image.
+
+    `fine` is (rh, rw) if panchromatic, in the unit of `ms`, or (3, rh, rw) in [0, 1] if in colour.
+    """
+
+    path: Path
+    ms: NDArray[Any]
+    fine: NDArray[Any]
+    rgb_bands: tuple[int, int, int] = RED_GREEN_BLUE
+
+    @property
+    def maximum(self) -> float:
+        """The value that becomes 1."""
+        return _maximum(self.ms)
+
+
+def read_pair(path: str | Path) -> Pair:
+    """Read one product in any of the layouts that `WorldView2` names.
+
+    Raises
+    ------
+    InputError : a file or variable is missing or unreadable, or the cube has not 8 bands.
+    """
+    path = Path(path)
+    if path.suffix == ".mat" and "I_MS" in variables(path):
+        red, green, blue = (int(index) - 1 for index in read_variable(path, "RGB_indexes").ravel())
+        pair = Pair(path, read_variable(path, "I_MS"), read_variable(path, "I_PAN"), (red, green, blue))
+    elif path.suffix == ".mat":
+        colour = read_variable(path, "RGB")
+        pair = Pair(path, read_variable(path, "MS"), to_cube(path, colour, _maximum(colour)))
+    else:
+        pair = Pair(path, read_raw(path), _colour_beside(path))
+    if pair.ms.ndim != 3 or pair.ms.shape[2] != WorldView2.bands:
+        raise InputError(
+            path, f"its cube has shape {pair.ms.shape}, not (height, width, 8)", WorldView2.obtain
+        )
+    return pair
+
+
+def real_observation(path: str | Path, scale: int = 4) -> Observation:
+    """A real image as the satellite saw it, for the paper's figure 6: no ground truth exists.
+
+    `lr` is the 8-band cube at its own resolution. `rgb` is the file's colour image if it has one (Roman
+    Colosseum). `imgWV2.mat` has only a panchromatic image at the fine size; there the colour image is made by
+    ratio (Brovey) pansharpening: the red, green and blue bands enlarged bicubically, each multiplied by
+    PAN / mean(R, G, B) and clipped to [0, 1]. Its detail is measured, its colour is interpolated. (Where
+    the enlarged colours fall below one digital count, one count stands in.)
+
+    Raises
+    ------
+    InputError : as `read_pair`, or the fine image is not `scale` times as large as the cube.
+    """
+    pair = read_pair(path)
+    lr = to_cube(path, pair.ms, pair.maximum)
+    expected = tuple(scale * side for side in lr.shape[1:])
+    if pair.fine.shape[-2:] != expected:
+        raise InputError(
+            path,
+            f"its fine image is {pair.fine.shape[-2:]}, not {expected}",
+            f"Choose the right scale, not {scale}",
+        )
+    if pair.fine.ndim == 3:
+        return Observation(lr, pair.fine, scale)
+    pan = to_cube(path, pair.fine[..., np.newaxis], pair.maximum)
+    return Observation(lr, _brovey(lr[list(pair.rgb_bands)], pan, scale), scale)
+
+
+def _brovey(rgb: Array, pan: Array, scale: int) -> Array:
+    """Colour (3, h, w) and detail (1, rh, rw) -> (3, rh, rw)."""
+    import torch
+    from torch.nn.functional import interpolate
+
+    fine = (
+        interpolate(torch.from_numpy(rgb)[None], scale_factor=scale, mode="bicubic")[0]
+        .clamp(1 / ELEVEN_BITS, 1)
+        .numpy()
+    )
+    return np.asarray(fine * (pan / fine.mean(axis=0)), dtype=np.float32).clip(0, 1)
+
+
+def _colour_beside(path: Path) -> Array:
+    for suffix in (".tif", ".npy", ".png"):
+        beside = path.with_name(path.stem.removesuffix("_ms") + "_rgb" + suffix)
+        if beside.exists():
+            return load_image(beside)
+    raise InputError(path, "no colour image beside it", f"Put {path.stem.removesuffix('_ms')}_rgb.tif there")
+
+
+def _maximum(array: NDArray[Any]) -> float:
+    if array.dtype.kind == "f":
+        return 1.0
+    return 255.0 if array.dtype == np.uint8 else float(ELEVEN_BITS)
+
+
+def _window(view: str, part: str, shape: tuple[int, ...]) -> Window:
+    """A part's place in its image; widths are multiples of 8 where the image is wide enough."""
+    height, width = shape[:2]
+    if not part:
+        return (0, 0, height, width)
+    if view == "roman-colosseum":
+        if part == "test":
+            return (COLOSSEUM_TRAIN_ROWS, 0, height - COLOSSEUM_TRAIN_ROWS, width)
+        kept = width * 7 // 8 // 8 * 8
+        columns = (0, kept) if part == "train" else (kept, width - kept)
+        return (0, columns[0], COLOSSEUM_TRAIN_ROWS, columns[1])
+    half, fifth = width // 2 // 8 * 8, width // 5 // 8 * 8
+    left, across = {
+        "train": (0, half),
+        "validation": (half, fifth),
+        "test": (half + fifth, width - half - fifth),
+    }[part]
+    return (0, left, height, across)

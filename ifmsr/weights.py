@@ -1,0 +1,54 @@
+"""Network weights on disk: safetensors files that say themselves which network they belong to."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import nn
+
+from ifmsr.errors import InputError
+from ifmsr.files import write_atomically
+from ifmsr.methods import NETWORKS
+
+
+def save_weights(path: str | Path, net: nn.Module, network: str, schedule: str) -> Path:
+    """Store a network's weights, its configuration and how it was trained in one .safetensors file."""
+    metadata = {"network": network, "config": json.dumps(asdict(net.config)), "schedule": schedule}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
+    return write_atomically(path, lambda file: file.write(save(tensors, metadata)))
+
+
+def load_weights(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
+    """Read what `save_weights` wrote.
+
+    Returns
+    -------
+    The network on the CPU in evaluation mode, and ``{"network", "config", "schedule"}``.
+
+    Raises
+    ------
+    InputError : the file is missing, damaged or not ours; names or shapes do not fit its configuration; a
+        weight is NaN or infinite.
+    """
+    if not Path(path).is_file():
+        raise InputError(path, "there is no such file", "Train the network first or name another file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = dict(file.metadata() or {})
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        metadata["config"] = json.loads(metadata["config"])
+        net = NETWORKS[metadata["network"]](**metadata["config"])
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise InputError(path, f"not a weights file of ours ({error})", "Use one written by ifmsr") from error
+    broken = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
+    if broken:
+        raise InputError(path, f"NaN or infinite values in {', '.join(broken)}", "Train again from an earlier state")
+    try:
+        net.load_state_dict(state)
+    except RuntimeError as error:
+        raise InputError(path, f"weights that do not fit their configuration ({error})", "Train again") from error
+    return net.eval(), metadata

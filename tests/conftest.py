@@ -1,0 +1,44 @@
+"""Real data where it is at hand, and small real scenes where it is not."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from ifmsr.paths import ROOT
+
+SHARED = ROOT.parent / "shared"
+REAL_DATA = Path(os.environ.get("IFMSR_DATA", SHARED / "data"))
+
+
+def real(path: Path) -> Path:
+    """`path`, or a skip that says what is missing."""
+    if not path.exists():
+        pytest.skip(f"real data not here: {path.name} (set IFMSR_DATA to the folder that holds it)")
+    return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def deterministic_torch():
+    """The same numbers whatever the machine's core count."""
+    torch.manual_seed(0)
+    torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session")
+def cave_root() -> Path:
+    """A folder that holds complete_ms_data with at least the ten shared CAVE scenes."""
+    return real(REAL_DATA / "cave" / "complete_ms_data").parent
+
+
+@pytest.fixture(scope="session")
+def worldview2_file() -> Path:
+    """A real WorldView-2 crop."""
+    return real(REAL_DATA / "worldview2" / "imgWV2.mat")
+
+
+@pytest.fixture(scope="session")
+def oracles() -> Path:
+    """The published program's forward pass, as arrays."""
+    return real(SHARED / "paper" / "oracles")

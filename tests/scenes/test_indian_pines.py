@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+from tensorly.datasets import load_indian_pines
+
+from ifmsr.errors import InputError
+from ifmsr.scenes import open_dataset
+
+
+def test_parts_make_up_the_real_cube():
+    data = open_dataset("indian-pines")
+    split = data.split("spatial")
+    parts = [data.load(name).cube for name in (*split.train, *split.validation, *split.test)]
+    assert [part.shape for part in parts] == [(200, 144, 72), (200, 144, 24), (200, 144, 48)]
+    whole = np.asarray(load_indian_pines()["tensor"])[:144, :144].transpose(2, 0, 1) / 9604
+    np.testing.assert_allclose(np.concatenate(parts, axis=2), whole, rtol=1e-6)
+    np.testing.assert_allclose(data.load("full").cube, whole, rtol=1e-6)
+
+
+def test_colour_image_and_window():
+    data = open_dataset("indian-pines")
+    scene = data.load("test", window=(8, 0, 16, 48))
+    np.testing.assert_array_equal(scene.cube, data.load("test").cube[:, 8:24])
+    np.testing.assert_array_equal(scene.rgb(), scene.cube[[29, 19, 9]])
+    assert scene.srf is None and scene.wavelengths is None
+
+
+def test_loading_twice_gives_independent_cubes():
+    data = open_dataset("indian-pines")
+    first = data.load("train").cube
+    first[:] = 0
+    assert data.load("train").cube.min() > 0
+
+
+def test_unknown_names():
+    data = open_dataset("indian-pines")
+    with pytest.raises(InputError, match="train, validation, test, full"):
+        data.load("corn")
+    with pytest.raises(InputError, match="Choose spatial"):
+        data.split("seed-0")
+    with pytest.raises(InputError, match="leaves the image 144 x 48"):
+        data.load("test", window=(0, 0, 144, 72))

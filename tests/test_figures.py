@@ -1,0 +1,292 @@
+"""Figures from a real evaluation folder: what is drawn where, and files that do not change."""
+
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from PIL import Image
+
+from ifmsr import figures
+from ifmsr.errors import InputError
+from ifmsr.figures.panels import TRUTH, check_window, cut, enlarge
+from ifmsr.figures.spatial import nice_ceiling
+from ifmsr.runs import Run
+from ifmsr.scenes import open_dataset
+from ifmsr.scenes.scene import Observation
+
+METHODS = ["bicubic", "ifmsr"]
+
+
+@pytest.fixture(scope="module")
+def scene():
+    return open_dataset("indian-pines").load("test")
+
+
+@pytest.fixture(scope="module")
+def seen(scene):
+    """Every fourth pixel: enough of an observation to draw."""
+    return Observation(scene.cube[:, 2::4, 2::4].copy(), scene.rgb(), 4)
+
+
+@pytest.fixture
+def folder(tmp_path, scene, seen):
+    """An evaluation of two stand-ins: repeated LR pixels, and the truth with a known error of 0.02."""
+    config = {
+        "dataset": "indian-pines", "root": None, "split": "spatial", "scale": 4, "alignment": "released",
+        "preset": "test", "seeds": [0], "methods": METHODS, "scenes": ["test"],
+    }  # fmt: skip
+    cubes = {"bicubic": enlarge(seen.lr, 4), "ifmsr": np.clip(scene.cube - 0.02, 0, 1)}
+    with Run(tmp_path / "evaluation", config=config, seeds=[0]) as run:
+        for method, cube in cubes.items():
+            path = run.folder / "cubes" / method / "test-s0.npy"
+            path.parent.mkdir(parents=True)
+            np.save(path, cube.astype(np.float16))
+        (run.folder / "observations").mkdir()
+        seen.save(run.folder / "observations" / "test-s0.npz")
+    return tmp_path / "evaluation"
+
+
+def insets(ax):
+    return np.asarray(ax.child_axes[0].get_images()[0].get_array())
+
+
+def test_the_busiest_window_is_where_the_detail_is():
+    image = np.full((96, 120), 0.25)
+    image[40:56:2, 70:86] = 0.5
+    top, left, height, width = figures.busiest_window(image)
+    assert (height, width) == (16, 16)
+    assert abs(top - 40) <= 1 and abs(left - 70) <= 1
+    assert figures.busiest_window(np.zeros((5, 40))) == (0, 0, 5, 5)
+
+
+@pytest.mark.parametrize(
+    ("value", "ceiling"), [(0.011, 0.02), (0.02, 0.02), (0.3, 0.5), (0.6, 1.0), (0.0, 1e-4)]
+)
+def test_the_scale_of_the_errors_is_a_round_number(value, ceiling):
+    assert nice_ceiling(value) == pytest.approx(ceiling)
+
+
+def test_figure4_has_the_truth_and_every_method_with_its_error(folder, scene):
+    window = (10, 4, 12, 12)
+    drawn = figures.figure4(folder, band=30, region=window)
+    truth, bicubic, ifmsr, bar = drawn.axes
+    assert [ax.get_title() for ax in (truth, bicubic, ifmsr)] == [TRUTH, "Bicubic", "IFMSR"]
+    assert truth.get_ylabel() == "Indian Pines test\nband 31"
+    image = scene.cube[30]
+    black, white = np.percentile(image, (0.5, 99.5))
+    np.testing.assert_allclose(
+        truth.get_images()[0].get_array(),
+        np.sqrt(np.clip((image - black) / (white - black), 0, 1)),
+        atol=1e-6,
+    )
+    for ax in (truth, bicubic, ifmsr):
+        (box,) = ax.patches
+        assert (box.get_x(), box.get_y(), box.get_width(), box.get_height()) == (3.5, 9.5, 12, 12)
+
+    label = bar.get_ylabel()
+    scale = float(label.removeprefix("Absolute error (1 = ").removesuffix(")"))
+    ours, theirs = insets(ifmsr), insets(bicubic)
+    np.testing.assert_allclose(ours * scale, 0.02, atol=1e-3)  # float16
+    lr = enlarge(scene.cube[30, 2::4, 2::4], 4)
+    np.testing.assert_allclose(theirs * scale, np.abs(cut(lr - image, window)), atol=1e-3)
+    assert np.percentile(np.concatenate([ours, theirs]), 99) <= 1
+
+
+def test_figure4_defaults(folder, scene):
+    drawn = figures.figure4([folder])
+    assert drawn.axes[0].get_ylabel().endswith("band 101")  # the middle of 200
+    (box,) = drawn.axes[0].patches
+    top, left, *_ = figures.busiest_window(scene.cube[100])
+    assert (box.get_x(), box.get_y()) == (left - 0.5, top - 0.5)
+    only = figures.figure4(folder, scenes=["test"], methods=["ifmsr"])
+    assert [ax.get_title() for ax in only.axes[:2]] == [TRUTH, "IFMSR"]
+
+
+def test_figure4_of_real_cave_scenes(cave_root, tmp_path):
+    dataset = open_dataset("cave", cave_root)
+    config = {
+        "dataset": "cave", "root": cave_root, "scale": 4, "seeds": [3], "methods": ["bicubic"],
+        "scenes": ["balloons", "face", "hairs"],
+    }  # fmt: skip
+    with Run(tmp_path, config=config):
+        (tmp_path / "cubes" / "bicubic").mkdir(parents=True)
+        for name in ("balloons", "face"):
+            cube = enlarge(dataset.load(name).cube[:, ::4, ::4], 4).astype(np.float16)
+            np.save(tmp_path / "cubes" / "bicubic" / f"{name}-s3.npy", cube)
+    drawn = figures.figure4(tmp_path)
+    assert [ax.get_ylabel() for ax in drawn.axes[::2][:2]] == ["CAVE face\nband 15", "CAVE balloons\nband 15"]
+    for pdf_or_png in figures.save_figure(drawn, tmp_path / "figure4"):
+        assert 10_000 < pdf_or_png.stat().st_size < 1_000_000
+    spectra = figures.figure5(tmp_path)
+    assert [ax.get_title(loc="left") for ax in spectra.axes] == [
+        "face (350, 400)", "face (10, 380)", "balloons (260, 400)", "balloons (325, 20)",
+    ]  # fmt: skip
+
+
+def test_figure5_draws_the_spectra_of_the_named_pixels(folder, scene):
+    drawn = figures.figure5(folder, {"test": [(100, 7), (3, 40)]})
+    first, second = drawn.axes
+    assert first.get_title(loc="left") == "test (100, 7)"
+    curves = {line.get_label(): line for line in second.get_lines()}
+    assert list(curves) == [TRUTH, "Bicubic", "IFMSR"]
+    np.testing.assert_array_equal(curves[TRUTH].get_xdata(), np.arange(1, 201))
+    np.testing.assert_array_equal(curves[TRUTH].get_ydata(), scene.cube[:, 3, 40])
+    np.testing.assert_allclose(curves["IFMSR"].get_ydata(), scene.cube[:, 3, 40] - 0.02, atol=1e-3)
+    assert to_rgb(curves[TRUTH].get_color()) == (0, 0, 0)
+    (legend,) = drawn.legends
+    assert [text.get_text() for text in legend.get_texts()] == [TRUTH, "Bicubic", "IFMSR"]
+    assert [ax.get_title(loc="left") for ax in figures.figure5(folder).axes] == [
+        "test (48, 16)",
+        "test (96, 32)",
+    ]
+
+
+def test_figure6_shares_one_stretch_and_shows_the_longest_band_as_red(seen, scene):
+    drawn = figures.figure6(
+        seen, {"Bicubic": enlarge(seen.lr, 4), "Truth": scene.cube}, region=(0, 0, 20, 20)
+    )
+    lr, bicubic, truth = drawn.axes
+    assert [ax.get_title() for ax in drawn.axes] == ["LR", "Bicubic", "Truth"]
+    np.testing.assert_array_equal(lr.get_images()[0].get_array(), bicubic.get_images()[0].get_array())
+    low, high = np.percentile(seen.lr[4], (1, 99))
+    red = np.sqrt(np.clip((scene.cube[4] - low) / (high - low), 0, 1))  # band 5 of 2-3-5
+    np.testing.assert_allclose(truth.get_images()[0].get_array()[..., 0], red, atol=1e-5)
+    np.testing.assert_allclose(insets(truth)[..., 0], red[:20, :20], atol=1e-5)
+
+
+def test_the_inset_does_not_hide_its_region(folder):
+    drawn = figures.figure4(folder, region=(130, 36, 12, 12))  # the lower right corner
+    drawn.savefig(io.BytesIO())  # places the insets
+    panel = drawn.axes[0].get_position()
+    box = drawn.axes[0].child_axes[0].get_position()
+    assert box.x0 == pytest.approx(panel.x0) and box.y0 == pytest.approx(panel.y0)  # the lower left one
+
+
+@pytest.mark.parametrize(
+    ("call", "problem"),
+    [
+        (lambda folder: figures.figure4(folder, scenes=["face"]), "scenes: face not in"),
+        (lambda folder: figures.figure4([folder, folder], scenes=["face"]), "no evaluation has"),
+        (lambda folder: figures.figure4([]), "no evaluation folder"),
+        (lambda folder: figures.figure4(folder, methods=["ual"]), "methods: ual not in"),
+        (lambda folder: figures.figure4(folder, methods=[]), "no method to draw"),
+        (lambda folder: figures.figure4(folder, band=200), "band: 200 is not among the 200"),
+        (lambda folder: figures.figure4(folder, region=(140, 0, 12, 12)), "leaves the image"),
+        (lambda folder: figures.figure5(folder, {"test": [(144, 0)]}), "points of test: the pixel"),
+        (lambda folder: figures.figure5(folder, {}), "no scene given"),
+        (lambda folder: figures.figure4(folder.parent), "unfinished"),
+    ],
+)
+def test_what_does_not_fit_is_named(folder, call, problem):
+    with pytest.raises(InputError, match=problem):
+        call(folder)
+
+
+def test_missing_and_broken_results_are_named(folder):
+    path = folder / "cubes" / "ifmsr" / "test-s0.npy"
+    whole = path.read_bytes()
+    for content, problem in {b"": "not a stored cube", whole[:1000]: "not a stored cube"}.items():
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=f"ifmsr.*{problem}"):
+            figures.figure5(folder)
+    np.save(path, np.zeros((200, 4, 4), np.float16))
+    with pytest.raises(InputError, match="its shape is"):
+        figures.figure5(folder)
+    path.unlink()
+    with pytest.raises(InputError, match="the method's result is not there"):
+        figures.figure5(folder)
+
+
+def test_figure6_refuses_what_does_not_fit(seen, scene):
+    with pytest.raises(InputError, match="Bicubic: its shape"):
+        figures.figure6(seen, {"Bicubic": seen.lr})
+    with pytest.raises(InputError, match="bands"):
+        figures.figure6(seen, {}, bands=(0, 3, 5))
+    with pytest.raises(InputError, match="leaves the image"):
+        check_window("region", (-1, 0, 5, 5), scene.cube.shape)
+
+
+def test_saved_files_are_the_same_in_every_process(folder, tmp_path):
+    script = (
+        "import sys; from ifmsr.figures import figure4, save_figure;"
+        "save_figure(figure4(sys.argv[1]), sys.argv[2])"
+    )
+    again = subprocess.run(
+        [sys.executable, "-c", script, folder, tmp_path / "there"], capture_output=True, text=True
+    )
+    assert again.returncode == 0, again.stderr
+    pdf, png = figures.save_figure(figures.figure4(folder), tmp_path / "here")
+    assert pdf.read_bytes() == (tmp_path / "there.pdf").read_bytes()
+    assert png.read_bytes() == (tmp_path / "there.png").read_bytes()
+    assert b"CreationDate" not in pdf.read_bytes()
+    assert b"/FontFile2" in pdf.read_bytes()  # TrueType, type 42
+    with pytest.raises(InputError, match="suffix"):
+        figures.save_figure(Figure(), tmp_path / "here.pdf")
+
+
+def test_a_large_picture_stays_small_in_the_repository(tmp_path):
+    figure = Figure(figsize=(7, 7))
+    noise = np.random.default_rng(0).random((3, 900, 900))
+    figures.show_rgb(figure.add_axes((0, 0, 1, 1)), noise)
+    _, png = figures.save_figure(figure, tmp_path / "noise")
+    assert png.stat().st_size <= figures.style.PNG_BYTES
+    assert min(Image.open(io.BytesIO(png.read_bytes())).size) >= 7 * 80
+
+
+def test_each_method_keeps_its_look_and_no_two_share_one():
+    names = [
+        "Bicubic",
+        "Closed-form",
+        "LTTR",
+        "CMS",
+        "PZRes-Net",
+        "MHF-net",
+        "MoG-DCN",
+        "UAL",
+        "IFMSR",
+        "Own",
+    ]
+    looks = figures.method_styles(names)
+    assert len({str(look) for look in looks.values()}) == len(names)
+    assert figures.method_styles(["UAL"])["UAL"] == looks["UAL"]
+
+
+def test_the_kernel_is_drawn_with_its_middle_marked():
+    ax = Figure().add_subplot()
+    figures.show_kernel(ax, np.eye(13) / 13, "kernel")
+    (cross,) = ax.get_lines()
+    assert (cross.get_xdata()[0], cross.get_ydata()[0]) == (6, 6)
+
+
+def test_the_strip_shows_the_same_place_of_every_image(scene, seen):
+    drawn = figures.degradation_strip(scene, {"released": seen}, band=30, region=(20, 8, 16, 16))
+    whole, hr, lr = drawn.axes
+    assert [ax.get_title() for ax in (whole, hr, lr)] == ["test", "HR", "released"]
+    region = scene.cube[30, 20:36, 8:24]
+    np.testing.assert_allclose(hr.get_images()[0].get_array(), np.sqrt(region / region.max()), atol=1e-6)
+    np.testing.assert_allclose(
+        lr.get_images()[0].get_array()[2::4, 2::4], np.sqrt(region / region.max())[2::4, 2::4]
+    )
+
+
+def test_the_training_curve_follows_the_log(tmp_path):
+    log = tmp_path / "log.csv"
+    log.write_text(
+        "epoch,step,lr,loss,val_psnr,seconds\n1,10,1e-4,0.3,,1\n2,20,1e-4,0.2,31.5,1\n3,30,5e-5,0.1,33,1\n"
+    )
+    loss, psnr = figures.training_curve(log).axes
+    curve, halved = loss.get_lines()
+    np.testing.assert_array_equal(curve.get_xydata(), [[1, 0.3], [2, 0.2], [3, 0.1]])
+    assert halved.get_xdata()[0] == 3
+    np.testing.assert_array_equal(psnr.get_lines()[0].get_xydata(), [[2, 31.5], [3, 33]])
+
+    for content, problem in {"epoch,lr\n": "no columns", "epoch,lr,loss,val_psnr\n": "no epoch"}.items():
+        log.write_text(content)
+        with pytest.raises(InputError, match=problem):
+            figures.training_curve(log)
+    with pytest.raises(InputError, match="not a training log"):
+        figures.training_curve(tmp_path / "nowhere.csv")
