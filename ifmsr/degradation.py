@@ -69,10 +69,8 @@ def gaussian_kernel(
     if side < 1 or scale < 1:
         raise InputError("kernel", f"side {side}, scale {scale}", "Give whole numbers of at least 1")
 
-    if alignment == "centred":
-        centre = (side - 1) / 2
-    else:
-        centre = 0.0 if isotropic else side // 2 + 0.5 * (scale - side % 2)
+    middle, released = (side - 1) / 2, 0.0 if isotropic else side // 2 + 0.5 * (scale - side % 2)
+    centre = middle if alignment == "centred" else released
     offsets = np.arange(side) - centre
     x, y = np.meshgrid(offsets, offsets)
     if sigma is not None:
@@ -115,7 +113,7 @@ def blur_downsample(cube: Array, kernel: NDArray[np.float64], scale: int, mode: 
         raise InputError("kernel", f"its shape is {kernel.shape}", "Give a square kernel with an odd side")
 
     half = kernel.shape[0] // 2
-    border = "edge" if mode == "strided" else "symmetric"
+    border: Literal["edge", "symmetric"] = "edge" if mode == "strided" else "symmetric"
     padded = np.pad(cube, ((0, 0), (half, half), (half, half)), mode=border)
     weight = torch.from_numpy(kernel.astype(np.float32))[None, None]
     stride = scale if mode == "strided" else 1

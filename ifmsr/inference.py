@@ -7,18 +7,19 @@ from typing import Any, Literal
 import numpy as np
 import psutil
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ifmsr.degradation import check_choice
 from ifmsr.errors import InputError
 from ifmsr.files import sha256
 from ifmsr.methods import CLASSICAL, METHODS
-from ifmsr.methods.base import Method
+from ifmsr.methods.base import Method, Network
 from ifmsr.paths import WEIGHTS
 from ifmsr.scenes.scene import Array, Observation
 from ifmsr.weights import load_weights
 
 Precision = Literal["float32", "bfloat16"]
+CPU_PASS = 2**26  # bytes of one pass on a CPU: larger ones leave its caches and are several times slower
 
 
 def choose_device(device: str | None = None) -> torch.device:
@@ -34,18 +35,21 @@ def free_memory(device: torch.device) -> int:
 
 
 def run_network(
-    net: nn.Module, observation: Observation, device: str | None = None, precision: Precision = "float32"
+    net: Network, observation: Observation, device: str | None = None, precision: Precision = "float32"
 ) -> Array:
     """One observation through a network, as many bands at a time as half of the free memory holds.
 
-    Returns (B, H, W) float32 clipped to [0, 1].
+    On a CPU a pass stays near its caches (`CPU_PASS`). Returns (B, H, W) float32 clipped to [0, 1].
     """
     where = choose_device(device)
     net = net.to(where).eval()
     lr = torch.from_numpy(observation.lr)[None].to(where)
     rgb = torch.from_numpy(observation.rgb)[None].to(where)
     per_band = net.working_floats * 4 * rgb[0, 0].numel()
-    bands_per_pass = max(1, min(lr.shape[1], free_memory(where) // 2 // per_band))
+    memory = free_memory(where) // 2
+    if where.type == "cpu":
+        memory = min(memory, CPU_PASS)
+    bands_per_pass = max(1, min(lr.shape[1], memory // per_band))
     with torch.inference_mode(), torch.autocast(where.type, torch.bfloat16, precision == "bfloat16"):
         sr = net(lr, rgb, bands_per_pass=bands_per_pass)
     return sr[0].float().clamp(0, 1).cpu().numpy()
@@ -58,7 +62,7 @@ class Learned:
     `schedule` says how it was trained; `fingerprint` (start of the weights' SHA-256) tells trainings apart.
     """
 
-    net: nn.Module
+    net: Network
     schedule: str
     fingerprint: str
     device: str | None = None
@@ -73,7 +77,9 @@ class Learned:
         """(B, h, w), (3, H, W) -> (B, H, W) in [0, 1]. Raises InputError for another scale than trained."""
         trained = self.net.config.scale
         if observation.scale != trained:
-            raise InputError("scale", f"{self.title} was trained for x{trained}", f"Use weights for x{observation.scale}")
+            raise InputError(
+                "scale", f"{self.title} was trained for x{trained}", f"Use weights for x{observation.scale}"
+            )
         return run_network(self.net, observation, self.device, self.precision)
 
 
@@ -150,5 +156,7 @@ def super_resolve(
 def _float32(name: str, values: Any) -> Array:
     array = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
     if array.dtype.kind != "f":
-        raise InputError(name, f"its type is {array.dtype}", "Divide by the largest possible value to get [0, 1]")
+        raise InputError(
+            name, f"its type is {array.dtype}", "Divide by the largest possible value to get [0, 1]"
+        )
     return array.astype(np.float32, copy=False)

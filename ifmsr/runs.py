@@ -76,6 +76,11 @@ class Run:
         self._recorded.append(path)
         return path
 
+    def tell(self, config: Mapping[str, Any] | None = None, data: Mapping[Any, str] | None = None) -> None:
+        """Add to `config` and `data` what is known only after the work."""
+        self._about["config"].update(_portable("config", config or {}))
+        self._about["data"].update(_portable("data", data or {}))
+
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / MANIFEST).unlink(missing_ok=True)

@@ -8,21 +8,21 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import nn
 
 from ifmsr.errors import InputError
 from ifmsr.files import write_atomically
 from ifmsr.methods import NETWORKS
+from ifmsr.methods.base import Network
 
 
-def save_weights(path: str | Path, net: nn.Module, network: str, schedule: str) -> Path:
+def save_weights(path: str | Path, net: Network, network: str, schedule: str) -> Path:
     """Store a network's weights, its configuration and how it was trained in one .safetensors file."""
     metadata = {"network": network, "config": json.dumps(asdict(net.config)), "schedule": schedule}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
     return write_atomically(path, lambda file: file.write(save(tensors, metadata)))
 
 
-def load_weights(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
+def load_weights(path: str | Path) -> tuple[Network, dict[str, Any]]:
     """Read what `save_weights` wrote.
 
     Returns
@@ -46,9 +46,13 @@ def load_weights(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
         raise InputError(path, f"not a weights file of ours ({error})", "Use one written by ifmsr") from error
     broken = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
     if broken:
-        raise InputError(path, f"NaN or infinite values in {', '.join(broken)}", "Train again from an earlier state")
+        raise InputError(
+            path, f"NaN or infinite values in {', '.join(broken)}", "Train again from an earlier state"
+        )
     try:
         net.load_state_dict(state)
     except RuntimeError as error:
-        raise InputError(path, f"weights that do not fit their configuration ({error})", "Train again") from error
+        raise InputError(
+            path, f"weights that do not fit their configuration ({error})", "Train again"
+        ) from error
     return net.eval(), metadata

@@ -23,7 +23,7 @@ def real(path: Path) -> Path:
 def deterministic_torch():
     """The same numbers whatever the machine's core count."""
     torch.manual_seed(0)
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -76,9 +76,7 @@ def test_every_parameter_has_one_released_name(released):
 def plain_similar_patches(image, patch, k):
     """By definition, pair by pair."""
     lack_h, lack_w = -image.shape[1] % patch, -image.shape[2] % patch
-    image = np.pad(
-        image, ((0, 0), (lack_h // 2, lack_h - lack_h // 2), (lack_w // 2, lack_w - lack_w // 2))
-    )
+    image = np.pad(image, ((0, 0), (lack_h // 2, lack_h - lack_h // 2), (lack_w // 2, lack_w - lack_w // 2)))
     patches = [
         image[:, i : i + patch, j : j + patch].ravel()
         for i in range(0, image.shape[1], patch)
@@ -159,12 +157,21 @@ def test_any_scale_size_band_count_and_batch(scale, height, width):
     torch.testing.assert_close(chosen, together[:, [5, 0]])
 
 
-COMPONENTS = [dict(zip(("mcpa", "rde", "dcfm"), on, strict=True)) for on in itertools.product([0, 1], repeat=3)]
+COMPONENTS = [
+    dict(zip(("mcpa", "rde", "dcfm"), on, strict=True)) for on in itertools.product([0, 1], repeat=3)
+]
 
 
 @pytest.mark.parametrize(
     "options",
-    [*COMPONENTS, {"split": "after"}, {"rde_skip": "rgb"}, {"dcfm_skip": True}, {"stages": 1}, {"neighbours": 1}],
+    [
+        *COMPONENTS,
+        {"split": "after"},
+        {"rde_skip": "rgb"},
+        {"dcfm_skip": True},
+        {"stages": 1},
+        {"neighbours": 1},
+    ],
     ids=str,
 )
 def test_every_reading_runs_and_every_parameter_learns(options):

@@ -3,9 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from torch import nn
-
-from ifmsr.methods.base import Method
+from ifmsr.methods.base import Method, Network
 from ifmsr.methods.bicubic import Bicubic
 from ifmsr.methods.closed_form import ClosedForm
 from ifmsr.methods.ifmsr import IFMSR, IFMSRConfig
@@ -17,7 +15,7 @@ def _ifmsr(**config: Any) -> IFMSR:
     return IFMSR(IFMSRConfig(**config))
 
 
-NETWORKS: dict[str, Callable[..., nn.Module]] = {"ifmsr": _ifmsr}
+NETWORKS: dict[str, Callable[..., Network]] = {"ifmsr": _ifmsr}
 """name -> function of the network's configuration; each network has a `title` and is called (lr, rgb)."""
 
 METHODS = (*CLASSICAL, *NETWORKS)

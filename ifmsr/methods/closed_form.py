@@ -21,8 +21,8 @@ from torch import Tensor
 
 from ifmsr.scenes.scene import Array, Observation
 
-KERNEL_SMOOTHNESS = 3e-3  # weight of the kernel's gradient, relative to the data term's mean diagonal
-RIDGE = 1e-5  # likewise for the colour-to-spectrum map
+KERNEL_SMOOTHNESS = 1e-2  # weight of the kernel's gradient, relative to the data term's mean diagonal
+RIDGE = 3e-5  # likewise for the colour-to-spectrum map
 RESPONSE_RIDGE = 1e-3  # likewise for an unknown response
 SMOOTHINGS = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8)  # standard deviations in LR pixels that the residual may get
 

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from ifmsr.errors import InputError
+from ifmsr.methods.base import Network
 from ifmsr.methods.released import released_name
 
 
@@ -274,7 +275,7 @@ def band_triplets(bands: int) -> Tensor:
     return torch.stack([left, middle, right], dim=1)
 
 
-class IFMSR(nn.Module):
+class IFMSR(Network):
     """The network of the paper's figure 1.
 
     Examples
@@ -321,7 +322,9 @@ class IFMSR(nn.Module):
         """
         (n, total, h, w), scale = lr.shape, self.config.scale
         if total < 3:
-            raise InputError("lr", f"{total} bands", "IFMSR sees each band with two neighbours: give 3 or more")
+            raise InputError(
+                "lr", f"{total} bands", "IFMSR sees each band with two neighbours: give 3 or more"
+            )
         if tuple(rgb.shape) != (n, 3, scale * h, scale * w):
             raise InputError(
                 "rgb",

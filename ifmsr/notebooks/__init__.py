@@ -50,10 +50,11 @@ def run_notebook(
     """
     notebook = Path(notebook)
     values = check_parameters(notebook, parameters or {})
+    seeds = values.get("seeds", values.get("seed", []))
     run = Run(
         Path(out_folder) / notebook.stem,
         config={"notebook": notebook.absolute(), "parameters": values},
-        seeds=[values["seed"]] if "seed" in values else values.get("seeds", []),
+        seeds=seeds if isinstance(seeds, list | tuple) else [seeds],
         data={notebook.absolute(): sha256(notebook)},
     )
     with run:

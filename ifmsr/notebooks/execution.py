@@ -87,7 +87,7 @@ class _ThisPython(KernelSpecManager):
     """Knows only the running interpreter, wherever a kernel named python3 on this machine points to."""
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
-        return KernelSpec(**get_kernel_dict())
+        return KernelSpec(**get_kernel_dict(extra_arguments=["--log-level=ERROR"]))
 
 
 class _Kernel(AsyncKernelManager):

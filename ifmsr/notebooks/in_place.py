@@ -27,7 +27,7 @@ MACHINE_SPECIFIC = (
     (_path(ROOT, r"(?![\w.-])"), "."),
     (_path(ROOT.parent, r"/(?=\w)"), "../"),
     (_path(Path.home(), r"(?![\w.-])"), "~"),
-    (re.compile(r"\S*/ipykernel_\d+/\d+\.py"), "<cell>"),
+    (re.compile(r"(?<![^\s(<\"'])[^\s(<\"']*/ipykernel_\d+/\d+\.py"), "<cell>"),
     (re.compile(r" at 0x[0-9a-fA-F]+"), " at 0x..."),
 )
 

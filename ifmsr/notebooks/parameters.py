@@ -82,7 +82,7 @@ def _defaults(notebook: Path) -> dict[str, Any]:
         statements = ast.parse(next(tagged, "")).body
     except FileNotFoundError as error:
         raise InputError(notebook, "there is no such notebook", "Give the path of an .ipynb file") from error
-    except (OSError, ValueError, SyntaxError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, SyntaxError, AttributeError) as error:
         raise InputError(
             notebook, f"it cannot be read ({error})", "Give an .ipynb file of format 4"
         ) from error

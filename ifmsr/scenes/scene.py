@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,7 +123,7 @@ class Observation:
 
     def save(self, path: str | Path) -> Path:
         """Store the observation as one compressed .npz, so that every method sees the same file."""
-        arrays = {"lr": self.lr, "rgb": self.rgb, "scale": np.array(self.scale)}
+        arrays: dict[str, Any] = {"lr": self.lr, "rgb": self.rgb, "scale": self.scale}
         if self.srf is not None:
             arrays["srf"] = self.srf
         return write_atomically(path, lambda file: np.savez_compressed(file, **arrays))
@@ -132,8 +133,7 @@ class Observation:
         """Read what `save` wrote. Raises InputError, naming the file, if it cannot be read."""
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                srf = arrays["srf"] if "srf" in arrays else None
-                return cls(arrays["lr"], arrays["rgb"], int(arrays["scale"]), srf)
+                return cls(arrays["lr"], arrays["rgb"], int(arrays["scale"]), arrays.get("srf"))
         except InputError as error:
             raise InputError(path, f"{error.where}: {error.problem}", error.fix) from error
         except FileNotFoundError:

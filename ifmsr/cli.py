@@ -1,0 +1,213 @@
+"""The command line: thin, every command is one call into the library.
+
+Exit codes: 0 done, 1 a run failed, 2 bad input, 130 interrupted.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+import ifmsr
+from ifmsr import doctor, evaluation, figures, notebooks, tables
+from ifmsr.errors import InputError
+from ifmsr.files import write_atomically
+from ifmsr.inference import load_method, super_resolve
+from ifmsr.methods import METHODS
+from ifmsr.scenes import DATASETS, download
+from ifmsr.scenes.own import load_cube, load_image
+from ifmsr.scenes.response import nikon_d700, read_srf
+from ifmsr.training import PRESETS, TrainingError, train_on_split
+from ifmsr.training.config import with_settings
+
+
+def data(args: argparse.Namespace) -> None:
+    """Say what data are here, or fetch them."""
+    if args.action == "fetch":
+        print(download.fetch_cave(args.root))
+        return
+    for name in args.datasets or DATASETS:
+        print(download.check(name, args.root, args.verify))
+
+
+def train(args: argparse.Namespace) -> None:
+    """Train a network on a data set's split."""
+    config = with_settings(PRESETS[args.preset], {"scale": args.scale, **dict(args.settings)})
+    weights = train_on_split(
+        config, args.data, args.split, args.out, args.root, not args.restart, args.device, args.workers
+    )
+    print(weights)
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    """Measure methods on a split's test scenes."""
+    task = evaluation.Task(
+        args.data,
+        args.split,
+        args.scale,
+        alignment=args.alignment,
+        seeds=tuple(args.seeds),
+        scenes=tuple(args.scenes),
+    )
+    chosen = {
+        name: load_method(name, args.scale, args.weights, args.device, args.precision)
+        for name in args.methods
+    }
+    rows = evaluation.evaluate(task, chosen, args.out, args.root)
+    print(evaluation.summary(rows).round(4).to_string())
+
+
+def make_tables(args: argparse.Namespace) -> None:
+    """Table IV from finished evaluations."""
+    print(*tables.write_table4(args.evaluations, args.out), sep="\n")
+
+
+def make_figures(args: argparse.Namespace) -> None:
+    """Figures 4 and 5 from a finished evaluation."""
+    for name, draw in (("figure4", figures.figure4), ("figure5", figures.figure5)):
+        print(*figures.save_figure(draw(args.evaluation), args.out / name), sep="\n")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run notebooks strictly."""
+    if args.in_place:
+        for notebook in args.notebooks:
+            print(notebooks.execute_in_place(notebook))
+        return
+    profile = notebooks.read_profile(args.profile, args.notebooks) if args.profile else {}
+    for notebook in args.notebooks:
+        profile[notebook.stem] = {**profile.get(notebook.stem, {}), **dict(args.settings)}
+    print(*notebooks.run_all(args.notebooks, profile, args.out), sep="\n")
+
+
+def own(args: argparse.Namespace) -> None:
+    """Super-resolve one's own images."""
+    lr, rgb = load_cube(args.lr, maximum=args.maximum, layout=args.layout), load_image(args.rgb)
+    srf = None
+    if args.srf:
+        srf = nikon_d700() if args.srf == "nikon-d700" else read_srf(args.srf)[1]
+    sr = super_resolve(lr, rgb, args.scale, args.method, srf, args.weights, args.device)
+    print(write_atomically(args.out, lambda file: np.save(file, sr)))
+
+
+def diagnose(_: argparse.Namespace) -> None:
+    """Say what is installed, found and missing here."""
+    print(doctor.report())
+
+
+def setting(text: str) -> tuple[str, object]:
+    """``name=value`` with the value read as YAML."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form name=value")
+    return name, yaml.safe_load(value)
+
+
+class Pair(argparse.Action):
+    """``-p NAME VALUE``, repeatable, collected as (name, value) with the value read as YAML."""
+
+    def __call__(self, parser, namespace, values, option_string=None):  # type: ignore[no-untyped-def]
+        """Append one pair."""
+        pairs = [*getattr(namespace, self.dest), (values[0], yaml.safe_load(values[1]))]
+        setattr(namespace, self.dest, pairs)
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their arguments."""
+    about = (ifmsr.__doc__ or "").partition("\n")[0]
+    top = argparse.ArgumentParser(prog="ifmsr", description=about)
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, function, **kwargs) -> argparse.ArgumentParser:  # type: ignore[no-untyped-def]
+        made = commands.add_parser(name, help=function.__doc__, description=function.__doc__, **kwargs)
+        made.set_defaults(function=function)
+        return made
+
+    def common(made: argparse.ArgumentParser) -> None:
+        made.add_argument("--data", required=True, choices=DATASETS, help="data set")
+        made.add_argument("--root", type=Path, help="its folder (default: $IFMSR_DATA/<data set>)")
+        made.add_argument("--split", required=True, help="for example figure4, names-20-12, seed-0, spatial")
+        made.add_argument("--scale", type=int, default=4, help="magnification (default 4)")
+        made.add_argument("--out", type=Path, required=True, help="folder for the results")
+        made.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: the GPU if there is one)")
+
+    made = command("data", data)
+    made.add_argument("action", choices=("check", "fetch"))
+    made.add_argument(
+        "datasets", nargs="*", metavar="DATASET", help=f"of {', '.join(DATASETS)}; fetch knows cave"
+    )
+    made.add_argument("--root", type=Path, help="the data set's folder (default: $IFMSR_DATA/<data set>)")
+    made.add_argument("--verify", action="store_true", help="hash every file instead of comparing sizes")
+
+    made = command("train", train)
+    common(made)
+    made.add_argument("--preset", choices=PRESETS, default="quick")
+    made.add_argument(
+        "--set", dest="settings", type=setting, action="append", default=[], metavar="NAME=VALUE",
+        help="change one field of the preset, for example epochs=20 or options.features=32",
+    )  # fmt: skip
+    made.add_argument("--restart", action="store_true", help="start anew even if there is a checkpoint")
+    made.add_argument("--workers", type=int, default=0, help="processes that prepare samples")
+
+    made = command("evaluate", evaluate)
+    common(made)
+    made.add_argument("--method", dest="methods", action="append", required=True, choices=METHODS)
+    made.add_argument("--weights", type=Path, help="a network's weights instead of the shipped ones")
+    made.add_argument("--alignment", choices=("released", "centred"), default="released")
+    made.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
+    made.add_argument("--seeds", type=int, nargs="+", default=[0], help="one observation a scene for each")
+    made.add_argument(
+        "--scenes", nargs="+", default=[], help="some of the split's test scenes (default: all)"
+    )
+
+    made = command("tables", make_tables)
+    made.add_argument("evaluations", nargs="+", type=Path, help="folders that `ifmsr evaluate` filled")
+    made.add_argument("--out", type=Path, required=True)
+
+    made = command("figures", make_figures)
+    made.add_argument("evaluation", type=Path, help="a folder that `ifmsr evaluate` filled")
+    made.add_argument("--out", type=Path, required=True)
+
+    made = command("run", run)
+    made.add_argument("notebooks", nargs="+", type=Path, metavar="NOTEBOOK")
+    made.add_argument("-p", dest="settings", nargs=2, action=Pair, default=[], metavar=("NAME", "VALUE"))
+    made.add_argument("--profile", type=Path, help="YAML file: notebook -> its parameters")
+    made.add_argument(
+        "--out", type=Path, default=Path("results/notebooks"), help="folder for executed copies"
+    )
+    made.add_argument("--in-place", action="store_true", help="with their own defaults, outputs kept inside")
+
+    made = command("super-resolve", own)
+    made.add_argument("--lr", type=Path, required=True, help="cube: .npy .npz .mat .tif .hdr ...")
+    made.add_argument("--rgb", type=Path, required=True, help="aligned colour image, scale times larger")
+    made.add_argument("--scale", type=int, required=True)
+    made.add_argument("--method", choices=METHODS, default="ifmsr")
+    made.add_argument("--srf", help="'nikon-d700' or a CSV file: wavelength_nm,R,G,B, one line a band")
+    made.add_argument("--maximum", type=float, help="the cube's value that becomes 1")
+    made.add_argument("--layout", choices=("HWC", "CHW"), help="the cube's bands come last, or first")
+    made.add_argument("--weights", type=Path)
+    made.add_argument("--device")
+    made.add_argument("--out", type=Path, required=True, help="the result, .npy (B, H, W) in [0, 1]")
+
+    command("doctor", diagnose)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    args = parser().parse_args(arguments)
+    try:
+        args.function(args)
+    except InputError as error:
+        print(f"ifmsr: {error}", file=sys.stderr)
+        return 2
+    except (TrainingError, notebooks.NotebookError) as error:
+        print(f"ifmsr: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("ifmsr: interrupted", file=sys.stderr)
+        return 130
+    return 0

@@ -1,0 +1,32 @@
+"""What a bug report needs, and what a newcomer wonders about: versions, device, data, weights."""
+
+import os
+import platform
+
+import torch
+
+from ifmsr.inference import choose_device, free_memory
+from ifmsr.paths import WEIGHTS
+from ifmsr.runs import git_state, versions
+from ifmsr.scenes import DATASETS, download
+
+
+def report() -> str:
+    """Several lines of plain text; missing data and weights are said, never raised."""
+    device = choose_device()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    weights = sorted(path.name for path in WEIGHTS.glob("*.safetensors"))
+    found = [download.check(dataset) for dataset in DATASETS]
+    lines = [
+        "versions: " + ", ".join(f"{package} {number}" for package, number in versions().items()),
+        f"commit: {git_state() or 'not in a git checkout'}",
+        f"device: {device} ({name}), {free_memory(device) / 2**30:.1f} GiB free",
+        f"threads: {torch.get_num_threads()} of {os.cpu_count()} processors",
+        f"weights: {', '.join(weights) or 'none: train some with ifmsr train'}",
+        *(
+            f"data: {found_set.dataset}: {len(found_set.present)} of {found_set.published}"
+            for found_set in found
+        ),
+        "For what is missing and where to put it: ifmsr data check",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,58 @@
+"""Training: `train` on scenes at hand, `train_on_split` on a data set's split as a finished run."""
+
+from pathlib import Path
+
+from ifmsr.paths import in_project
+from ifmsr.runs import MANIFEST, Run, read_manifest
+from ifmsr.scenes import open_dataset
+from ifmsr.training.config import PRESETS, TrainConfig
+from ifmsr.training.loop import train
+from ifmsr.training.patches import Patches
+from ifmsr.training.state import TrainingError, build_network
+
+__all__ = [
+    "PRESETS",
+    "Patches",
+    "TrainConfig",
+    "TrainingError",
+    "build_network",
+    "train",
+    "train_on_split",
+]
+
+
+def train_on_split(
+    config: TrainConfig,
+    dataset: str,
+    split: str,
+    out: str | Path,
+    root: str | Path | None = None,
+    resume: bool = True,
+    device: str | None = None,
+    workers: int = 0,
+) -> Path:
+    """Train on a split's training scenes, watch its validation scenes, and leave a finished run in `out`.
+
+    Returns the weights' path. With `resume`, a run of the same configuration that was stopped goes on, and a
+    finished one is left as it is. Test scenes are never read. Raises what `train` and `open_dataset` raise.
+    """
+    out = in_project(out)
+    data = open_dataset(dataset, root)
+    chosen = data.split(split)
+    about = {
+        "dataset": dataset,
+        "split": split,
+        "scenes": list(chosen.train),
+        "validation": list(chosen.validation),
+        "training": config.identity(),
+    }
+    if resume and (out / MANIFEST).exists() and read_manifest(out)["config"] == about:
+        return out / "weights.safetensors"
+    with Run(out, about, [config.seed]) as run:
+        scenes, validation = (
+            [data.load(name) for name in names] for names in (chosen.train, chosen.validation)
+        )
+        weights = train(config, scenes, validation, out, resume, device, workers)
+        run.record(weights.name)
+        run.record("log.csv")
+    return weights

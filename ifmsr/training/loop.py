@@ -1,0 +1,114 @@
+"""One training loop for every learned method."""
+
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from torch.utils.data import DataLoader, Subset
+from tqdm.auto import tqdm
+
+from ifmsr.inference import choose_device
+from ifmsr.scenes.scene import Scene
+from ifmsr.training.config import TrainConfig
+from ifmsr.training.patches import Patches
+from ifmsr.training.state import State
+from ifmsr.weights import save_weights
+
+
+def train(
+    config: TrainConfig,
+    scenes: Sequence[Scene],
+    validation: Sequence[Scene],
+    out: str | Path,
+    resume: bool = True,
+    device: str | None = None,
+    workers: int = 0,
+) -> Path:
+    """Train a network and return the path of its weights, ``out/weights.safetensors``.
+
+    Writes ``log.csv`` (one row an epoch), TensorBoard events if it is installed, and ``checkpoint.pt``. A run
+    that was killed at any moment goes on from its last checkpoint and ends, on a CPU, bit for bit as if it
+    had not been; a finished one returns at once. Ctrl-C and SIGTERM write a checkpoint first.
+
+    Parameters
+    ----------
+    scenes : the training scenes.
+    validation : scenes for the log's PSNR (centre crops, test degradation). They choose nothing: the weights
+        are those of the last epoch. Never give test scenes.
+    out : the run's folder.
+    resume : False starts anew even if the folder holds a checkpoint.
+    workers : processes that prepare samples; they change the speed only.
+
+    Raises
+    ------
+    InputError : the folder holds a checkpoint of another configuration, or the scenes cannot be used.
+    TrainingError : the loss was NaN or infinite several steps in a row.
+    """
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    state = State(config, out, choose_device(device))
+    if resume:
+        state.restore()
+    patches = Patches(scenes, config.scale, config.crops_per_scene, config.seed, config.alignment)
+    batches = -(-len(patches) // config.batch)
+    bar = tqdm(
+        total=config.epochs * batches,
+        initial=state.epoch * batches + state.batch,
+        desc=f"{config.network} x{config.scale}",
+        mininterval=2,
+    )
+    with bar, _stop_requests() as stop, _tensorboard(out) as board:
+        while state.epoch < config.epochs:
+            numbers = range(state.epoch * len(patches), (state.epoch + 1) * len(patches))
+            rest = Subset(patches, numbers[state.batch * config.batch :])
+            loader = DataLoader(
+                rest, config.batch, num_workers=workers, pin_memory=state.device.type == "cuda"
+            )
+            for batch in loader:
+                state.learn(*batch)
+                bar.update()
+                bar.set_postfix(loss=f"{state.mean_loss:.4f}", PSNR=f"{state.last_psnr:.2f}")
+                state.checkpoint_if_due()
+                if stop:
+                    state.save_checkpoint()
+                    raise KeyboardInterrupt if stop[0] == signal.SIGINT else SystemExit(128 + stop[0])
+            row = state.finish_epoch(validation)
+            for name in ("loss", "val_psnr"):
+                board(name, row[name], state.epoch)
+    weights = out / "weights.safetensors"
+    return save_weights(weights, state.net, config.network, config.schedule(len(scenes)))
+
+
+@contextmanager
+def _stop_requests() -> Iterator[list[int]]:
+    """A list that receives SIGINT or SIGTERM once, so that the step under way can end; the second one kills."""
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+
+    def note(number: int, _frame: object) -> None:
+        received.append(number)
+        signal.signal(number, before[signal.Signals(number)])
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _tensorboard(out: Path) -> Iterator[Any]:
+    """A function (name, value, step) that writes TensorBoard events, or does nothing without TensorBoard."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        yield lambda *_: None
+        return
+    with SummaryWriter(str(out / "tensorboard")) as writer:
+        yield writer.add_scalar

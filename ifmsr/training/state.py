@@ -1,0 +1,172 @@
+"""Everything that a resumed training has to find again, and what changes it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ifmsr import metrics
+from ifmsr.degradation import degrade
+from ifmsr.errors import InputError
+from ifmsr.files import write_atomically, write_text
+from ifmsr.inference import run_network
+from ifmsr.methods import NETWORKS
+from ifmsr.methods.base import Network
+from ifmsr.scenes.scene import Scene
+from ifmsr.training.config import TrainConfig
+
+VALIDATION_SIDE = 96
+PATIENCE = 5  # non-finite losses in a row before training stops
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the last good checkpoint is kept."""
+
+
+def build_network(config: TrainConfig) -> Network:
+    """The untrained network of a configuration, initialised from its seed."""
+    torch.manual_seed(config.seed)
+    return NETWORKS[config.network](scale=config.scale, **config.options)
+
+
+class State:
+    """Network, optimiser, place in the schedule and log of one training."""
+
+    def __init__(self, config: TrainConfig, out: Path, device: torch.device):
+        self.config, self.out, self.device = config, out, device
+        self.net = build_network(config).to(device)
+        self.optimizer = torch.optim.Adam(
+            self.net.parameters(), config.learning_rate, betas=(0.9, config.beta2), eps=1e-8
+        )
+        self.epoch = self.batch = self.bad_in_a_row = 0
+        self.losses: list[float] = []
+        self.rows: list[dict[str, float]] = []
+        self.seconds = 0.0
+        self.started = self.saved = perf_counter()
+
+    @property
+    def mean_loss(self) -> float:
+        return float(np.mean(self.losses)) if self.losses else float("nan")
+
+    @property
+    def last_psnr(self) -> float:
+        return self.rows[-1]["val_psnr"] if self.rows else float("nan")
+
+    def learn(self, lr: Tensor, rgb: Tensor, truth: Tensor) -> None:
+        """One batch: one optimiser step, or one a band."""
+        self.net.train()
+        lr, rgb, truth = (x.to(self.device, non_blocking=True) for x in (lr, rgb, truth))
+        for bands in self._bands(truth.shape[1]):
+            bands = bands.to(self.device)
+            with torch.autocast(self.device.type, torch.bfloat16, self.config.precision == "bfloat16"):
+                loss = F.l1_loss(self.net(lr, rgb, bands=bands).float(), truth[:, bands])
+            self.optimizer.zero_grad(set_to_none=True)
+            if not self._finite(value := loss.item()):
+                continue
+            loss.backward()
+            self.optimizer.step()
+            self.losses.append(value)
+        self.batch += 1
+
+    def _bands(self, total: int) -> Sequence[Tensor]:
+        if self.config.steps == "per-band":
+            return torch.arange(total).split(1)
+        chosen = self.config.bands_per_step or total
+        rng = np.random.default_rng((self.config.seed, self.epoch, self.batch, 2))
+        return [torch.from_numpy(np.sort(rng.permutation(total)[:chosen]))]
+
+    def _finite(self, loss: float) -> bool:
+        self.bad_in_a_row = 0 if np.isfinite(loss) else self.bad_in_a_row + 1
+        if self.bad_in_a_row == PATIENCE:
+            raise TrainingError(
+                f"the loss was NaN or infinite {PATIENCE} steps in a row, last in batch {self.batch} of epoch "
+                f"{self.epoch}. The last good checkpoint is in {self.out}: lower the learning rate and resume."
+            )
+        return self.bad_in_a_row == 0
+
+    def finish_epoch(self, validation: Sequence[Scene]) -> dict[str, float]:
+        """Validate, log, halve the learning rate when it is time, checkpoint."""
+        now = perf_counter()
+        self.seconds, self.started = self.seconds + now - self.started, now
+        row = {
+            "epoch": self.epoch + 1,
+            "step": int(self.optimizer.state[next(self.net.parameters())]["step"]),
+            "lr": self.optimizer.param_groups[0]["lr"],
+            "loss": self.mean_loss,
+            "val_psnr": validation_psnr(self.net, validation, self.config, self.device),
+            "seconds": round(self.seconds, 1),
+        }
+        self.rows.append(row)
+        self.epoch, self.batch, self.losses = self.epoch + 1, 0, []
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.learning_rate * 0.5 ** (self.epoch // self.config.halve_every)
+        self.save_checkpoint()
+        write_text(self.out / "log.csv", pd.DataFrame(self.rows).to_csv(index=False))
+        return row
+
+    def checkpoint_if_due(self) -> None:
+        if perf_counter() - self.saved > self.config.checkpoint_every:
+            self.save_checkpoint()
+
+    def save_checkpoint(self) -> None:
+        content = {
+            "config": self.config.identity(),
+            "net": self.net.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "random": torch.get_rng_state(),
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "losses": self.losses,
+            "rows": self.rows,
+            "seconds": self.seconds + perf_counter() - self.started,
+        }
+        write_atomically(self.out / "checkpoint.pt", lambda file: torch.save(content, file))
+        self.saved = perf_counter()
+
+    def restore(self) -> None:
+        path = self.out / "checkpoint.pt"
+        if not path.exists():
+            return
+        try:
+            content = torch.load(path, map_location=self.device, weights_only=True)
+            random = content["random"].cpu()
+        except Exception as error:
+            raise InputError(path, f"not a checkpoint ({error})", "Delete it to start anew") from error
+        if content["config"] != self.config.identity():
+            ours = self.config.identity()
+            changed = [name for name in ours if content["config"].get(name) != ours[name]]
+            raise InputError(
+                path,
+                f"it belongs to a training with other {', '.join(changed)}",
+                "Choose another folder, or resume=False to overwrite it",
+            )
+        self.net.load_state_dict(content["net"])
+        self.optimizer.load_state_dict(content["optimizer"])
+        torch.set_rng_state(random)
+        self.epoch, self.batch, self.seconds = content["epoch"], content["batch"], content["seconds"]
+        self.losses, self.rows = content["losses"], content["rows"]
+
+
+def validation_psnr(
+    net: Network, scenes: Sequence[Scene], config: TrainConfig, device: torch.device
+) -> float:
+    """Mean PSNR over the scenes' centre crops under the test degradation; NaN without scenes."""
+    values = []
+    for scene in scenes:
+        crop = centre_crop(scene, VALIDATION_SIDE, config.scale)
+        observation = degrade(crop, config.scale, "test", config.seed, config.alignment)
+        sr = run_network(net, observation, str(device), config.precision)
+        values.append(metrics.psnr(crop.cube, sr))
+    return float(np.mean(values)) if values else float("nan")
+
+
+def centre_crop(scene: Scene, side: int, scale: int) -> Scene:
+    """The middle of a scene, at most `side` x `side` and a multiple of `scale`."""
+    height, width = (min(side, length) // scale * scale for length in scene.cube.shape[1:])
+    top, left = (scene.cube.shape[1] - height) // 2, (scene.cube.shape[2] - width) // 2
+    return scene.crop(top, left, height, width)

@@ -1,0 +1,127 @@
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from ifmsr import super_resolve
+from ifmsr.degradation import degrade
+from ifmsr.errors import InputError
+from ifmsr.inference import Learned, load_method, run_network
+from ifmsr.methods.ifmsr import IFMSR, IFMSRConfig
+from ifmsr.scenes import Scene, open_dataset
+from ifmsr.weights import load_weights, save_weights
+
+
+@pytest.fixture(scope="module")
+def observation():
+    part = open_dataset("indian-pines").load("test")
+    return degrade(Scene("part", part.cube[::20], rgb_bands=(1, 4, 8)), 4)
+
+
+@pytest.fixture
+def weights(tmp_path):
+    torch.manual_seed(0)
+    net = IFMSR(IFMSRConfig(features=4, stages=1))
+    return save_weights(tmp_path / "w.safetensors", net, "ifmsr", "a schedule")
+
+
+def test_weights_survive_storage(weights):
+    net, metadata = load_weights(weights)
+    assert net.config == IFMSRConfig(features=4, stages=1) and not net.training
+    assert metadata["schedule"] == "a schedule"
+    torch.manual_seed(0)
+    for name, tensor in IFMSR(IFMSRConfig(features=4, stages=1)).state_dict().items():
+        assert torch.equal(net.state_dict()[name], tensor)
+
+
+def test_super_resolve_answers_in_kind(observation, weights):
+    lr, rgb = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb)
+    as_array = super_resolve(observation.lr, observation.rgb, 4, weights=weights)
+    as_tensor = super_resolve(lr, rgb, 4, weights=weights)
+    assert isinstance(as_array, np.ndarray) and isinstance(as_tensor, torch.Tensor)
+    np.testing.assert_array_equal(as_array, as_tensor.numpy())
+    direct = load_weights(weights)[0](lr[None], rgb[None])[0].clamp(0, 1).detach()
+    np.testing.assert_allclose(as_array, direct.numpy(), atol=1e-5)
+
+
+def test_bands_in_passes_give_the_same_as_all_at_once(observation, weights, monkeypatch):
+    net, _ = load_weights(weights)
+    whole = run_network(net, observation, "cpu")
+    monkeypatch.setattr("ifmsr.inference.free_memory", lambda _: 1)  # one band at a time
+    np.testing.assert_allclose(run_network(net, observation, "cpu"), whole, atol=1e-6)
+
+
+def test_bfloat16_is_close_but_not_the_same(observation, weights):
+    net, _ = load_weights(weights)
+    plain, half = (run_network(net, observation, "cpu", p) for p in ("float32", "bfloat16"))
+    assert 0 < np.abs(plain - half).max() < 0.05
+
+
+def damage(path, change):
+    tensors = load_file(path)
+    change(tensors)
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    save_file(tensors, path, metadata)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda tensors: tensors["end.bias"].fill_(torch.nan), "NaN or infinite values in end.bias"),
+        (lambda tensors: tensors.pop("end.bias"), "do not fit"),
+        (lambda tensors: tensors.update({"end.bias": torch.zeros(7)}), "do not fit"),
+    ],
+)
+def test_damaged_weights_are_refused(weights, change, message):
+    damage(weights, change)
+    with pytest.raises(InputError, match=message):
+        load_weights(weights)
+
+
+def test_files_that_are_no_weights_are_refused(weights, tmp_path):
+    weights.write_bytes(weights.read_bytes()[:100])
+    foreign = tmp_path / "foreign.safetensors"
+    save_file({"a": torch.zeros(3)}, foreign)
+    for path, message in (
+        (weights, "not a weights file"),
+        (foreign, "not a weights file"),
+        (tmp_path, "no such"),
+    ):
+        with pytest.raises(InputError, match=message):
+            load_weights(path)
+
+
+def test_missing_shipped_weights_and_other_scales_are_named(observation, weights):
+    with pytest.raises(InputError, match=r"ifmsr-x7\.safetensors"):
+        load_method("ifmsr", 7)
+    with pytest.raises(InputError, match="trained for x4"):
+        method = load_method("ifmsr", 8, weights)
+        assert isinstance(method, Learned)
+        method(degrade(Scene("part", np.zeros((4, 48, 48), np.float32), rgb_bands=(0, 1, 2)), 8))
+
+
+@pytest.mark.parametrize(
+    ("lr", "rgb", "message"),
+    [
+        (np.zeros((4, 6, 6), np.float32), np.zeros((3, 20, 24), np.float32), "rgb"),
+        (np.full((4, 6, 6), 2.0), np.zeros((3, 24, 24)), "lr: values from 2 to 2"),
+        (np.full((4, 6, 6), np.nan), np.zeros((3, 24, 24)), "lr: it holds NaN"),
+        (np.zeros((4, 6, 6), np.uint8), np.zeros((3, 24, 24)), "lr: its type is uint8"),
+        (np.zeros((6, 6)), np.zeros((3, 24, 24)), "lr"),
+        (np.zeros((4, 6, 6)), np.zeros((4, 24, 24)), "rgb: 4 channels"),
+    ],
+)
+def test_bad_images_get_one_clear_error(lr, rgb, message):
+    with pytest.raises(InputError, match=message):
+        super_resolve(lr, rgb, 4, method="bicubic")
+
+
+def test_an_unknown_method_and_a_wrong_response_are_named():
+    lr, rgb = np.zeros((4, 6, 6)), np.zeros((3, 24, 24))
+    with pytest.raises(InputError, match="method: 'bicubc'"):
+        super_resolve(lr, rgb, 4, method="bicubc")
+    with pytest.raises(InputError, match="srf"):
+        super_resolve(lr, rgb, 4, method="bicubic", srf=np.ones((3, 5)))

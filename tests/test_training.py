@@ -1,0 +1,260 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from ifmsr.errors import InputError
+from ifmsr.inference import load_method
+from ifmsr.methods.ifmsr import IFMSR, IFMSRConfig
+from ifmsr.scenes import Scene, open_dataset
+from ifmsr.training import PRESETS, Patches, TrainConfig, TrainingError, build_network, train, train_on_split
+from ifmsr.training.config import with_settings
+from ifmsr.training.loop import train as loop_train
+from ifmsr.training.patches import augment
+from ifmsr.training.state import State, centre_crop
+
+TINY = TrainConfig(
+    options={"features": 4, "stages": 1},
+    epochs=2,
+    crops_per_scene=6,
+    batch=2,
+    steps="batched",
+    bands_per_step=2,
+    learning_rate=1e-3,
+    checkpoint_every=0,
+)
+
+
+@pytest.fixture(scope="module")
+def pines():
+    """Twelve bands of Indian Pines, training and validation part."""
+    data = open_dataset("indian-pines")
+    parts = [data.load(name) for name in ("train", "validation")]
+    return [Scene(part.name, part.cube[20:32], rgb_bands=(9, 5, 1)) for part in parts]
+
+
+def weights_of(folder):
+    return load_file(folder / "weights.safetensors")
+
+
+def assert_same_weights(a, b):
+    assert a.keys() == b.keys()
+    for name in a:
+        assert torch.equal(a[name], b[name]), name
+
+
+def test_samples_depend_on_seed_epoch_and_number_only(pines):
+    patches = Patches(pines[:1], 4, 8, seed=1, alignment="released")
+    first = patches[13]
+    assert [x.shape for x in first] == [(12, 12, 12), (3, 48, 48), (12, 48, 48)]
+    patches[2]
+    for again, before in zip(patches[13], first, strict=True):
+        assert torch.equal(again, before)
+    assert not torch.equal(patches[5][2], first[2])  # the same number of another epoch
+    other = Patches(pines[:1], 4, 8, seed=2, alignment="released")
+    assert not torch.equal(other[13][0], first[0])
+
+
+def test_every_scene_gives_its_crops_once_an_epoch(pines):
+    scenes = [replace(pines[0], name=name) for name in "abc"]
+    patches = Patches(scenes, 4, 5, seed=0, alignment="centred")
+    names = [patches.scene_of(3, number).name for number in range(len(patches))]
+    assert sorted(names) == sorted("abc" * 5) and names != sorted(names)
+
+
+def test_augmentation_moves_both_images_alike():
+    truth = np.arange(2 * 12 * 12, dtype=np.float32).reshape(2, 12, 12)
+    rgb = np.concatenate([truth, truth[:1]])
+    seen = set()
+    for seed in range(60):
+        a, b = augment(truth, rgb, np.random.default_rng(seed))
+        np.testing.assert_array_equal(a, b[:2])
+        assert sorted(a.ravel()) == sorted(truth.ravel())
+        seen.add(a.tobytes())
+    assert len(seen) > 10
+
+
+def test_training_learns_and_leaves_a_log_and_usable_weights(pines, tmp_path):
+    config = replace(TINY, epochs=6, crops_per_scene=24, learning_rate=3e-3)
+    weights = train(config, pines[:1], pines[1:], tmp_path)
+    log = pd.read_csv(tmp_path / "log.csv")
+    assert list(log.columns) == ["epoch", "step", "lr", "loss", "val_psnr", "seconds"]
+    assert list(log["epoch"]) == [1, 2, 3, 4, 5, 6] and list(log["step"]) == [12, 24, 36, 48, 60, 72]
+    assert log["loss"].iloc[-1] < 0.5 * log["loss"].iloc[0]
+    assert log["val_psnr"].iloc[-1] > log["val_psnr"].iloc[0] + 3
+    method = load_method("ifmsr", 4, weights)
+    assert "6 epochs" in method.schedule and "seed 0" in method.schedule
+
+
+def test_the_learning_rate_is_halved_on_time(pines, tmp_path):
+    train(replace(TINY, epochs=3, crops_per_scene=2, halve_every=1), pines[:1], [], tmp_path)
+    log = pd.read_csv(tmp_path / "log.csv")
+    assert list(log["lr"]) == pytest.approx([1e-3, 5e-4, 2.5e-4])
+    assert log["val_psnr"].isna().all()
+
+
+def test_per_band_takes_a_step_a_band_and_batched_one_a_batch(pines, tmp_path):
+    for steps, expected in (("per-band", 12 * 3), ("batched", 3)):
+        train(replace(TINY, epochs=1, steps=steps), pines[:1], [], tmp_path / steps)
+        assert list(pd.read_csv(tmp_path / steps / "log.csv")["step"]) == [expected]
+
+
+def test_workers_change_nothing(pines, tmp_path):
+    for workers in (0, 2):
+        train(replace(TINY, epochs=1), pines[:1], [], tmp_path / str(workers), workers=workers)
+    assert_same_weights(weights_of(tmp_path / "0"), weights_of(tmp_path / "2"))
+
+
+SCRIPT = """
+import sys
+import torch
+from dataclasses import replace
+from ifmsr.scenes import Scene, open_dataset
+from ifmsr.training import TrainConfig, train
+torch.set_num_threads(1)
+data = open_dataset("indian-pines")
+parts = [data.load(name) for name in ("train", "validation")]
+parts = [Scene(part.name, part.cube[20:32], rgb_bands=(9, 5, 1)) for part in parts]
+config = TrainConfig(options={"features": 4, "stages": 1}, epochs=2, crops_per_scene=6, batch=2,
+                     steps="batched", bands_per_step=2, learning_rate=1e-3, checkpoint_every=0)
+train(config, parts[:1], parts[1:], sys.argv[1])
+"""
+
+
+def start(folder):
+    return subprocess.Popen([sys.executable, "-c", SCRIPT, str(folder)], stderr=subprocess.DEVNULL)
+
+
+def wait_for_batches(folder, count):
+    """Until `count` batches of the first epoch are in the checkpoint."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        try:
+            if torch.load(folder / "checkpoint.pt", weights_only=True)["batch"] >= count:
+                return
+        except FileNotFoundError:
+            pass
+        time.sleep(0.01)
+    raise AssertionError("the training made no checkpoint")
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 143), (signal.SIGINT, -2)]
+)
+def test_a_training_stopped_at_any_moment_ends_bit_for_bit_as_if_it_had_not_been(
+    pines, tmp_path, number, code
+):
+    train(TINY, pines[:1], pines[1:], tmp_path / "whole")
+    process = start(tmp_path / "stopped")
+    wait_for_batches(tmp_path / "stopped", 1)
+    os.kill(process.pid, number)
+    assert process.wait(60) in (code, 130, 1)
+    assert not (tmp_path / "stopped" / "weights.safetensors").exists()
+    train(TINY, pines[:1], pines[1:], tmp_path / "stopped")
+    assert_same_weights(weights_of(tmp_path / "whole"), weights_of(tmp_path / "stopped"))
+    logs = [pd.read_csv(tmp_path / name / "log.csv").drop(columns="seconds") for name in ("whole", "stopped")]
+    pd.testing.assert_frame_equal(*logs)
+
+
+def test_a_checkpoint_of_another_training_is_refused_and_named(pines, tmp_path):
+    train(replace(TINY, epochs=1), pines[:1], [], tmp_path)
+    with pytest.raises(InputError, match=r"checkpoint\.pt.*learning_rate"):
+        train(replace(TINY, epochs=1, learning_rate=2e-3), pines[:1], [], tmp_path)
+    train(replace(TINY, epochs=1, learning_rate=2e-3), pines[:1], [], tmp_path, resume=False)
+    (tmp_path / "checkpoint.pt").write_bytes(b"nonsense")
+    with pytest.raises(InputError, match="not a checkpoint"):
+        train(TINY, pines[:1], [], tmp_path)
+
+
+def test_a_loss_that_stays_infinite_stops_training_and_keeps_the_checkpoint(pines, tmp_path, monkeypatch):
+    state = State(TINY, tmp_path, torch.device("cpu"))
+    lr, rgb, truth = (x[None] for x in Patches(pines[:1], 4, 2, 0, "released")[0])
+    state.learn(lr, rgb, truth)
+    state.save_checkpoint()
+    good = {name: tensor.clone() for name, tensor in state.net.state_dict().items()}
+    with pytest.raises(TrainingError, match="5 steps in a row"):
+        for _ in range(5):
+            state.learn(lr * torch.nan, rgb, truth)
+    assert_same_weights(dict(state.net.state_dict()), good)
+    kept = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["net"]
+    assert_same_weights(kept, good)
+
+
+def test_a_full_disk_keeps_the_last_checkpoint(pines, tmp_path, monkeypatch):
+    state = State(TINY, tmp_path, torch.device("cpu"))
+    state.save_checkpoint()
+    before = (tmp_path / "checkpoint.pt").read_bytes()
+
+    def no_space(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", no_space)
+    with pytest.raises(OSError, match="No space"):
+        state.save_checkpoint()
+    assert (tmp_path / "checkpoint.pt").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+def test_a_run_on_a_split_is_finished_once(tmp_path):
+    config = replace(TINY, epochs=1, crops_per_scene=2, bands_per_step=1)
+    weights = train_on_split(config, "indian-pines", "spatial", tmp_path)
+    manifest = (tmp_path / "manifest.json").read_text()
+    assert '"train"' in manifest and '"test"' not in manifest
+    assert train_on_split(config, "indian-pines", "spatial", tmp_path) == weights
+    assert (tmp_path / "manifest.json").read_text() == manifest
+
+
+def test_the_same_seed_gives_the_same_network_and_presets_are_the_protocols():
+    a, b = build_network(TINY), build_network(TINY)
+    assert_same_weights(dict(a.state_dict()), dict(b.state_dict()))
+    paper, released = PRESETS["paper"], PRESETS["released"]
+    assert (paper.epochs, paper.crops_per_scene, paper.batch, paper.learning_rate) == (200, 64, 16, 1e-4)
+    assert (paper.halve_every, paper.beta2, paper.steps) == (30, 0.99, "per-band")
+    assert (released.crops_per_scene, released.beta2) == (16, 0.999)
+    assert build_network(paper).config == IFMSRConfig(scale=4)
+
+
+def test_settings_are_checked():
+    changed = with_settings(PRESETS["quick"], {"epochs": 3, "learning_rate": 1, "options.features": 8})
+    assert (changed.epochs, changed.options["features"]) == (3, 8)
+    for settings, message in (
+        ({"epoch": 3}, "epoch"),
+        ({"epochs": "3"}, "epochs"),
+        ({"steps": "all"}, "steps"),
+    ):
+        with pytest.raises(InputError, match=message):
+            with_settings(PRESETS["quick"], settings)
+
+
+def test_unusable_scenes_are_named(pines, tmp_path):
+    small = Scene("tiny", pines[0].cube[:, :40], rgb_bands=(9, 5, 1))
+    fewer = Scene("fewer", pines[0].cube[:10], rgb_bands=(9, 5, 1))
+    for scenes, message in (([], "none"), ([small], "tiny"), ([pines[0], fewer], "fewer")):
+        with pytest.raises(InputError, match=message):
+            loop_train(TINY, scenes, [], tmp_path)
+
+
+def test_one_patch_can_be_learned_by_heart():
+    """The whole network, every component on, must be able to overfit."""
+    torch.manual_seed(0)
+    net = IFMSR(IFMSRConfig(features=16))
+    part = open_dataset("indian-pines").load("train")
+    scene = centre_crop(Scene("patch", part.cube[10:16], rgb_bands=(4, 2, 0)), 48, 4)
+    truth, rgb = torch.from_numpy(scene.cube)[None], torch.from_numpy(scene.rgb())[None]
+    lr = torch.nn.functional.avg_pool2d(truth, 4)
+    optimizer = torch.optim.Adam(net.parameters(), 3e-3)
+    for _ in range(120):
+        loss = (net(lr, rgb) - truth).abs().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    mse = (net(lr, rgb) - truth).square().mean().item()
+    assert -10 * np.log10(mse) > 36
