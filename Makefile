@@ -1,0 +1,41 @@
+# Two commands: `make reproduce` and `make test`. Both make .venv themselves.
+PYTHON ?= python3
+BIN := .venv/bin
+NOTEBOOKS := $(sort $(wildcard notebooks/[0-9]*.ipynb))
+
+# Threads that wait must not spin: on shared cores that makes everything several times slower.
+export OMP_WAIT_POLICY ?= passive
+
+.PHONY: reproduce test notebooks lint lock clean
+
+reproduce: .venv/installed  ## every notebook on real data that needs no download -> results/quick
+	$(BIN)/ifmsr run $(NOTEBOOKS) --profile notebooks/quick.yaml --out results/quick
+
+test: .venv/installed  ## pytest, doctests and nbval
+	$(BIN)/python -m pytest --nbval-lax --nbval-current-env
+
+notebooks: .venv/installed  ## execute the notebooks where they are, as they are committed
+	$(BIN)/ifmsr run --in-place $(NOTEBOOKS)
+
+lint: .venv/installed  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+lock:  ## requirements.lock from what pyproject.toml allows today
+	rm -rf .venv-lock
+	$(PYTHON) -m venv .venv-lock
+	.venv-lock/bin/python -m pip install --quiet -e '.[notebooks,test,lint]'
+	(head -1 requirements.lock; .venv-lock/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//') > requirements.new
+	mv requirements.new requirements.lock
+	rm -rf .venv-lock
+
+clean:  ## what the commands above made, results aside
+	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache
+
+.venv/installed: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ifmsr needs Python 3.11 or later: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@
