@@ -267,10 +267,9 @@ def test_the_strip_shows_the_same_place_of_every_image(scene, seen):
     whole, hr, lr = drawn.axes
     assert [ax.get_title() for ax in (whole, hr, lr)] == ["test", "HR", "released"]
     region = scene.cube[30, 20:36, 8:24]
-    np.testing.assert_allclose(hr.get_images()[0].get_array(), np.sqrt(region / region.max()), atol=1e-6)
-    np.testing.assert_allclose(
-        lr.get_images()[0].get_array()[2::4, 2::4], np.sqrt(region / region.max())[2::4, 2::4]
-    )
+    shown = np.sqrt((region - region.min()) / (region.max() - region.min()))
+    np.testing.assert_allclose(hr.get_images()[0].get_array(), shown, atol=1e-6)
+    np.testing.assert_allclose(lr.get_images()[0].get_array()[2::4, 2::4], shown[2::4, 2::4], atol=1e-6)
 
 
 def test_the_training_curve_follows_the_log(tmp_path):

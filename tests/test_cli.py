@@ -1,0 +1,133 @@
+import subprocess
+import sys
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from ifmsr.cli import main
+from ifmsr.degradation import degrade
+from ifmsr.scenes import Scene, open_dataset
+
+
+@pytest.fixture(scope="module")
+def observation():
+    part = open_dataset("indian-pines").load("test")
+    return degrade(Scene("part", part.cube[::20], rgb_bands=(1, 4, 8)), 4)
+
+
+def run(*arguments):
+    return main([str(argument) for argument in arguments])
+
+
+@pytest.mark.parametrize(
+    "command", ["data", "train", "evaluate", "tables", "figures", "run", "super-resolve"]
+)
+def test_every_command_explains_itself(command, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        run(command, "--help")
+    assert stopped.value.code == 0 and "usage: ifmsr" in capsys.readouterr().out
+
+
+def test_the_module_is_the_command():
+    done = subprocess.run([sys.executable, "-m", "ifmsr", "doctor"], capture_output=True, text=True)
+    assert done.returncode == 0 and "versions: python" in done.stdout
+    assert subprocess.run([sys.executable, "-m", "ifmsr", "tarin"], capture_output=True).returncode == 2
+
+
+def test_from_training_to_tables_and_figures(tmp_path, capsys):
+    train = (
+        "train",
+        "--data",
+        "indian-pines",
+        "--split",
+        "spatial",
+        "--preset",
+        "quick",
+        "--out",
+        tmp_path / "t",
+    )
+    settings = ("epochs=1", "crops_per_scene=2", "batch=2", "bands_per_step=1", "options.features=2")
+    assert run(*train, *(word for setting in settings for word in ("--set", setting))) == 0
+    weights = capsys.readouterr().out.strip()
+
+    evaluate = ("evaluate", "--data", "indian-pines", "--split", "spatial", "--out", tmp_path / "e")
+    assert run(*evaluate, "--method", "bicubic", "--method", "ifmsr", "--weights", weights) == 0
+    assert "bicubic" in capsys.readouterr().out
+    rows = pd.read_csv(tmp_path / "e" / "rows.csv")
+    assert list(rows["method"]) == ["bicubic", "ifmsr"] and rows["schedule"][1].startswith(
+        "1 epochs x 1 scenes"
+    )
+
+    assert run("tables", tmp_path / "e", "--out", tmp_path / "out") == 0
+    assert "Indian Pines" in (tmp_path / "out" / "table4.md").read_text()
+    assert run("figures", tmp_path / "e", "--out", tmp_path / "out") == 0
+    assert {path.name for path in (tmp_path / "out").glob("figure*.png")} == {"figure4.png", "figure5.png"}
+
+
+def test_ones_own_images(tmp_path, observation):
+    np.save(tmp_path / "lr.npy", observation.lr)
+    picture = (255 * observation.rgb.transpose(1, 2, 0)).round().astype(np.uint8)
+    Image.fromarray(picture).save(tmp_path / "rgb.png")
+    arguments = ("super-resolve", "--lr", tmp_path / "lr.npy", "--rgb", tmp_path / "rgb.png", "--scale", 4)
+    assert run(*arguments, "--method", "closed-form", "--out", tmp_path / "sr.npy") == 0
+    assert np.load(tmp_path / "sr.npy").shape == (10, 144, 48)
+
+
+def test_a_response_file_is_used_and_checked(tmp_path, observation, capsys):
+    np.save(tmp_path / "lr.npy", observation.lr)
+    np.save(tmp_path / "rgb.npy", observation.rgb)
+    lines = [f"{400 + 10 * i},{int(i == 1)},{int(i == 4)},{int(i == 8)}" for i in range(10)]
+    (tmp_path / "srf.csv").write_text("\n".join(["wavelength_nm,R,G,B", *lines]))
+    arguments = ("super-resolve", "--lr", tmp_path / "lr.npy", "--rgb", tmp_path / "rgb.npy", "--scale", 4)
+    arguments += ("--method", "closed-form", "--out", tmp_path / "sr.npy", "--srf")
+    assert run(*arguments, tmp_path / "srf.csv") == 0
+    sr = np.load(tmp_path / "sr.npy")
+    np.testing.assert_allclose(sr[[1, 4, 8]], observation.rgb, atol=1e-4)  # the known response is obeyed
+    assert run(*arguments, "nikon-d700") == 2
+    assert "response of shape (3, 31) for 10 bands" in capsys.readouterr().err
+
+
+def test_notebooks_run_with_checked_parameters(tmp_path, capsys):
+    notebook = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell("scale = 4"), nbformat.v4.new_code_cell("print(scale)")]
+    )
+    notebook.cells[0].metadata["tags"] = ["parameters"]
+    nbformat.write(notebook, tmp_path / "01_mine.ipynb")
+    assert run("run", tmp_path / "01_mine.ipynb", "-p", "scael", 8, "--out", tmp_path / "out") == 2
+    assert "scael" in capsys.readouterr().err
+    assert run("run", tmp_path / "01_mine.ipynb", "-p", "scale", 8, "--out", tmp_path / "out") == 0
+    assert (tmp_path / "out" / "01_mine" / "manifest.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("evaluate", "--data", "cave", "--root", "nowhere", "--split", "figure4", "--method", "bicubic"),
+            "nowhere",
+        ),
+        (("evaluate", "--data", "indian-pines", "--split", "figure9", "--method", "bicubic"), "figure9"),
+        (
+            ("evaluate", "--data", "indian-pines", "--split", "spatial", "--method", "ifmsr", "--scale", 7),
+            "x7",
+        ),
+        (("train", "--data", "indian-pines", "--split", "spatial", "--set", "epoch=3"), "epoch"),
+        (("tables", "nowhere"), "nowhere"),
+        (("figures", "nowhere"), "nowhere"),
+        (("super-resolve", "--lr", "nowhere.mat", "--rgb", "no.png", "--scale", 4), "nowhere.mat"),
+        (("run", "nowhere.ipynb"), "nowhere.ipynb"),
+    ],
+)
+def test_bad_input_ends_with_2_and_one_line(tmp_path, capsys, arguments, message):
+    assert run(*arguments, "--out", tmp_path / "out") == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("ifmsr: ") and message in error
+
+
+def test_data_check_says_what_to_do(tmp_path, capsys):
+    assert run("data", "check", "cave", "harvard", "--root", tmp_path) == 0
+    out = capsys.readouterr().out
+    assert "cave: 0 of 32" in out and "harvard: 0 of 50" in out and "https://" in out
