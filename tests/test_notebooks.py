@@ -247,6 +247,10 @@ def test_run_all_goes_by_name_and_stops_at_the_first_failure(tmp_path):
     assert printed(tmp_path / "out" / "01_a" / "01_a.ipynb") == "8\n"
     read_manifest(tmp_path / "out" / "01_a")
     assert not (tmp_path / "out" / "03_c").exists()
+    with pytest.raises(InputError, match="unfinished"):
+        read_manifest(tmp_path / "out")
+    run_all([first, third], {"01_a": {"scale": 8}}, tmp_path / "out")
+    assert read_manifest(tmp_path / "out")["config"] == {"01_a": {"scale": 8}, "03_c": {}}
 
 
 def test_run_all_checks_every_parameter_before_it_starts(tmp_path):

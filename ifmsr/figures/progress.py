@@ -31,7 +31,8 @@ def degradation_strip(
 ) -> Figure:
     """One band of a scene, a region of it, and the same region of LR images of it, side by side.
 
-    A red cross marks the same place in every enlarged region, so that a shift shows.
+    A red cross marks the same place in every enlarged region, so that a shift shows. The region's darkest and
+    brightest HR values are black and white in every panel.
 
     Parameters
     ----------
@@ -42,9 +43,9 @@ def degradation_strip(
     image = scene.cube[len(scene.cube) // 2 if band is None else band]
     window = region or busiest_window(image)
     check_window("region", window, image.shape)
-    white = float(cut(image, window).max())
+    black, white = float(cut(image, window).min()), float(cut(image, window).max())
     figure, [[whole, *others]] = picture_grid([(1.0, 0.2)], 2 + len(observations))
-    show_band(whole, tone(image, 0, float(image.max())), (0, 1), scene.name)
+    show_band(whole, tone(image, black, white), (0, 1), scene.name)
     frame(whole, window)
 
     def part(observation: Observation) -> Image:
@@ -53,7 +54,7 @@ def degradation_strip(
 
     parts = {"HR": cut(image, window)} | {title: part(seen) for title, seen in observations.items()}
     for ax, (title, picture) in zip(others, parts.items(), strict=True):
-        show_band(ax, tone(picture, 0, white), (0, 1), title)
+        show_band(ax, tone(picture, black, white), (0, 1), title)
         ax.axhline((window[2] - 1) / 2, color=RED, linewidth=0.5)
         ax.axvline((window[3] - 1) / 2, color=RED, linewidth=0.5)
     return figure

@@ -71,10 +71,12 @@ def run_all(
 ) -> list[Path]:
     """Run notebooks in the order of their names, each with `profile[stem]`, and stop at the first failure.
 
-    Every parameter of every notebook is checked before the first one runs. Raises what `run_notebook` raises.
+    Every parameter of every notebook is checked before the first one runs, and `out_folder` gets a manifest of
+    its own after the last one. Raises what `run_notebook` raises.
     """
     ordered = sorted(map(Path, notebooks), key=lambda path: path.name)
     check_stems("profile", profile, ordered)
     for notebook in ordered:
         check_parameters(notebook, profile.get(notebook.stem, {}))
-    return [run_notebook(path, profile.get(path.stem), out_folder, cell_timeout) for path in ordered]
+    with Run(out_folder, config={path.stem: profile.get(path.stem, {}) for path in ordered}):
+        return [run_notebook(path, profile.get(path.stem), out_folder, cell_timeout) for path in ordered]
