@@ -12,7 +12,7 @@ import numpy as np
 import yaml
 
 import ifmsr
-from ifmsr import doctor, evaluation, figures, notebooks, tables
+from ifmsr import cards, doctor, evaluation, figures, notebooks, tables
 from ifmsr.errors import InputError
 from ifmsr.files import write_atomically
 from ifmsr.inference import load_method, super_resolve
@@ -58,6 +58,11 @@ def evaluate(args: argparse.Namespace) -> None:
     }
     rows = evaluation.evaluate(task, chosen, args.out, args.root)
     print(evaluation.summary(rows).round(4).to_string())
+
+
+def ship(args: argparse.Namespace) -> None:
+    """Ship a training's weights with their card in results/weights."""
+    print(cards.ship(args.training, args.evaluation))
 
 
 def make_tables(args: argparse.Namespace) -> None:
@@ -162,6 +167,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--scenes", nargs="+", default=[], help="some of the split's test scenes (default: all)"
     )
+
+    made = command("ship", ship)
+    made.add_argument("training", type=Path, help="a folder that `ifmsr train` filled")
+    made.add_argument("evaluation", type=Path, help="a folder with rows of these weights")
 
     made = command("tables", make_tables)
     made.add_argument("evaluations", nargs="+", type=Path, help="folders that `ifmsr evaluate` filled")

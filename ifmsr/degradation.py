@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from ifmsr.errors import InputError
+from ifmsr.errors import InputError, check_choice
 from ifmsr.scenes.scene import Array, Observation, Scene
 
 Alignment = Literal["released", "centred"]
@@ -210,9 +210,3 @@ def degrade(
     """
     degradation = draw_degradation(scale, preset, scene_seed(scene, seed), alignment)
     return Observation(degradation(scene.cube, scale), scene.rgb(), scale, scene.srf)
-
-
-def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    """Raise InputError, naming the argument, unless `value` is one of `choices`."""
-    if value not in choices:
-        raise InputError(name, f"{value!r} is unknown", f"Choose one of {', '.join(map(repr, choices))}")

@@ -1,5 +1,7 @@
 """The one error that bad input gets."""
 
+from collections.abc import Sequence
+
 
 class InputError(ValueError):
     """Something the user handed over cannot be used.
@@ -19,3 +21,9 @@ class InputError(ValueError):
         self.where = str(where)
         self.problem = problem
         self.fix = fix
+
+
+def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    """Raise InputError, naming the argument, unless `value` is one of `choices`."""
+    if value not in choices:
+        raise InputError(name, f"{value!r} is unknown", f"Choose one of {', '.join(map(repr, choices))}")

@@ -12,8 +12,8 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from ifmsr import metrics
-from ifmsr.degradation import Alignment, Preset, check_choice, degrade
-from ifmsr.errors import InputError
+from ifmsr.degradation import Alignment, Preset, degrade
+from ifmsr.errors import InputError, check_choice
 from ifmsr.files import sha256, write_atomically, write_text
 from ifmsr.methods.base import Method
 from ifmsr.runs import Run

@@ -9,8 +9,7 @@ import psutil
 import torch
 from torch import Tensor
 
-from ifmsr.degradation import check_choice
-from ifmsr.errors import InputError
+from ifmsr.errors import InputError, check_choice
 from ifmsr.files import sha256
 from ifmsr.methods import CLASSICAL, METHODS
 from ifmsr.methods.base import Method, Network

@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from ifmsr.errors import InputError
-from ifmsr.files import write_atomically
+from ifmsr.files import sha256, write_atomically
 from ifmsr.methods import NETWORKS
 from ifmsr.methods.base import Network
 
@@ -23,7 +23,7 @@ def save_weights(path: str | Path, net: Network, network: str, schedule: str) ->
 
 
 def load_weights(path: str | Path) -> tuple[Network, dict[str, Any]]:
-    """Read what `save_weights` wrote.
+    """Read what `save_weights` wrote, after comparing it with the SHA-256 on its card, if it has one.
 
     Returns
     -------
@@ -31,11 +31,16 @@ def load_weights(path: str | Path) -> tuple[Network, dict[str, Any]]:
 
     Raises
     ------
-    InputError : the file is missing, damaged or not ours; names or shapes do not fit its configuration; a
+    InputError : the file is missing, damaged, changed or not ours; names or shapes do not fit its configuration; a
         weight is NaN or infinite.
     """
     if not Path(path).is_file():
         raise InputError(path, "there is no such file", "Train the network first or name another file")
+    card = Path(path).with_suffix(".json")
+    if card.exists() and json.loads(card.read_text())["sha256"] != sha256(path):
+        raise InputError(
+            path, f"its SHA-256 is not the one on its card {card.name}", "Check the file out again"
+        )
     try:
         with safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})

@@ -76,6 +76,17 @@ def test_ones_own_images(tmp_path, observation):
     assert np.load(tmp_path / "sr.npy").shape == (10, 144, 48)
 
 
+def test_the_layout_of_a_cube_with_many_bands_can_be_said(tmp_path, observation, capsys):
+    np.save(tmp_path / "lr.npy", np.tile(observation.lr, (4, 1, 1))[:, :12])  # (40, 12, 12)
+    np.save(tmp_path / "rgb.npy", observation.rgb[:, :48])
+    arguments = ("super-resolve", "--lr", tmp_path / "lr.npy", "--rgb", tmp_path / "rgb.npy", "--scale", 4)
+    arguments += ("--method", "bicubic", "--out", tmp_path / "sr.npy")
+    assert run(*arguments) == 2
+    assert "ambiguous" in capsys.readouterr().err
+    assert run(*arguments, "--layout", "CHW") == 0
+    assert np.load(tmp_path / "sr.npy").shape == (40, 48, 48)
+
+
 def test_a_response_file_is_used_and_checked(tmp_path, observation, capsys):
     np.save(tmp_path / "lr.npy", observation.lr)
     np.save(tmp_path / "rgb.npy", observation.rgb)

@@ -18,7 +18,7 @@ Where the paper's drawing and its released program differ, `IFMSRConfig` names b
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from ifmsr.errors import InputError
+from ifmsr.errors import InputError, check_choice
 from ifmsr.methods.base import Network
 from ifmsr.methods.released import released_name
 
@@ -68,10 +68,8 @@ class IFMSRConfig:
                 raise InputError(name, f"found {getattr(self, name)}", "Give a whole number of at least 1")
         if self.features < 2 or self.features % 2:
             raise InputError("features", f"found {self.features}", "Give an even number: streams swap halves")
-        for name in ("split", "rde_skip"):
-            choices = get_args(type(self).__annotations__[name])
-            if getattr(self, name) not in choices:
-                raise InputError(name, f"{getattr(self, name)!r} is unknown", f"Choose one of {choices}")
+        check_choice("split", self.split, ("before", "after"))
+        check_choice("rde_skip", self.rde_skip, ("hsi", "rgb"))
 
 
 def conv(inputs: int, outputs: int, kernel: int = 3) -> nn.Module:

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
-from ifmsr.degradation import Alignment, check_choice
-from ifmsr.errors import InputError
+from ifmsr.degradation import Alignment
+from ifmsr.errors import InputError, check_choice
 from ifmsr.inference import Precision
 from ifmsr.methods import NETWORKS
 

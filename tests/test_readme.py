@@ -1,0 +1,24 @@
+import re
+
+from ifmsr.paths import RESULTS, ROOT
+from ifmsr.tables import read_rows, table4, write_table4
+
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_readmes_table_is_the_one_that_the_results_give(tmp_path):
+    shown = README.partition("<!-- table4 -->")[2].partition("<!-- /table4 -->")[0]
+    write_table4([RESULTS / "cave-x4", RESULTS / "cave-x8"], tmp_path)
+    assert shown.strip() == (tmp_path / "table4.md").read_text().strip()
+
+
+def test_every_file_that_the_readme_links_to_is_there():
+    links = re.findall(r"\]\(([^)#]+)\)", README)
+    assert len(links) > 10
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_committed_results_show_published_methods_beside_ours():
+    table = table4(read_rows(RESULTS / "cave-x4"))
+    psnr = table[table["metric"] == "PSNR"].set_index("method")
+    assert psnr.loc["IFMSR", "published"] == 44.64 and psnr.loc["Closed-form", "ours"] > 45
