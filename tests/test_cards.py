@@ -18,7 +18,7 @@ TASK = Task("indian-pines", "spatial")
 @pytest.fixture(scope="module")
 def training(tmp_path_factory):
     config = replace(
-        PRESETS["quick"], options={"features": 2}, epochs=1, crops_per_scene=2, batch=2, bands_per_step=1
+        PRESETS["smoke"], options={"features": 2}, epochs=1, crops_per_scene=2, batch=2, bands_per_step=1
     )
     folder = tmp_path_factory.mktemp("training")
     train_on_split(config, "indian-pines", "spatial", folder)

@@ -11,9 +11,10 @@ Two ways to step through the bands of a batch, both named because they are not t
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any, Literal, get_args
 
-from ifmsr.degradation import Alignment
+from ifmsr.degradation import Alignment, Preset
 from ifmsr.errors import InputError, check_choice
 from ifmsr.inference import Precision
 from ifmsr.methods import NETWORKS
@@ -28,17 +29,22 @@ class TrainConfig:
     Attributes
     ----------
     network, options : which of `ifmsr.methods.NETWORKS`, and its configuration without the scale.
+    start : a weights file to fine-tune instead of starting from the seed, counted from the project's root.
+        The networks' parameters do not depend on the scale or the number of bands, so weights of another
+        sensor or scale will do.
     epochs, crops_per_scene, batch : the schedule; a batch holds patches of 12r x 12r pixels.
     learning_rate, halve_every : Adam's step, halved every so many epochs.
     beta2 : 0.99 in the paper's text, 0.999 in the released program.
     steps, bands_per_step : see the module's docstring; `bands_per_step` 0 means all bands.
-    alignment : of the training kernels, see `ifmsr.degradation`.
+    degradation, alignment : what patches go through, see `ifmsr.degradation`. ``"train"`` is the paper's wide
+        draw; ``"test"`` draws from the test family, for trainings too short to learn more than that.
     precision : ``"bfloat16"`` computes the network under autocast; weights stay float32.
     checkpoint_every : seconds between checkpoints; it changes nothing else.
     """
 
     network: str = "ifmsr"
     options: Mapping[str, Any] = field(default_factory=dict)
+    start: str = ""
     scale: int = 4
     epochs: int = 200
     crops_per_scene: int = 64
@@ -48,6 +54,7 @@ class TrainConfig:
     beta2: float = 0.99
     steps: Steps = "per-band"
     bands_per_step: int = 0
+    degradation: Preset = "train"
     alignment: Alignment = "released"
     precision: Precision = "float32"
     seed: int = 0
@@ -55,7 +62,12 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_choice("network", self.network, tuple(NETWORKS))
-        for name, kind in (("steps", Steps), ("alignment", Alignment), ("precision", Precision)):
+        for name, kind in (
+            ("steps", Steps),
+            ("degradation", Preset),
+            ("alignment", Alignment),
+            ("precision", Precision),
+        ):
             check_choice(name, getattr(self, name), get_args(kind))
         for name in ("scale", "epochs", "crops_per_scene", "batch", "halve_every"):
             if getattr(self, name) < 1:
@@ -65,9 +77,10 @@ class TrainConfig:
         """The schedule in one line, as tables print it beside the row."""
         bands = f"{self.bands_per_step} random bands" if self.bands_per_step else "all bands"
         step = "one step a band" if self.steps == "per-band" else f"one step on {bands}"
+        start = f"fine-tuned from {Path(self.start).stem}: " if self.start else ""
         return (
-            f"{self.epochs} epochs x {scenes} scenes x {self.crops_per_scene} patches, batch {self.batch}, "
-            f"{step}, {self.precision}, {self.alignment} alignment, seed {self.seed}"
+            f"{start}{self.epochs} epochs x {scenes} scenes x {self.crops_per_scene} patches, batch {self.batch}, "
+            f"{step}, {self.precision}, {self.degradation} degradation, {self.alignment} alignment, seed {self.seed}"
         )
 
     def identity(self) -> dict[str, Any]:
@@ -79,18 +92,32 @@ PRESETS = {
     "paper": TrainConfig(),
     "released": TrainConfig(crops_per_scene=16, beta2=0.999),
     "quick": TrainConfig(
-        options={"features": 16},
-        epochs=12,
+        start="results/weights/ifmsr-x4.safetensors",
+        epochs=4,
         crops_per_scene=96,
-        batch=8,
-        learning_rate=2e-3,
-        halve_every=4,
+        batch=4,
+        learning_rate=5e-4,
+        halve_every=1,
         beta2=0.999,
         steps="batched",
-        bands_per_step=8,
+        bands_per_step=4,
+        degradation="test",
+    ),
+    "smoke": TrainConfig(
+        options={"features": 4},
+        epochs=3,
+        crops_per_scene=96,
+        batch=1,
+        learning_rate=4e-3,
+        halve_every=1,
+        beta2=0.999,
+        steps="batched",
+        bands_per_step=4,
+        degradation="test",
     ),
 }
-"""``paper``: its text. ``released``: the program's defaults where they differ. ``quick``: minutes on a CPU."""
+"""``paper``: its text. ``released``: the program's defaults where they differ. ``quick``: fine-tunes the shipped
+weights for a new sensor, minutes on a CPU. ``smoke``: a tiny network from nothing, seconds, to see that all works."""
 
 
 def with_settings(config: TrainConfig, settings: Mapping[str, Any]) -> TrainConfig:

@@ -52,7 +52,9 @@ def train(
     state = State(config, out, choose_device(device))
     if resume:
         state.restore()
-    patches = Patches(scenes, config.scale, config.crops_per_scene, config.seed, config.alignment)
+    patches = Patches(
+        scenes, config.scale, config.crops_per_scene, config.seed, config.alignment, config.degradation
+    )
     batches = -(-len(patches) // config.batch)
     bar = tqdm(
         total=config.epochs * batches,

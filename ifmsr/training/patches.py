@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ifmsr.degradation import Alignment, draw_degradation
+from ifmsr.degradation import Alignment, Preset, draw_degradation
 from ifmsr.errors import InputError
 from ifmsr.scenes.scene import Array, Scene
 
@@ -22,7 +22,7 @@ class Patches(Dataset[tuple[Tensor, Tensor, Tensor]]):
     """`crops_per_scene` random crops of every scene, shuffled anew each epoch.
 
     Sample ``epoch * len(self) + number`` is (lr (B, 12, 12), rgb (3, 12r, 12r), truth (B, 12r, 12r)). The
-    degradation is the training draw; the colour image is made from the crop by the scene's own rule.
+    degradation is a fresh draw of `preset`; the colour image is made from the crop by the scene's own rule.
 
     Raises
     ------
@@ -30,7 +30,13 @@ class Patches(Dataset[tuple[Tensor, Tensor, Tensor]]):
     """
 
     def __init__(
-        self, scenes: Sequence[Scene], scale: int, crops_per_scene: int, seed: int, alignment: Alignment
+        self,
+        scenes: Sequence[Scene],
+        scale: int,
+        crops_per_scene: int,
+        seed: int,
+        alignment: Alignment,
+        preset: Preset = "train",
     ):
         side = LR_SIDE * scale
         if not scenes:
@@ -48,7 +54,8 @@ class Patches(Dataset[tuple[Tensor, Tensor, Tensor]]):
                     f"{scene.cube.shape[0]} bands, but {scenes[0].name} has {scenes[0].cube.shape[0]}",
                     "Train on scenes of one sensor at a time",
                 )
-        self.scenes, self.scale, self.seed, self.alignment = scenes, scale, seed, alignment
+        self.scenes, self.scale, self.seed = scenes, scale, seed
+        self.alignment, self.preset = alignment, preset
         self.crops_per_scene, self.side = crops_per_scene, side
 
     def __len__(self) -> int:
@@ -66,9 +73,7 @@ class Patches(Dataset[tuple[Tensor, Tensor, Tensor]]):
         top, left = (int(rng.integers(length - self.side + 1)) for length in scene.cube.shape[1:])
         crop = scene.crop(top, left, self.side, self.side)
         truth, rgb = augment(crop.cube, crop.rgb(), rng)
-        degradation = draw_degradation(
-            self.scale, "train", (self.seed, epoch, number, 1), alignment=self.alignment
-        )
+        degradation = draw_degradation(self.scale, self.preset, (self.seed, epoch, number, 1), self.alignment)
         lr = degradation(truth, self.scale)
         return torch.from_numpy(lr), torch.from_numpy(rgb), torch.from_numpy(truth)
 

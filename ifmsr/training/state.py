@@ -17,8 +17,10 @@ from ifmsr.files import write_atomically, write_text
 from ifmsr.inference import run_network
 from ifmsr.methods import NETWORKS
 from ifmsr.methods.base import Network
+from ifmsr.paths import in_project
 from ifmsr.scenes.scene import Scene
 from ifmsr.training.config import TrainConfig
+from ifmsr.weights import load_weights
 
 VALIDATION_SIDE = 96
 PATIENCE = 5  # non-finite losses in a row before training stops
@@ -29,9 +31,21 @@ class TrainingError(RuntimeError):
 
 
 def build_network(config: TrainConfig) -> Network:
-    """The untrained network of a configuration, initialised from its seed."""
+    """The network before training: initialised from the seed, or with the weights of `config.start`.
+
+    Raises InputError if those weights cannot be read or belong to a network of another shape.
+    """
     torch.manual_seed(config.seed)
-    return NETWORKS[config.network](scale=config.scale, **config.options)
+    net = NETWORKS[config.network](scale=config.scale, **config.options)
+    if config.start:
+        trained, _ = load_weights(in_project(config.start))
+        try:
+            net.load_state_dict(trained.state_dict())
+        except RuntimeError as error:
+            raise InputError(
+                config.start, f"weights of another network ({error})", "Give `options` that fit them"
+            ) from error
+    return net
 
 
 class State:
