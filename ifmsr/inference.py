@@ -108,7 +108,8 @@ def load_method(
     net, metadata = load_weights(path)
     if metadata["network"] != name:
         raise InputError(path, f"weights of {metadata['network']}", f"Give weights of {name}")
-    return Learned(net, metadata["schedule"], sha256(path)[:12], device, precision)
+    schedule = metadata["schedule"] + (f"; inference in {precision}" if precision != "float32" else "")
+    return Learned(net, schedule, sha256(path)[:12], device, precision)
 
 
 def super_resolve(
