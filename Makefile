@@ -3,7 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 NOTEBOOKS := $(sort $(wildcard notebooks/[0-9]*.ipynb))
 
-# Threads that wait must not spin: on shared cores that makes everything several times slower.
+# Threads that wait must not spin: on shared cores that makes everything several times slower. The tests' work is
+# too small to be shared at all.
 export OMP_WAIT_POLICY ?= passive
 
 .PHONY: reproduce test notebooks lint lock clean
@@ -12,7 +13,7 @@ reproduce: .venv/installed  ## every notebook on real data that needs no downloa
 	$(BIN)/ifmsr run $(NOTEBOOKS) --profile notebooks/quick.yaml --out results/quick
 
 test: .venv/installed  ## pytest, doctests and nbval
-	$(BIN)/python -m pytest --nbval-lax --nbval-current-env
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval-lax --nbval-current-env
 
 notebooks: .venv/installed  ## execute the notebooks where they are, as they are committed
 	$(BIN)/ifmsr run --in-place $(NOTEBOOKS)
