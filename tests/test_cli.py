@@ -45,7 +45,7 @@ def test_from_training_to_tables_and_figures(tmp_path, capsys):
         "--split",
         "spatial",
         "--preset",
-        "quick",
+        "smoke",
         "--out",
         tmp_path / "t",
     )

@@ -94,7 +94,7 @@ PRESETS = {
     "quick": TrainConfig(
         start="results/weights/ifmsr-x4.safetensors",
         epochs=4,
-        crops_per_scene=96,
+        crops_per_scene=64,
         batch=4,
         learning_rate=5e-4,
         halve_every=1,
