@@ -10,13 +10,16 @@ export OMP_WAIT_POLICY ?= passive
 .PHONY: reproduce test notebooks lint lock clean
 
 reproduce: .venv/installed  ## every notebook on real data that needs no download -> results/quick
+	rm -rf results/quick
 	$(BIN)/ifmsr run $(NOTEBOOKS) --profile notebooks/quick.yaml --out results/quick
 
 test: .venv/installed  ## pytest, doctests and nbval
+	rm -rf results/smoke
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval-lax --nbval-current-env
 
 notebooks: .venv/installed  ## execute the notebooks where they are, as they are committed
-	$(BIN)/ifmsr run --in-place $(NOTEBOOKS)
+	rm -rf results/smoke
+	OMP_NUM_THREADS=1 $(BIN)/ifmsr run --in-place $(NOTEBOOKS)
 
 lint: .venv/installed  ## style and types
 	$(BIN)/ruff check .

@@ -209,6 +209,8 @@ def test_a_run_on_a_split_is_finished_once(tmp_path):
     manifest = (tmp_path / "manifest.json").read_text()
     assert '"train"' in manifest and '"test"' not in manifest
     assert train_on_split(config, "indian-pines", "spatial", tmp_path) == weights
+    with pytest.raises(InputError, match="other seed"):
+        train_on_split(replace(config, seed=1), "indian-pines", "spatial", tmp_path)
     assert (tmp_path / "manifest.json").read_text() == manifest
 
 

@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
+import torch
+
 from ifmsr.paths import in_project
 from ifmsr.runs import MANIFEST, Run, read_manifest
 from ifmsr.scenes import open_dataset
 from ifmsr.training.config import PRESETS, TrainConfig
 from ifmsr.training.loop import train
 from ifmsr.training.patches import Patches
-from ifmsr.training.state import TrainingError, build_network
+from ifmsr.training.state import TrainingError, build_network, read_checkpoint
 
 __all__ = [
     "PRESETS",
@@ -48,6 +50,8 @@ def train_on_split(
     }
     if resume and (out / MANIFEST).exists() and read_manifest(out)["config"] == about:
         return out / "weights.safetensors"
+    if resume:
+        read_checkpoint(out, config, torch.device("cpu"))  # refuse before the old manifest goes
     with Run(out, about, [config.seed]) as run:
         scenes, validation = (
             [data.load(name) for name in names] for names in (chosen.train, chosen.validation)

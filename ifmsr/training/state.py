@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -143,27 +144,37 @@ class State:
         self.saved = perf_counter()
 
     def restore(self) -> None:
-        path = self.out / "checkpoint.pt"
-        if not path.exists():
+        content = read_checkpoint(self.out, self.config, self.device)
+        if content is None:
             return
-        try:
-            content = torch.load(path, map_location=self.device, weights_only=True)
-            random = content["random"].cpu()
-        except Exception as error:
-            raise InputError(path, f"not a checkpoint ({error})", "Delete it to start anew") from error
-        if content["config"] != self.config.identity():
-            ours = self.config.identity()
-            changed = [name for name in ours if content["config"].get(name) != ours[name]]
-            raise InputError(
-                path,
-                f"it belongs to a training with other {', '.join(changed)}",
-                "Choose another folder, or resume=False to overwrite it",
-            )
         self.net.load_state_dict(content["net"])
         self.optimizer.load_state_dict(content["optimizer"])
-        torch.set_rng_state(random)
+        torch.set_rng_state(content["random"].cpu())
         self.epoch, self.batch, self.seconds = content["epoch"], content["batch"], content["seconds"]
         self.losses, self.rows = content["losses"], content["rows"]
+
+
+def read_checkpoint(out: Path, config: TrainConfig, device: torch.device) -> dict[str, Any] | None:
+    """What `State.save_checkpoint` left in `out`, or None.
+
+    Raises InputError if it cannot be read or belongs to a training of another configuration.
+    """
+    path = out / "checkpoint.pt"
+    if not path.exists():
+        return None
+    try:
+        content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        theirs = content["config"]
+    except Exception as error:
+        raise InputError(path, f"not a checkpoint ({error})", "Delete it to start anew") from error
+    ours = config.identity()
+    if changed := [name for name in ours if theirs.get(name) != ours[name]]:
+        raise InputError(
+            path,
+            f"it belongs to a training with other {', '.join(changed)}",
+            "Choose another folder, or resume=False to overwrite it",
+        )
+    return content
 
 
 def validation_psnr(
