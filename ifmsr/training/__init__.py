@@ -4,7 +4,6 @@ from pathlib import Path
 
 import torch
 
-from ifmsr.paths import in_project
 from ifmsr.runs import MANIFEST, Run, read_manifest
 from ifmsr.scenes import open_dataset
 from ifmsr.training.config import PRESETS, TrainConfig
@@ -38,7 +37,7 @@ def train_on_split(
     Returns the weights' path. With `resume`, a run of the same configuration that was stopped goes on, and a
     finished one is left as it is. Test scenes are never read. Raises what `train` and `open_dataset` raise.
     """
-    out = in_project(out)
+    out = Path(out)
     data = open_dataset(dataset, root)
     chosen = data.split(split)
     about = {
@@ -48,8 +47,10 @@ def train_on_split(
         "validation": list(chosen.validation),
         "training": config.identity(),
     }
-    if resume and (out / MANIFEST).exists() and read_manifest(out)["config"] == about:
-        return out / "weights.safetensors"
+    weights = out / "weights.safetensors"
+    finished = weights.exists() and (out / MANIFEST).exists()
+    if resume and finished and read_manifest(out)["config"] == about:
+        return weights
     if resume:
         read_checkpoint(out, config, torch.device("cpu"))  # refuse before the old manifest goes
     with Run(out, about, [config.seed]) as run:
