@@ -8,8 +8,7 @@ import torch
 
 from ifmsr.paths import ROOT
 
-SHARED = ROOT.parent / "shared"
-REAL_DATA = Path(os.environ.get("IFMSR_DATA", SHARED / "data"))
+REAL_DATA = Path(os.environ.get("IFMSR_DATA", ROOT.parent / "shared" / "data"))
 
 
 def real(path: Path) -> Path:
@@ -40,5 +39,5 @@ def worldview2_file() -> Path:
 
 @pytest.fixture(scope="session")
 def oracles() -> Path:
-    """The published program's forward pass, as arrays."""
-    return real(SHARED / "paper" / "oracles")
+    """One forward pass of the published program, as arrays, and the formula of its weights."""
+    return Path(__file__).parent / "released"
