@@ -50,7 +50,7 @@ def test_the_kernel_and_its_shift_are_found_on_a_real_scene(balloons, scale):
     found = estimate_kernel(colours, torch.from_numpy(observation.rgb), scale).numpy()
     assert found.min() >= 0 and found.sum() == pytest.approx(1, abs=1e-5)
     truth = centroid(degradation.kernel)  # bicubic interpolation adds no shift
-    np.testing.assert_allclose(centroid(found), truth, atol=0.08 * scale)
+    np.testing.assert_allclose(centroid(found), truth, atol=0.25)
 
 
 @pytest.mark.parametrize(("scale", "gain"), [(4, 13), (8, 15)])
@@ -78,8 +78,8 @@ def test_three_bands_for_a_colour_image_work_too():
     observation = degrade(part, 4)
     assert observation.srf is None
     sr, blurry = ClosedForm()(observation), Bicubic()(observation)
-    assert metrics.psnr(part.cube, sr) > metrics.psnr(part.cube, blurry) + 0.3
-    assert metrics.ergas(part.cube, sr, 4) < 0.9 * metrics.ergas(part.cube, blurry, 4)
+    assert metrics.psnr(part.cube, sr) > metrics.psnr(part.cube, blurry) + 2.5
+    assert metrics.ergas(part.cube, sr, 4) < 0.75 * metrics.ergas(part.cube, blurry, 4)
 
 
 def test_a_response_is_recovered_in_the_directions_that_the_scene_shows(balloons):

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from ifmsr.errors import InputError
 from ifmsr.inference import load_method
 from ifmsr.methods.ifmsr import IFMSR, IFMSRConfig
+from ifmsr.runs import read_manifest
 from ifmsr.scenes import Scene, open_dataset
 from ifmsr.training import PRESETS, Patches, TrainConfig, TrainingError, build_network, train, train_on_split
 from ifmsr.training.config import with_settings
@@ -117,6 +118,7 @@ SCRIPT = """
 import sys
 import torch
 from dataclasses import replace
+from ifmsr.runs import read_manifest
 from ifmsr.scenes import Scene, open_dataset
 from ifmsr.training import TrainConfig, train
 torch.set_num_threads(1)
@@ -208,6 +210,7 @@ def test_a_run_on_a_split_is_finished_once(tmp_path):
     weights = train_on_split(config, "indian-pines", "spatial", tmp_path)
     manifest = (tmp_path / "manifest.json").read_text()
     assert '"train"' in manifest and '"test"' not in manifest
+    assert set(read_manifest(tmp_path)["data"]) == {"train", "validation"}
     assert train_on_split(config, "indian-pines", "spatial", tmp_path) == weights
     with pytest.raises(InputError, match="other seed"):
         train_on_split(replace(config, seed=1), "indian-pines", "spatial", tmp_path)

@@ -1,5 +1,6 @@
 """Training: `train` on scenes at hand, `train_on_split` on a data set's split as a finished run."""
 
+from hashlib import sha256
 from pathlib import Path
 
 import torch
@@ -56,6 +57,9 @@ def train_on_split(
     with Run(out, about, [config.seed]) as run:
         scenes, validation = (
             [data.load(name) for name in names] for names in (chosen.train, chosen.validation)
+        )
+        run.tell(
+            data={scene.name: sha256(scene.cube.tobytes()).hexdigest() for scene in [*scenes, *validation]}
         )
         weights = train(config, scenes, validation, out, resume, device, workers)
         run.record(weights.name)
