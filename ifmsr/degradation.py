@@ -9,6 +9,9 @@ argument everywhere and is never guessed:
     1.33 px (x4) and 2.95 px (x8) along both axes; isotropic kernels are centred on the corner (0, 0).
 ``centred``
     the same Gaussians about the middle tap, an easier task.
+
+Besides the paper's two draws, ``train`` and ``test``, every competitor's published degradation is a preset under
+its name; those are noise-free and know no alignment.
 """
 
 import zlib
@@ -19,13 +22,17 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from scipy.signal import convolve2d
 
+from ifmsr.blurs import ASSUMED, assumed_blur, embed, ual_blur
 from ifmsr.errors import InputError, check_choice
 from ifmsr.scenes.scene import Array, Observation, Scene
 
 Alignment = Literal["released", "centred"]
-Mode = Literal["bicubic", "bilinear", "strided"]
-Preset = Literal["test", "train"]
+Mode = Literal["bicubic", "bilinear", "strided", "block"]
+Preset = Literal["test", "train", "lttr", "cms", "pzres-net", "mhf-net", "mog-dcn", "ual"]
+
+TRAIN_MODES: tuple[Mode, ...] = ("bicubic", "bilinear", "strided")
 
 TRAIN_SIDES = (7, 9, 13, 15, 21)
 TEST_SIDE = 13
@@ -91,7 +98,8 @@ def blur_downsample(cube: Array, kernel: NDArray[np.float64], scale: int, mode: 
     kernel : (k, k), applied as a correlation (not flipped), k odd.
     mode : ``"bicubic"`` and ``"bilinear"`` blur with a symmetric border (d c b a | a b c d), then
         interpolate without anti-aliasing (align_corners False, bicubic a = -0.75); ``"strided"`` is one
-        convolution with stride `scale` and a replicated border.
+        convolution with stride `scale` and a replicated border; ``"block"`` likewise, with a sampling kernel
+        counted from the block's middle (see `ifmsr.blurs`).
 
     Returns
     -------
@@ -99,7 +107,8 @@ def blur_downsample(cube: Array, kernel: NDArray[np.float64], scale: int, mode: 
 
     Raises
     ------
-    InputError : the size is no multiple of `scale`, `mode` is unknown, or the kernel is not odd and square.
+    InputError : the size is no multiple of `scale`, `mode` is unknown, or the kernel is not square, or its side
+        is even ("block": smaller than `scale` or of another parity).
     """
     check_choice("mode", mode, get_args(Mode))
     cube, kernel = np.asarray(cube, np.float32), np.asarray(kernel)
@@ -109,16 +118,19 @@ def blur_downsample(cube: Array, kernel: NDArray[np.float64], scale: int, mode: 
             f"its shape is {cube.shape}, and scale {scale} does not divide its height and width",
             "Crop it first, for example with Scene.crop_to_multiple(scale)",
         )
-    if kernel.ndim != 2 or kernel.shape[0] != kernel.shape[1] or kernel.shape[0] % 2 == 0:
-        raise InputError("kernel", f"its shape is {kernel.shape}", "Give a square kernel with an odd side")
+    inner = scale if mode == "block" else 1  # the side that a kernel without reach would have
+    reach, odd = divmod(kernel.shape[0] - inner, 2)
+    if kernel.ndim != 2 or kernel.shape[0] != kernel.shape[1] or odd or reach < 0:
+        rule = "an odd side" if inner == 1 else f"a side of {scale}, {scale + 2}, {scale + 4}, ..."
+        raise InputError("kernel", f"its shape is {kernel.shape}", f"Give a square kernel with {rule}")
 
-    half = kernel.shape[0] // 2
-    border: Literal["edge", "symmetric"] = "edge" if mode == "strided" else "symmetric"
-    padded = np.pad(cube, ((0, 0), (half, half), (half, half)), mode=border)
+    convolved = mode in ("strided", "block")
+    border: Literal["edge", "symmetric"] = "edge" if convolved else "symmetric"
+    padded = np.pad(cube, ((0, 0), (reach, reach), (reach, reach)), mode=border)
     weight = torch.from_numpy(kernel.astype(np.float32))[None, None]
-    stride = scale if mode == "strided" else 1
+    stride = scale if convolved else 1
     blurred = F.conv2d(torch.from_numpy(padded)[:, None], weight, stride=stride)  # (B, 1, ., .)
-    if mode != "strided":
+    if not convolved:
         blurred = F.interpolate(
             blurred, scale_factor=1 / scale, mode=mode, align_corners=False, recompute_scale_factor=True
         )
@@ -146,6 +158,28 @@ class Degradation:
             lr = lr + (self.sigma * noise).astype(np.float32)
         return lr.clip(0, 1)
 
+    def sampling_kernel(self, scale: int) -> NDArray[np.float64]:
+        """Blur and down-sampler in one, exact away from the border; see `ifmsr.blurs` for its convention.
+
+        The test draw's is 16 x 16 at even scales.
+        """
+        if self.mode == "block":
+            return self.kernel
+        taps, first = _interpolation(self.mode, scale)
+        both = convolve2d(self.kernel, np.outer(taps, taps))
+        return embed(both, first - self.kernel.shape[0] // 2, scale)
+
+
+def _interpolation(mode: Mode, scale: int) -> tuple[list[float], int]:
+    """The taps along one axis that a down-sampler reads a block with, and the first one's place in the block."""
+    if mode == "strided":
+        return [1.0], 0
+    if scale % 2:
+        return [1.0], scale // 2
+    if mode == "bilinear":
+        return [0.5, 0.5], scale // 2 - 1
+    return [-0.09375, 0.59375, 0.59375, -0.09375], scale // 2 - 2
+
 
 def draw_degradation(
     scale: int,
@@ -159,6 +193,7 @@ def draw_degradation(
     ``train``: side from {7, 9, 13, 15, 21}; isotropic with width U(0.2, scale) or anisotropic with both
     eigenvalues U(0.2, scale), half and half; one of the three down-samplers; no noise with probability
     0.2, else n/255 with n from {1, 2, 3, 4}.
+    A competitor's name: its published blur (`ifmsr.blurs`), no noise; only UAL's is drawn at random.
 
     Raises InputError for an unknown `preset` or `alignment`.
     """
@@ -171,6 +206,10 @@ def draw_degradation(
             TEST_SIDE, scale, lambda1=lambda1, lambda2=lambda2, theta=theta, alignment=alignment
         )
         return Degradation(kernel, "bicubic", 3 / 255, (*words, 1))
+    if preset in ASSUMED:
+        return Degradation(assumed_blur(preset, scale), "block", 0.0, (*words, 1))
+    if preset == "ual":
+        return Degradation(ual_blur(scale, rng), "block", 0.0, (*words, 1))
 
     side = int(rng.choice(TRAIN_SIDES))
     if rng.random() < 0.5:
@@ -181,7 +220,7 @@ def draw_degradation(
         kernel = gaussian_kernel(
             side, scale, lambda1=lambda1, lambda2=lambda2, theta=theta, alignment=alignment
         )
-    mode = get_args(Mode)[rng.integers(3)]
+    mode = TRAIN_MODES[rng.integers(3)]
     sigma = 0.0 if rng.random() < 0.2 else int(rng.integers(1, 5)) / 255
     return Degradation(kernel, mode, sigma, (*words, 1))
 

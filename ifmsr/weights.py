@@ -46,7 +46,7 @@ def load_weights(path: str | Path) -> tuple[Network, dict[str, Any]]:
             metadata = dict(file.metadata() or {})
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
         metadata["config"] = json.loads(metadata["config"])
-        net = NETWORKS[metadata["network"]](**metadata["config"])
+        net = NETWORKS[metadata["network"]].build(**metadata["config"])
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise InputError(path, f"not a weights file of ours ({error})", "Use one written by ifmsr") from error
     broken = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]

@@ -4,10 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ifmsr.degradation import blur_downsample
 from ifmsr.errors import InputError
 from ifmsr.evaluation import COLUMNS, Task, evaluate, summary
 from ifmsr.methods.bicubic import Bicubic
 from ifmsr.runs import read_manifest
+from ifmsr.scenes import open_dataset
 from ifmsr.scenes.scene import Observation
 
 TASK = Task("indian-pines", "spatial", seeds=(0, 1))
@@ -88,3 +90,26 @@ def test_unknown_scenes_and_choices_are_named(tmp_path):
         evaluate(Task("indian-pines", "spatial", scenes=("trian",)), {}, tmp_path)
     with pytest.raises(InputError, match="alignment"):
         Task("indian-pines", "spatial", alignment="center")
+
+
+def test_an_oracle_is_told_the_true_kernel_of_each_observation(tmp_path):
+    told = {}
+
+    class Sharp:
+        title, schedule = "Sharp (true kernel)", ""
+
+        def told(self, kernel):
+            told[len(told)] = kernel
+            return Bicubic()
+
+        def __call__(self, observation):
+            raise AssertionError("it was not told the kernel")
+
+    task = Task("indian-pines", "spatial", seeds=(0, 1))
+    evaluate(task, {"sharp": Sharp()}, tmp_path)
+    scene = open_dataset("indian-pines").load("test")
+    for seed, kernel in told.items():
+        seen = np.load(tmp_path / "observations" / f"test-s{seed}.npz")["lr"]
+        again = blur_downsample(scene.crop_to_multiple(4).cube, kernel, 4, "block")
+        inside = np.s_[:, 3:-3, 3:-3]
+        assert np.abs(again.clip(0, 1) - seen)[inside].std() == pytest.approx(3 / 255, rel=0.05)

@@ -53,20 +53,20 @@ def assert_same_weights(a, b):
 
 
 def test_samples_depend_on_seed_epoch_and_number_only(pines):
-    patches = Patches(pines[:1], 4, 8, seed=1, alignment="released")
+    patches = Patches(pines[:1], replace(TINY, crops_per_scene=8, seed=1))
     first = patches[13]
     assert [x.shape for x in first] == [(12, 12, 12), (3, 48, 48), (12, 48, 48)]
     patches[2]
     for again, before in zip(patches[13], first, strict=True):
         assert torch.equal(again, before)
     assert not torch.equal(patches[5][2], first[2])  # the same number of another epoch
-    other = Patches(pines[:1], 4, 8, seed=2, alignment="released")
+    other = Patches(pines[:1], replace(TINY, crops_per_scene=8, seed=2))
     assert not torch.equal(other[13][0], first[0])
 
 
 def test_every_scene_gives_its_crops_once_an_epoch(pines):
     scenes = [replace(pines[0], name=name) for name in "abc"]
-    patches = Patches(scenes, 4, 5, seed=0, alignment="centred")
+    patches = Patches(scenes, replace(TINY, crops_per_scene=5))
     names = [patches.scene_of(3, number).name for number in range(len(patches))]
     assert sorted(names) == sorted("abc" * 5) and names != sorted(names)
 
@@ -96,7 +96,7 @@ def test_training_learns_and_leaves_a_log_and_usable_weights(pines, tmp_path):
 
 
 def test_the_learning_rate_is_halved_on_time(pines, tmp_path):
-    train(replace(TINY, epochs=3, crops_per_scene=2, halve_every=1), pines[:1], [], tmp_path)
+    train(replace(TINY, epochs=3, crops_per_scene=2, decay_every=1), pines[:1], [], tmp_path)
     log = pd.read_csv(tmp_path / "log.csv")
     assert list(log["lr"]) == pytest.approx([1e-3, 5e-4, 2.5e-4])
     assert log["val_psnr"].isna().all()
@@ -177,8 +177,8 @@ def test_a_checkpoint_of_another_training_is_refused_and_named(pines, tmp_path):
 
 
 def test_a_loss_that_stays_infinite_stops_training_and_keeps_the_checkpoint(pines, tmp_path, monkeypatch):
-    state = State(TINY, tmp_path, torch.device("cpu"))
-    lr, rgb, truth = (x[None] for x in Patches(pines[:1], 4, 2, 0, "released")[0])
+    state = State(TINY, pines, tmp_path, torch.device("cpu"))
+    lr, rgb, truth = (x[None] for x in Patches(pines[:1], TINY)[0])
     state.learn(lr, rgb, truth)
     state.save_checkpoint()
     good = {name: tensor.clone() for name, tensor in state.net.state_dict().items()}
@@ -191,7 +191,7 @@ def test_a_loss_that_stays_infinite_stops_training_and_keeps_the_checkpoint(pine
 
 
 def test_a_full_disk_keeps_the_last_checkpoint(pines, tmp_path, monkeypatch):
-    state = State(TINY, tmp_path, torch.device("cpu"))
+    state = State(TINY, pines, tmp_path, torch.device("cpu"))
     state.save_checkpoint()
     before = (tmp_path / "checkpoint.pt").read_bytes()
 
@@ -225,7 +225,7 @@ def test_the_same_seed_gives_the_same_network_and_presets_are_the_protocols():
     assert_same_weights(dict(a.state_dict()), dict(b.state_dict()))
     paper, released = PRESETS["paper"], PRESETS["released"]
     assert (paper.epochs, paper.crops_per_scene, paper.batch, paper.learning_rate) == (200, 64, 16, 1e-4)
-    assert (paper.halve_every, paper.beta2, paper.steps) == (30, 0.99, "per-band")
+    assert (paper.decay_every, paper.beta2, paper.steps) == (30, 0.99, "per-band")
     assert (released.crops_per_scene, released.beta2) == (16, 0.999)
     assert build_network(paper).config == IFMSRConfig(scale=4)
 

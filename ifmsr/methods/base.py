@@ -1,10 +1,15 @@
 """What a method is: three lines, so that classical and learned ones stand side by side."""
 
-from typing import Any, ClassVar, Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
-from ifmsr.scenes.scene import Array, Observation
+from ifmsr.blurs import Kernel
+from ifmsr.errors import InputError
+from ifmsr.scenes.scene import Array, Observation, Scene
 
 
 class Method(Protocol):
@@ -24,18 +29,76 @@ class Method(Protocol):
         ...
 
 
+@runtime_checkable
+class Oracle(Protocol):
+    """A method that must be told each observation's true sampling kernel first; real images have none.
+
+    An evaluation tells it, and its title says so.
+    """
+
+    def told(self, kernel: Kernel) -> Method:
+        """The method for observations with this `kernel` (see `ifmsr.blurs`)."""
+        ...
+
+
 class Network(nn.Module):
     """What a learned method's network has besides its layers.
 
-    Called ``net(lr, rgb, bands=None, bands_per_pass=None)`` on (N, B, h, w) and (N, 3, H, W); see `IFMSR`.
+    Called ``net(lr, rgb)`` on (N, B, h, w) and (N, 3, H, W); returns (N, B, H, W), not clipped.
 
     Attributes
     ----------
     title : the name that tables print.
-    config : a frozen dataclass with a `scale`, from which the network can be built again.
-    working_floats : numbers held at most for one band and high-resolution pixel during inference.
+    bandwise : whether it works band by band, so that bands can be chosen, batched and tiled (see `IFMSR`), and its
+        parameters do not depend on their number. Otherwise its configuration has a number of `bands`.
+    config : a frozen dataclass with a `scale`, from which `build` makes the network again.
+    working_floats : numbers held at most for one high-resolution pixel (of one band, if `bandwise`) during
+        inference.
     """
 
     title: ClassVar[str]
+    bandwise: ClassVar[bool] = False
     config: Any
     working_floats: int
+
+    @classmethod
+    def build(cls, **config: Any) -> Self:
+        """The network of a configuration, as a mapping."""
+        return cls(**config)
+
+    def start_from(self, scenes: Sequence[Scene]) -> None:
+        """Whatever is computed from the training scenes before the first step; nothing by default."""
+
+    def loss(self, lr: Tensor, rgb: Tensor, truth: Tensor, bands: Tensor | None = None) -> Tensor:
+        """What training minimises: the mean absolute error unless the method says otherwise.
+
+        `bands` are the indices to learn from, for networks that are `bandwise`.
+        """
+        if bands is None:
+            return F.l1_loss(self(lr, rgb).float(), truth)
+        return F.l1_loss(self(lr, rgb, bands=bands).float(), truth[:, bands])
+
+
+@dataclass(frozen=True)
+class CubeConfig:
+    """What fixes the shape of a network that sees the whole cube: its number of `bands`, and its `scale`."""
+
+    bands: int = 31
+    scale: int = 4
+
+
+def check_pair(lr: Tensor, rgb: Tensor, bands: int, scale: int) -> None:
+    """Raise InputError unless (N, bands, h, w) and (N, 3, scale h, scale w) belong together."""
+    if lr.ndim != 4 or lr.shape[1] != bands:
+        raise InputError(
+            "lr",
+            f"its shape is {tuple(lr.shape)}",
+            f"Give (N, {bands}, h, w): the network was made for {bands} bands",
+        )
+    n, _, h, w = lr.shape
+    if tuple(rgb.shape) != (n, 3, scale * h, scale * w):
+        raise InputError(
+            "rgb",
+            f"its shape is {tuple(rgb.shape)} beside lr {tuple(lr.shape)}",
+            f"At scale {scale} it must be {(n, 3, scale * h, scale * w)}",
+        )

@@ -286,6 +286,11 @@ class IFMSR(Network):
     """
 
     title = "IFMSR"
+    bandwise = True
+
+    @classmethod
+    def build(cls, **config: Any) -> "IFMSR":
+        return cls(IFMSRConfig(**config))
 
     def __init__(self, config: IFMSRConfig | None = None):
         super().__init__()

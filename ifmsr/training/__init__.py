@@ -7,9 +7,10 @@ import torch
 
 from ifmsr.runs import MANIFEST, Run, read_manifest
 from ifmsr.scenes import open_dataset
-from ifmsr.training.config import PRESETS, TrainConfig
+from ifmsr.training.config import TrainConfig
 from ifmsr.training.loop import train
 from ifmsr.training.patches import Patches
+from ifmsr.training.presets import PRESETS
 from ifmsr.training.state import TrainingError, build_network, read_checkpoint
 
 __all__ = [

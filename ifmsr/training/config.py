@@ -11,6 +11,7 @@ Two ways to step through the bands of a batch, both named because they are not t
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from math import cos, pi
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -20,6 +21,7 @@ from ifmsr.inference import Precision
 from ifmsr.methods import NETWORKS
 
 Steps = Literal["per-band", "batched"]
+Decay = Literal["steps", "cosine"]
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,13 @@ class TrainConfig:
     start : a weights file to fine-tune instead of starting from the seed, counted from the project's root.
         The networks' parameters do not depend on the scale or the number of bands, so weights of another
         sensor or scale will do.
-    epochs, crops_per_scene, batch : the schedule; a batch holds patches of 12r x 12r pixels.
-    learning_rate, halve_every : Adam's step, halved every so many epochs.
+    epochs, crops_per_scene, batch : the schedule.
+    patch_side : a patch's side in high-resolution pixels, a multiple of the scale; 0 means 12r, the paper's.
+    augment : flips, roll and quarter turns, see `ifmsr.training.patches.augment`.
+    learning_rate, decay, decay_by, decay_every : Adam's step. ``"steps"`` multiplies it by `decay_by` every
+        `decay_every` epochs; ``"cosine"`` lets it fall to `decay_by` times itself by the end of the last epoch.
     beta2 : 0.99 in the paper's text, 0.999 in the released program.
+    weight_decay : Adam's, added to the gradient.
     steps, bands_per_step : see the module's docstring; `bands_per_step` 0 means all bands.
     degradation, alignment : what patches go through, see `ifmsr.degradation`. ``"train"`` is the paper's wide
         draw; ``"test"`` draws from the test family, for trainings too short to learn more than that.
@@ -49,9 +55,14 @@ class TrainConfig:
     epochs: int = 200
     crops_per_scene: int = 64
     batch: int = 16
+    patch_side: int = 0
+    augment: bool = True
     learning_rate: float = 1e-4
-    halve_every: int = 30
+    decay: Decay = "steps"
+    decay_by: float = 0.5
+    decay_every: int = 30
     beta2: float = 0.99
+    weight_decay: float = 0.0
     steps: Steps = "per-band"
     bands_per_step: int = 0
     degradation: Preset = "train"
@@ -64,60 +75,52 @@ class TrainConfig:
         check_choice("network", self.network, tuple(NETWORKS))
         for name, kind in (
             ("steps", Steps),
+            ("decay", Decay),
             ("degradation", Preset),
             ("alignment", Alignment),
             ("precision", Precision),
         ):
             check_choice(name, getattr(self, name), get_args(kind))
-        for name in ("scale", "epochs", "crops_per_scene", "batch", "halve_every"):
+        for name in ("scale", "epochs", "crops_per_scene", "batch", "decay_every"):
             if getattr(self, name) < 1:
                 raise InputError(name, f"found {getattr(self, name)}", "Give a whole number of at least 1")
+        if self.patch_side % self.scale:
+            raise InputError(
+                "patch_side", f"{self.patch_side} is no multiple of scale {self.scale}", "Give one, or 0"
+            )
+        if not NETWORKS[self.network].bandwise and (self.steps == "per-band" or self.bands_per_step):
+            raise InputError(
+                "steps",
+                f"{self.network} sees all bands at once",
+                'Give steps="batched" and bands_per_step=0',
+            )
+
+    @property
+    def side(self) -> int:
+        """A patch's side in high-resolution pixels."""
+        return self.patch_side or 12 * self.scale
+
+    def learning_rate_at(self, epochs: float) -> float:
+        """Adam's step after so many epochs; whole ones count for ``"steps"``."""
+        if self.decay == "steps":
+            return self.learning_rate * self.decay_by ** (int(epochs) // self.decay_every)
+        cosine = (1 + cos(pi * min(epochs / self.epochs, 1))) / 2
+        return self.learning_rate * (self.decay_by + (1 - self.decay_by) * cosine)
 
     def schedule(self, scenes: int) -> str:
         """The schedule in one line, as tables print it beside the row."""
         bands = f"{self.bands_per_step} random bands" if self.bands_per_step else "all bands"
         step = "one step a band" if self.steps == "per-band" else f"one step on {bands}"
         start = f"fine-tuned from {Path(self.start).stem}: " if self.start else ""
+        patches = f"{self.crops_per_scene} patches" + (f" of {self.side}²" if self.patch_side else "")
         return (
-            f"{start}{self.epochs} epochs x {scenes} scenes x {self.crops_per_scene} patches, batch {self.batch}, "
+            f"{start}{self.epochs} epochs x {scenes} scenes x {patches}, batch {self.batch}, "
             f"{step}, {self.precision}, {self.degradation} degradation, {self.alignment} alignment, seed {self.seed}"
         )
 
     def identity(self) -> dict[str, Any]:
         """The part that decides the outcome, in plain types: what checkpoints and manifests compare."""
         return {**asdict(replace(self, checkpoint_every=0)), "options": dict(self.options)}
-
-
-PRESETS = {
-    "paper": TrainConfig(),
-    "released": TrainConfig(crops_per_scene=16, beta2=0.999),
-    "quick": TrainConfig(
-        start="results/weights/ifmsr-x4.safetensors",
-        epochs=5,
-        crops_per_scene=96,
-        batch=4,
-        learning_rate=5e-4,
-        halve_every=2,
-        beta2=0.999,
-        steps="batched",
-        bands_per_step=4,
-        degradation="test",
-    ),
-    "smoke": TrainConfig(
-        options={"features": 4},
-        epochs=3,
-        crops_per_scene=96,
-        batch=1,
-        learning_rate=4e-3,
-        halve_every=1,
-        beta2=0.999,
-        steps="batched",
-        bands_per_step=4,
-        degradation="test",
-    ),
-}
-"""``paper``: its text. ``released``: the program's defaults where they differ. ``quick``: fine-tunes the shipped
-weights for a new sensor, minutes on a CPU. ``smoke``: a tiny network from nothing, seconds, to see that all works."""
 
 
 def with_settings(config: TrainConfig, settings: Mapping[str, Any]) -> TrainConfig:

@@ -49,12 +49,10 @@ def train(
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    state = State(config, out, choose_device(device))
+    patches = Patches(scenes, config)
+    state = State(config, scenes, out, choose_device(device))
     if resume:
         state.restore()
-    patches = Patches(
-        scenes, config.scale, config.crops_per_scene, config.seed, config.alignment, config.degradation
-    )
     batches = -(-len(patches) // config.batch)
     bar = tqdm(
         total=config.epochs * batches,

@@ -11,34 +11,26 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ifmsr.degradation import Alignment, Preset, draw_degradation
+from ifmsr.degradation import draw_degradation
 from ifmsr.errors import InputError
 from ifmsr.scenes.scene import Array, Scene
-
-LR_SIDE = 12
+from ifmsr.training.config import TrainConfig
 
 
 class Patches(Dataset[tuple[Tensor, Tensor, Tensor]]):
     """`crops_per_scene` random crops of every scene, shuffled anew each epoch.
 
-    Sample ``epoch * len(self) + number`` is (lr (B, 12, 12), rgb (3, 12r, 12r), truth (B, 12r, 12r)). The
-    degradation is a fresh draw of `preset`; the colour image is made from the crop by the scene's own rule.
+    Sample ``epoch * len(self) + number`` is (lr (B, s / r, s / r), rgb (3, s, s), truth (B, s, s)), s the patch's
+    side. The degradation is a fresh draw of the preset; the colour image is made from the crop by the scene's
+    own rule.
 
     Raises
     ------
     InputError : there is no scene, a scene is smaller than a patch, or band counts differ.
     """
 
-    def __init__(
-        self,
-        scenes: Sequence[Scene],
-        scale: int,
-        crops_per_scene: int,
-        seed: int,
-        alignment: Alignment,
-        preset: Preset = "train",
-    ):
-        side = LR_SIDE * scale
+    def __init__(self, scenes: Sequence[Scene], config: TrainConfig):
+        side = config.side
         if not scenes:
             raise InputError("training scenes", "there are none", "Name at least one")
         for scene in scenes:
@@ -54,27 +46,28 @@ class Patches(Dataset[tuple[Tensor, Tensor, Tensor]]):
                     f"{scene.cube.shape[0]} bands, but {scenes[0].name} has {scenes[0].cube.shape[0]}",
                     "Train on scenes of one sensor at a time",
                 )
-        self.scenes, self.scale, self.seed = scenes, scale, seed
-        self.alignment, self.preset = alignment, preset
-        self.crops_per_scene, self.side = crops_per_scene, side
+        self.scenes, self.config = scenes, config
 
     def __len__(self) -> int:
-        return self.crops_per_scene * len(self.scenes)
+        return self.config.crops_per_scene * len(self.scenes)
 
     def scene_of(self, epoch: int, number: int) -> Scene:
         """The scene that a sample of an epoch is cut from."""
-        order = np.random.default_rng((self.seed, epoch)).permutation(len(self))
+        order = np.random.default_rng((self.config.seed, epoch)).permutation(len(self))
         return self.scenes[order[number] % len(self.scenes)]
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
-        epoch, number = divmod(index, len(self))
+        config, (epoch, number) = self.config, divmod(index, len(self))
         scene = self.scene_of(epoch, number)
-        rng = np.random.default_rng((self.seed, epoch, number))
-        top, left = (int(rng.integers(length - self.side + 1)) for length in scene.cube.shape[1:])
-        crop = scene.crop(top, left, self.side, self.side)
-        truth, rgb = augment(crop.cube, crop.rgb(), rng)
-        degradation = draw_degradation(self.scale, self.preset, (self.seed, epoch, number, 1), self.alignment)
-        lr = degradation(truth, self.scale)
+        rng = np.random.default_rng((config.seed, epoch, number))
+        top, left = (int(rng.integers(length - config.side + 1)) for length in scene.cube.shape[1:])
+        crop = scene.crop(top, left, config.side, config.side)
+        truth, rgb = crop.cube, crop.rgb()
+        if config.augment:
+            truth, rgb = augment(truth, rgb, rng)
+        words = (config.seed, epoch, number, 1)
+        degradation = draw_degradation(config.scale, config.degradation, words, config.alignment)
+        lr = degradation(truth, config.scale)
         return torch.from_numpy(lr), torch.from_numpy(rgb), torch.from_numpy(truth)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ifmsr import metrics
@@ -25,19 +24,24 @@ from ifmsr.weights import load_weights
 
 VALIDATION_SIDE = 96
 PATIENCE = 5  # non-finite losses in a row before training stops
+READ_EVERY = 64  # steps between looks at the losses on a GPU: each one waits for it
 
 
 class TrainingError(RuntimeError):
     """Training cannot go on; the last good checkpoint is kept."""
 
 
-def build_network(config: TrainConfig) -> Network:
+def build_network(config: TrainConfig, bands: int = 31) -> Network:
     """The network before training: initialised from the seed, or with the weights of `config.start`.
+
+    `bands` only matters for networks that see all of them at once.
 
     Raises InputError if those weights cannot be read or belong to a network of another shape.
     """
     torch.manual_seed(config.seed)
-    net = NETWORKS[config.network](scale=config.scale, **config.options)
+    network = NETWORKS[config.network]
+    options = {"scale": config.scale, **({} if network.bandwise else {"bands": bands}), **config.options}
+    net = network.build(**options)
     if config.start:
         trained, _ = load_weights(in_project(config.start))
         try:
@@ -52,14 +56,23 @@ def build_network(config: TrainConfig) -> Network:
 class State:
     """Network, optimiser, place in the schedule and log of one training."""
 
-    def __init__(self, config: TrainConfig, out: Path, device: torch.device):
+    def __init__(self, config: TrainConfig, scenes: Sequence[Scene], out: Path, device: torch.device):
         self.config, self.out, self.device = config, out, device
-        self.net = build_network(config).to(device)
+        self.net = build_network(config, bands=scenes[0].cube.shape[0])
+        if not config.start:
+            self.net.start_from(scenes)
+        self.net.to(device)
         self.optimizer = torch.optim.Adam(
-            self.net.parameters(), config.learning_rate, betas=(0.9, config.beta2), eps=1e-8
+            self.net.parameters(),
+            config.learning_rate,
+            betas=(0.9, config.beta2),
+            eps=1e-8,
+            weight_decay=config.weight_decay,
+            fused=True,
         )
         self.epoch = self.batch = self.bad_in_a_row = 0
         self.losses: list[float] = []
+        self.unread: list[Tensor] = []
         self.rows: list[dict[str, float]] = []
         self.seconds = 0.0
         self.started = self.saved = perf_counter()
@@ -73,39 +86,47 @@ class State:
         return self.rows[-1]["val_psnr"] if self.rows else float("nan")
 
     def learn(self, lr: Tensor, rgb: Tensor, truth: Tensor) -> None:
-        """One batch: one optimiser step, or one a band."""
+        """One batch: one optimiser step, or one a band. A loss that is not finite changes nothing."""
         self.net.train()
         lr, rgb, truth = (x.to(self.device, non_blocking=True) for x in (lr, rgb, truth))
         for bands in self._bands(truth.shape[1]):
-            bands = bands.to(self.device)
             with torch.autocast(self.device.type, torch.bfloat16, self.config.precision == "bfloat16"):
-                loss = F.l1_loss(self.net(lr, rgb, bands=bands).float(), truth[:, bands])
+                loss = self.net.loss(lr, rgb, truth, bands)
             self.optimizer.zero_grad(set_to_none=True)
-            if not self._finite(value := loss.item()):
-                continue
             loss.backward()
+            self.optimizer.found_inf = (~loss.detach().isfinite()).float()  # type: ignore[attr-defined]
             self.optimizer.step()
-            self.losses.append(value)
+            self.unread.append(loss.detach())
         self.batch += 1
+        if self.device.type == "cpu" or len(self.unread) >= READ_EVERY:
+            self.read_losses()
 
-    def _bands(self, total: int) -> Sequence[Tensor]:
+    def _bands(self, total: int) -> Sequence[Tensor | None]:
+        """The bands of each optimiser step; None means all."""
         if self.config.steps == "per-band":
             return torch.arange(total).split(1)
+        if not self.net.bandwise:
+            return [None]
         chosen = self.config.bands_per_step or total
         rng = np.random.default_rng((self.config.seed, self.epoch, self.batch, 2))
         return [torch.from_numpy(np.sort(rng.permutation(total)[:chosen]))]
 
-    def _finite(self, loss: float) -> bool:
-        self.bad_in_a_row = 0 if np.isfinite(loss) else self.bad_in_a_row + 1
-        if self.bad_in_a_row == PATIENCE:
-            raise TrainingError(
-                f"the loss was NaN or infinite {PATIENCE} steps in a row, last in batch {self.batch} of epoch "
-                f"{self.epoch}. The last good checkpoint is in {self.out}: lower the learning rate and resume."
-            )
-        return self.bad_in_a_row == 0
+    def read_losses(self) -> None:
+        """Fetch the losses that are still on the device, and stop if too many were not finite."""
+        for value in torch.stack(self.unread).tolist() if self.unread else ():
+            self.bad_in_a_row = 0 if np.isfinite(value) else self.bad_in_a_row + 1
+            if self.bad_in_a_row == PATIENCE:
+                raise TrainingError(
+                    f"the loss was NaN or infinite {PATIENCE} steps in a row, last in batch {self.batch} of epoch "
+                    f"{self.epoch}. The last good checkpoint is in {self.out}: lower the learning rate and resume."
+                )
+            if np.isfinite(value):
+                self.losses.append(value)
+        self.unread.clear()
 
     def finish_epoch(self, validation: Sequence[Scene]) -> dict[str, float]:
-        """Validate, log, halve the learning rate when it is time, checkpoint."""
+        """Validate, log, lower the learning rate when it is time, checkpoint."""
+        self.read_losses()
         now = perf_counter()
         self.seconds, self.started = self.seconds + now - self.started, now
         row = {
@@ -119,7 +140,7 @@ class State:
         self.rows.append(row)
         self.epoch, self.batch, self.losses = self.epoch + 1, 0, []
         for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate * 0.5 ** (self.epoch // self.config.halve_every)
+            group["lr"] = self.config.learning_rate_at(self.epoch)
         self.save_checkpoint()
         write_text(self.out / "log.csv", pd.DataFrame(self.rows).to_csv(index=False))
         return row
@@ -129,6 +150,7 @@ class State:
             self.save_checkpoint()
 
     def save_checkpoint(self) -> None:
+        self.read_losses()
         content = {
             "config": self.config.identity(),
             "net": self.net.state_dict(),

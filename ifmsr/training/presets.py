@@ -1,0 +1,59 @@
+"""Named training configurations: the paper's, the competitors' own, and short ones."""
+
+from dataclasses import replace
+
+from ifmsr.training.config import TrainConfig
+
+PAPER = TrainConfig()
+
+PRESETS = {
+    "paper": PAPER,
+    "released": TrainConfig(crops_per_scene=16, beta2=0.999),
+    "quick": TrainConfig(
+        start="results/weights/ifmsr-x4.safetensors",
+        epochs=5,
+        crops_per_scene=96,
+        batch=4,
+        learning_rate=5e-4,
+        decay_every=2,
+        beta2=0.999,
+        steps="batched",
+        bands_per_step=4,
+        degradation="test",
+    ),
+    "smoke": TrainConfig(
+        options={"features": 4},
+        epochs=3,
+        crops_per_scene=96,
+        batch=1,
+        learning_rate=4e-3,
+        decay_every=1,
+        beta2=0.999,
+        steps="batched",
+        bands_per_step=4,
+        degradation="test",
+    ),
+}
+"""``paper``: its text. ``released``: the program's defaults where they differ. ``quick``: fine-tunes the shipped
+weights for a new sensor, minutes on a CPU. ``smoke``: a tiny network from nothing, seconds, to see that all works.
+
+A competitor's name: its published recipe, with its own blur and without noise. Random crops stand for PZRes-Net's
+and UAL's fixed grids, and the augmentation is the paper's where the competitor has any. MoG-DCN's 100,500 epochs
+are of one crop a scene. ``common-<name>``: see `common`."""
+
+
+def common(own: TrainConfig) -> TrainConfig:
+    """A competitor's recipe under the paper's protocol: its data, patches and length, their optimiser."""
+    return replace(
+        own,
+        epochs=PAPER.epochs,
+        crops_per_scene=PAPER.crops_per_scene,
+        batch=PAPER.batch,
+        patch_side=PAPER.patch_side,
+        augment=PAPER.augment,
+        degradation=PAPER.degradation,
+        decay_every=round(own.decay_every * PAPER.epochs / own.epochs) or 1,
+    )
+
+
+PRESETS |= {f"common-{name}": common(own) for name, own in PRESETS.items() if own.network == name}
