@@ -44,13 +44,6 @@ def test_super_resolve_answers_in_kind(observation, weights):
     np.testing.assert_allclose(as_array, direct.numpy(), atol=1e-5)
 
 
-def test_bands_in_passes_give_the_same_as_all_at_once(observation, weights, monkeypatch):
-    net, _ = load_weights(weights)
-    whole = run_network(net, observation, "cpu")
-    monkeypatch.setattr("ifmsr.inference.free_memory", lambda _: 1)  # one band at a time
-    np.testing.assert_allclose(run_network(net, observation, "cpu"), whole, atol=1e-6)
-
-
 def test_bfloat16_is_close_but_not_the_same(observation, weights):
     net, _ = load_weights(weights)
     plain, half = (run_network(net, observation, "cpu", p) for p in ("float32", "bfloat16"))

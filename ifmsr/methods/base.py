@@ -52,14 +52,11 @@ class Network(nn.Module):
     bandwise : whether it works band by band, so that bands can be chosen, batched and tiled (see `IFMSR`), and its
         parameters do not depend on their number. Otherwise its configuration has a number of `bands`.
     config : a frozen dataclass with a `scale`, from which `build` makes the network again.
-    working_floats : numbers held at most for one high-resolution pixel (of one band, if `bandwise`) during
-        inference.
     """
 
     title: ClassVar[str]
     bandwise: ClassVar[bool] = False
     config: Any
-    working_floats: int
 
     @classmethod
     def build(cls, **config: Any) -> Self:

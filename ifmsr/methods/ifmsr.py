@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from ifmsr.errors import InputError, check_choice
-from ifmsr.methods.base import Network
+from ifmsr.methods.base import Network, check_pair
 from ifmsr.methods.released import released_name
 
 
@@ -301,19 +301,15 @@ class IFMSR(Network):
         self.stages = nn.ModuleList(CGM(config) for _ in range(config.stages))
         self.dcfm = DCFM(features, config.stages) if config.dcfm else None
         self.end = conv(features, 1)
-        self.working_floats = 24 * features  # a pixel and band at most, measured without gradients
 
-    def forward(
-        self, lr: Tensor, rgb: Tensor, bands: Tensor | None = None, bands_per_pass: int | None = None
-    ) -> Tensor:
-        """All bands, or the chosen ones, in one call.
+    def forward(self, lr: Tensor, rgb: Tensor, bands: Tensor | None = None) -> Tensor:
+        """All bands, or the chosen ones, in one batch: for training, and to read. Whole images: `run_network`.
 
         Parameters
         ----------
         lr : (N, B, h, w) low-resolution cubes in [0, 1], B of at least 3.
         rgb : (N, 3, H, W) colour images in [0, 1].
         bands : indices of the bands to return; their neighbours are taken from all of `lr`. Default: all.
-        bands_per_pass : how many bands to compute at once, to bound memory; the result is the same.
 
         Returns
         -------
@@ -323,24 +319,23 @@ class IFMSR(Network):
         ------
         InputError : fewer than 3 bands, or sizes that do not belong together.
         """
-        (n, total, h, w), scale = lr.shape, self.config.scale
-        if total < 3:
-            raise InputError(
-                "lr", f"{total} bands", "IFMSR sees each band with two neighbours: give 3 or more"
-            )
-        if tuple(rgb.shape) != (n, 3, scale * h, scale * w):
-            raise InputError(
-                "rgb",
-                f"its shape is {tuple(rgb.shape)} beside lr {tuple(lr.shape)}",
-                f"At scale {scale} it must be {(n, 3, scale * h, scale * w)}",
-            )
-        triplets = band_triplets(total).to(lr.device)
+        self.check(lr, rgb)
+        triplets = band_triplets(lr.shape[1]).to(lr.device)
         if bands is not None:
             triplets = triplets[bands]
         f0_rgb = self.rgb_head(rgb)
-        nearest = similar_patches(rgb, 3 * scale, self.config.neighbours) if self.config.mcpa else None
-        groups = triplets.split(bands_per_pass or len(triplets))
-        return torch.cat([self._super_resolve(lr[:, group], f0_rgb, nearest) for group in groups], dim=1)
+        nearest = None
+        if self.config.mcpa:
+            nearest = similar_patches(rgb, 3 * self.config.scale, self.config.neighbours)
+        return self._super_resolve(lr[:, triplets], f0_rgb, nearest)
+
+    def check(self, lr: Tensor, rgb: Tensor) -> None:
+        """Raise InputError for fewer than 3 bands, or sizes that do not belong together."""
+        if lr.shape[1] < 3:
+            raise InputError(
+                "lr", f"{lr.shape[1]} bands", "IFMSR sees each band with two neighbours: give 3 or more"
+            )
+        check_pair(lr, rgb, lr.shape[1], self.config.scale)
 
     def _super_resolve(self, lr: Tensor, f0_rgb: Tensor, nearest: Tensor | None) -> Tensor:
         """Some bands, each with its neighbours: (N, b, 3, h, w), (N, C, H, W), (N, L, K) -> (N, b, H, W)."""

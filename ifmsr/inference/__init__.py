@@ -1,57 +1,31 @@
-"""From an Observation to a cube with any method: devices, precision and memory live here."""
+"""From an Observation to a cube with any method: `super_resolve`, and `load_method` for repeated use."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import psutil
 import torch
 from torch import Tensor
 
 from ifmsr.errors import InputError, check_choice
 from ifmsr.files import sha256
+from ifmsr.inference.network import Precision, choose_device, free_memory, run_network
 from ifmsr.methods import CLASSICAL, METHODS
 from ifmsr.methods.base import Method, Network
 from ifmsr.paths import WEIGHTS
 from ifmsr.scenes.scene import Array, Observation
 from ifmsr.weights import load_weights
 
-Precision = Literal["float32", "bfloat16"]
-CPU_PASS = 2**26  # bytes of one pass on a CPU: larger ones leave its caches and are several times slower
-
-
-def choose_device(device: str | None = None) -> torch.device:
-    """`device` if given, else the GPU if there is one, else the CPU."""
-    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-
-
-def free_memory(device: torch.device) -> int:
-    """Bytes that can still be taken on `device`."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    return psutil.virtual_memory().available
-
-
-def run_network(
-    net: Network, observation: Observation, device: str | None = None, precision: Precision = "float32"
-) -> Array:
-    """One observation through a network, as many bands at a time as half of the free memory holds.
-
-    On a CPU a pass stays near its caches (`CPU_PASS`). Returns (B, H, W) float32 clipped to [0, 1].
-    """
-    where = choose_device(device)
-    net = net.to(where).eval()
-    lr = torch.from_numpy(observation.lr)[None].to(where)
-    rgb = torch.from_numpy(observation.rgb)[None].to(where)
-    per_band = net.working_floats * 4 * rgb[0, 0].numel()
-    memory = free_memory(where) // 2
-    if where.type == "cpu":
-        memory = min(memory, CPU_PASS)
-    bands_per_pass = max(1, min(lr.shape[1], memory // per_band))
-    with torch.inference_mode(), torch.autocast(where.type, torch.bfloat16, precision == "bfloat16"):
-        sr = net(lr, rgb, bands_per_pass=bands_per_pass)
-    return sr[0].float().clamp(0, 1).cpu().numpy()
+__all__ = [
+    "Learned",
+    "Precision",
+    "choose_device",
+    "free_memory",
+    "load_method",
+    "run_network",
+    "super_resolve",
+]
 
 
 @dataclass
