@@ -33,6 +33,31 @@ PRESETS = {
         bands_per_step=4,
         degradation="test",
     ),
+    "pzres-net": TrainConfig(
+        network="pzres-net",
+        epochs=1000,
+        crops_per_scene=16,
+        batch=6,
+        patch_side=128,
+        learning_rate=1e-3,
+        decay="cosine",
+        decay_by=0.01,
+        beta2=0.999,
+        steps="batched",
+        degradation="pzres-net",
+    ),
+    "mhf-net": TrainConfig(
+        network="mhf-net",
+        epochs=31,
+        crops_per_scene=1000,
+        batch=10,
+        patch_side=96,
+        decay_by=0.1,
+        decay_every=25,
+        beta2=0.999,
+        steps="batched",
+        degradation="mhf-net",
+    ),
 }
 """``paper``: its text. ``released``: the program's defaults where they differ. ``quick``: fine-tunes the shipped
 weights for a new sensor, minutes on a CPU. ``smoke``: a tiny network from nothing, seconds, to see that all works.
@@ -40,6 +65,7 @@ weights for a new sensor, minutes on a CPU. ``smoke``: a tiny network from nothi
 A competitor's name: its published recipe, with its own blur and without noise. Random crops stand for PZRes-Net's
 and UAL's fixed grids, and the augmentation is the paper's where the competitor has any. MoG-DCN's 100,500 epochs
 are of one crop a scene. ``common-<name>``: see `common`."""
+
 
 
 def common(own: TrainConfig) -> TrainConfig:
