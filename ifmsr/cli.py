@@ -37,7 +37,15 @@ def train(args: argparse.Namespace) -> None:
     """Train a network on a data set's split."""
     config = with_settings(PRESETS[args.preset], {"scale": args.scale, **dict(args.settings)})
     weights = train_on_split(
-        config, args.data, args.split, args.out, args.root, not args.restart, args.device, args.workers
+        config,
+        args.data,
+        args.split,
+        args.out,
+        args.root,
+        resume=not args.restart,
+        device=args.device,
+        workers=args.workers,
+        compile=args.compile,
     )
     print(weights)
 
@@ -155,7 +163,8 @@ def parser() -> argparse.ArgumentParser:
         help="change one field of the preset, for example epochs=20 or options.features=32",
     )  # fmt: skip
     made.add_argument("--restart", action="store_true", help="start anew even if there is a checkpoint")
-    made.add_argument("--workers", type=int, default=0, help="processes that prepare samples")
+    made.add_argument("--workers", type=int, default=0, help="processes that prepare samples, on a CPU")
+    made.add_argument("--compile", action="store_true", help="compile the network: minutes, then faster")
 
     made = command("evaluate", evaluate)
     common(made)

@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy.signal import convolve2d
+from torch import Tensor
 
 from ifmsr.blurs import ASSUMED, assumed_blur, embed, ual_blur
 from ifmsr.errors import InputError, check_choice
@@ -33,6 +34,7 @@ Mode = Literal["bicubic", "bilinear", "strided", "block"]
 Preset = Literal["test", "train", "lttr", "cms", "pzres-net", "mhf-net", "mog-dcn", "ual"]
 
 TRAIN_MODES: tuple[Mode, ...] = ("bicubic", "bilinear", "strided")
+CONVOLVED: tuple[Mode, ...] = ("strided", "block")  # blur and decimation in one strided convolution
 
 TRAIN_SIDES = (7, 9, 13, 15, 21)
 TEST_SIDE = 13
@@ -124,17 +126,25 @@ def blur_downsample(cube: Array, kernel: NDArray[np.float64], scale: int, mode: 
         rule = "an odd side" if inner == 1 else f"a side of {scale}, {scale + 2}, {scale + 4}, ..."
         raise InputError("kernel", f"its shape is {kernel.shape}", f"Give a square kernel with {rule}")
 
-    convolved = mode in ("strided", "block")
-    border: Literal["edge", "symmetric"] = "edge" if convolved else "symmetric"
-    padded = np.pad(cube, ((0, 0), (reach, reach), (reach, reach)), mode=border)
+    padded = np.pad(cube, ((0, 0), (reach, reach), (reach, reach)), mode=border(mode))
     weight = torch.from_numpy(kernel.astype(np.float32))[None, None]
-    stride = scale if convolved else 1
+    stride = scale if mode in CONVOLVED else 1
     blurred = F.conv2d(torch.from_numpy(padded)[:, None], weight, stride=stride)  # (B, 1, ., .)
-    if not convolved:
-        blurred = F.interpolate(
-            blurred, scale_factor=1 / scale, mode=mode, align_corners=False, recompute_scale_factor=True
-        )
+    if mode not in CONVOLVED:
+        blurred = interpolate(blurred, scale, mode)
     return blurred[:, 0].numpy()
+
+
+def border(mode: Mode) -> Literal["edge", "symmetric"]:
+    """How a down-sampler's blur goes on past the border, as `numpy.pad` calls it."""
+    return "edge" if mode in CONVOLVED else "symmetric"
+
+
+def interpolate(blurred: Tensor, scale: int, mode: Mode) -> Tensor:
+    """(N, C, H, W) -> (N, C, H / scale, W / scale), ``"bicubic"`` or ``"bilinear"``."""
+    return F.interpolate(
+        blurred, scale_factor=1 / scale, mode=mode, align_corners=False, recompute_scale_factor=True
+    )
 
 
 @dataclass(frozen=True)
@@ -154,9 +164,16 @@ class Degradation:
         """(B, H, W) -> (B, H / scale, W / scale): blur, down-sample, add noise, clip to [0, 1]."""
         lr = blur_downsample(cube, self.kernel, scale, self.mode)
         if self.sigma > 0:
-            noise = np.random.default_rng(self.noise_seed).standard_normal(lr.shape)
-            lr = lr + (self.sigma * noise).astype(np.float32)
+            lr = lr + self.noise(lr.shape)
         return lr.clip(0, 1)
+
+    def noise(self, shape: tuple[int, ...]) -> Array:
+        """What is added to an LR cube of this shape, the same at every call."""
+        return (self.sigma * np.random.default_rng(self.noise_seed).standard_normal(shape)).astype(np.float32)
+
+    def first_tap(self, scale: int) -> int:
+        """The kernel's first tap, counted from the high-resolution pixel that it is about (of a block, its first)."""
+        return -((len(self.kernel) - (scale if self.mode == "block" else 1)) // 2)
 
     def sampling_kernel(self, scale: int) -> NDArray[np.float64]:
         """Blur and down-sampler in one, exact away from the border; see `ifmsr.blurs` for its convention.

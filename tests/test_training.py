@@ -13,10 +13,12 @@ from safetensors.torch import load_file
 
 from ifmsr.errors import InputError
 from ifmsr.inference import load_method
+from ifmsr.methods import NETWORKS
 from ifmsr.methods.ifmsr import IFMSR, IFMSRConfig
 from ifmsr.runs import read_manifest
 from ifmsr.scenes import Scene, open_dataset
 from ifmsr.training import PRESETS, Patches, TrainConfig, TrainingError, build_network, train, train_on_split
+from ifmsr.training import state as training_state
 from ifmsr.training.config import with_settings
 from ifmsr.training.loop import train as loop_train
 from ifmsr.training.patches import augment
@@ -67,8 +69,8 @@ def test_samples_depend_on_seed_epoch_and_number_only(pines):
 def test_every_scene_gives_its_crops_once_an_epoch(pines):
     scenes = [replace(pines[0], name=name) for name in "abc"]
     patches = Patches(scenes, replace(TINY, crops_per_scene=5))
-    names = [patches.scene_of(3, number).name for number in range(len(patches))]
-    assert sorted(names) == sorted("abc" * 5) and names != sorted(names)
+    numbers = [patches.draw(3 * len(patches) + number).scene for number in range(len(patches))]
+    assert sorted(numbers) == sorted([0, 1, 2] * 5) and numbers != sorted(numbers)
 
 
 def test_augmentation_moves_both_images_alike():
@@ -112,6 +114,85 @@ def test_workers_change_nothing(pines, tmp_path):
     for workers in (0, 2):
         train(replace(TINY, epochs=1), pines[:1], [], tmp_path / str(workers), workers=workers)
     assert_same_weights(weights_of(tmp_path / "0"), weights_of(tmp_path / "2"))
+
+
+def compile_with(monkeypatch, backend):
+    choice = {"backend": backend, "dynamic": False}
+    monkeypatch.setattr(training_state, "COMPILERS", {"per-band": choice, "batched": choice})
+    torch.compiler.reset()
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_compiled_training_equals_the_plain_one(pines, tmp_path, monkeypatch, precision):
+    compile_with(monkeypatch, "aot_eager")
+    config = replace(TINY, precision=precision)
+    for name, compiled in (("plain", False), ("compiled", True)):
+        train(config, pines[:1], pines[1:], tmp_path / name, compile=compiled)
+    plain, compiled = weights_of(tmp_path / "plain"), weights_of(tmp_path / "compiled")
+    assert plain.keys() == compiled.keys()
+    losses = [pd.read_csv(tmp_path / name / "log.csv")["loss"] for name in ("plain", "compiled")]
+    np.testing.assert_allclose(*losses, rtol=1e-4 if precision == "float32" else 2e-2)
+    with pytest.raises(
+        InputError, match="precision"
+    ):  # the compiler is no part of the identity, the precision is
+        other = replace(config, precision="float32" if precision == "bfloat16" else "bfloat16")
+        train(other, pines[:1], [], tmp_path / "plain")
+    assert train(config, pines[:1], [], tmp_path / "plain", compile=True).exists()
+
+
+@pytest.mark.parametrize("steps", ["per-band", "batched"])
+def test_every_shape_is_compiled_once_whatever_the_bands(pines, tmp_path, monkeypatch, steps):
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph
+
+    compile_with(monkeypatch, backend)
+    config = replace(TINY, epochs=3, crops_per_scene=5, steps=steps)  # batches of 2, 2 and 1
+    train(config, pines[:1], pines[1:], tmp_path, compile=True)
+    assert len(graphs) == 2
+
+
+@pytest.mark.parametrize("steps", ["per-band", "batched"])
+def test_the_compilers_choices_are_known_to_pytorch(steps):
+    torch.compile(lambda x: x, **training_state.COMPILERS[steps])
+
+
+def test_channels_last_changes_losses_and_gradients_by_rounding_only(pines):
+    """The memory layout of networks on a GPU, here on whatever there is. MHF-net amplifies rounding to 1 %."""
+    lr, rgb, truth = (x[None] for x in Patches(pines[:1], TINY)[0])
+    for name in NETWORKS:
+        losses, gradients = [], []
+        for layout in (torch.contiguous_format, torch.channels_last):
+            net = build_network(TrainConfig(network=name, steps="batched"), bands=12)
+            net.start_from(pines[:1])
+            net.to(memory_format=layout)
+            loss = net.loss(lr, rgb, truth, torch.tensor([3]) if net.bandwise else None)
+            loss.backward()
+            losses.append(loss.item())
+            gradients.append(torch.cat([w.grad.flatten() for w in net.parameters() if w.grad is not None]))
+        assert losses[0] == pytest.approx(losses[1], rel=1e-5), name
+        assert (gradients[0] - gradients[1]).norm() < 0.05 * gradients[0].norm(), name
+
+
+def test_a_checkpoint_goes_on_in_another_memory_layout(pines, tmp_path):
+    """As when a run moves between a GPU, whose networks lie channels last, and a CPU."""
+    batch = [x[None] for x in Patches(pines[:1], TINY)[0]]
+    state = State(TINY, pines, tmp_path, torch.device("cpu"))
+    state.learn(*batch)
+    state.save_checkpoint()
+    state.learn(*batch)
+    content = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    for moments in content["optimizer"]["state"].values():
+        for name, value in moments.items():
+            if value.ndim == 4:
+                moments[name] = value.to(memory_format=torch.channels_last)
+    torch.save(content, tmp_path / "checkpoint.pt")
+    other = State(TINY, pines, tmp_path, torch.device("cpu"))
+    other.restore()
+    other.learn(*batch)
+    assert_same_weights(dict(state.net.state_dict()), dict(other.net.state_dict()))
 
 
 SCRIPT = """

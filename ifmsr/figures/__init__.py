@@ -2,6 +2,7 @@
 
 from ifmsr.figures.evaluated import Evaluated
 from ifmsr.figures.panels import busiest_window, show_band, show_kernel, show_rgb, show_spectra
+from ifmsr.figures.performance import scaling_figure
 from ifmsr.figures.progress import degradation_strip, training_curve
 from ifmsr.figures.real import figure6
 from ifmsr.figures.spatial import figure4
@@ -17,6 +18,7 @@ __all__ = [
     "figure6",
     "method_styles",
     "save_figure",
+    "scaling_figure",
     "show_band",
     "show_kernel",
     "show_rgb",

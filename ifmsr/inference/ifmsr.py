@@ -82,7 +82,7 @@ class StripIFMSR:
 
     def __call__(self) -> Tensor:
         """All bands: (B, H, W) float32, not clipped."""
-        triplets = band_triplets(self.lr.shape[1]).to(self.device)
+        triplets = band_triplets(self.lr.shape[1], self.device)
         return torch.cat([self._bands(self.lr[0, group]) for group in triplets.split(self.bands_per_pass)])
 
     def _room(self, bands: int) -> Tensor:

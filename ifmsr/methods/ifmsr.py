@@ -264,9 +264,9 @@ class DCFM(nn.Module):
         return self.hsi_reduce(torch.cat(hsi, dim=1)) * alpha + beta
 
 
-def band_triplets(bands: int) -> Tensor:
+def band_triplets(bands: int, device: torch.device | None = None) -> Tensor:
     """(B, 3): each band between its neighbours; at the ends [1, 0, 2] and [B-2, B-1, B-3]."""
-    middle = torch.arange(bands)
+    middle = torch.arange(bands, device=device)
     left, right = middle - 1, middle + 1
     left[0], right[0] = 1, 2
     left[-1], right[-1] = bands - 2, bands - 3
@@ -320,7 +320,7 @@ class IFMSR(Network):
         InputError : fewer than 3 bands, or sizes that do not belong together.
         """
         self.check(lr, rgb)
-        triplets = band_triplets(lr.shape[1]).to(lr.device)
+        triplets = band_triplets(lr.shape[1], lr.device)
         if bands is not None:
             triplets = triplets[bands]
         f0_rgb = self.rgb_head(rgb)

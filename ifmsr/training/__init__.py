@@ -33,6 +33,7 @@ def train_on_split(
     resume: bool = True,
     device: str | None = None,
     workers: int = 0,
+    compile: bool = False,
 ) -> Path:
     """Train on a split's training scenes, watch its validation scenes, and leave a finished run in `out`.
 
@@ -62,7 +63,7 @@ def train_on_split(
         run.tell(
             data={scene.name: sha256(scene.cube.tobytes()).hexdigest() for scene in [*scenes, *validation]}
         )
-        weights = train(config, scenes, validation, out, resume, device, workers)
+        weights = train(config, scenes, validation, out, resume, device, workers, compile)
         run.record(weights.name)
         run.record("log.csv")
     return weights

@@ -2,17 +2,21 @@
 
 import signal
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch.utils.data import DataLoader, Subset
 from tqdm.auto import tqdm
 
 from ifmsr.inference import choose_device
 from ifmsr.scenes.scene import Scene
 from ifmsr.training.config import TrainConfig
+from ifmsr.training.on_device import Batches, OnDevice
 from ifmsr.training.patches import Patches
 from ifmsr.training.state import State
 from ifmsr.weights import save_weights
@@ -26,6 +30,7 @@ def train(
     resume: bool = True,
     device: str | None = None,
     workers: int = 0,
+    compile: bool = False,
 ) -> Path:
     """Train a network and return the path of its weights, ``out/weights.safetensors``.
 
@@ -40,7 +45,9 @@ def train(
         are those of the last epoch. Never give test scenes.
     out : the run's folder.
     resume : False starts anew even if the folder holds a checkpoint.
-    workers : processes that prepare samples; they change the speed only.
+    workers : processes that prepare samples; they change the speed only. Without meaning on a GPU that holds the
+        scenes: it makes the pixels of its samples itself (`ifmsr.training.on_device`).
+    compile : whether PyTorch compiles the network (minutes, once a process): faster, and equal to rounding.
 
     Raises
     ------
@@ -50,9 +57,10 @@ def train(
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     patches = Patches(scenes, config)
-    state = State(config, scenes, out, choose_device(device))
+    state = State(config, scenes, out, choose_device(device), compile)
     if resume:
         state.restore()
+    make_batches = batches_on(state.device, patches, workers)
     batches = -(-len(patches) // config.batch)
     bar = tqdm(
         total=config.epochs * batches,
@@ -63,23 +71,41 @@ def train(
     with bar, _stop_requests() as stop, _tensorboard(out) as board:
         while state.epoch < config.epochs:
             numbers = range(state.epoch * len(patches), (state.epoch + 1) * len(patches))
-            rest = Subset(patches, numbers[state.batch * config.batch :])
-            loader = DataLoader(
-                rest, config.batch, num_workers=workers, pin_memory=state.device.type == "cuda"
-            )
-            for batch in loader:
-                state.learn(*batch)
-                bar.update()
-                bar.set_postfix(loss=f"{state.mean_loss:.4f}", PSNR=f"{state.last_psnr:.2f}")
-                state.checkpoint_if_due()
-                if stop:
-                    state.save_checkpoint()
-                    raise KeyboardInterrupt if stop[0] == signal.SIGINT else SystemExit(128 + stop[0])
+            with closing(make_batches(numbers[state.batch * config.batch :])) as rest:
+                for batch in rest:
+                    state.learn(*batch)
+                    bar.set_postfix(
+                        loss=f"{state.mean_loss:.4f}", PSNR=f"{state.last_psnr:.2f}", refresh=False
+                    )
+                    bar.update()
+                    state.checkpoint_if_due()
+                    if stop:
+                        state.save_checkpoint()
+                        raise KeyboardInterrupt if stop[0] == signal.SIGINT else SystemExit(128 + stop[0])
             row = state.finish_epoch(validation)
             for name in ("loss", "val_psnr"):
                 board(name, row[name], state.epoch)
     weights = out / "weights.safetensors"
     return save_weights(weights, state.net, config.network, config.schedule(len(scenes)))
+
+
+def batches_on(device: torch.device, patches: Patches, workers: int) -> Callable[[Sequence[int]], Batches]:
+    """Sample numbers -> batches (lr, rgb, truth): made on a GPU if it holds the scenes, else on the CPU."""
+    if device.type == "cuda":
+        if OnDevice.fits(patches.scenes, device):
+            return OnDevice(patches, device).batches
+        warnings.warn(
+            f"the scenes take more than half of {device}'s free memory: the CPU makes the samples "
+            f"({workers} worker processes)",
+            stacklevel=3,
+        )
+    return partial(loaded, patches, workers, device.type == "cuda")
+
+
+def loaded(patches: Patches, workers: int, pinned: bool, numbers: Sequence[int]) -> Batches:
+    """(lr, rgb, truth) of samples `numbers`, batch by batch, made on the CPU."""
+    chosen = Subset(patches, numbers)
+    yield from DataLoader(chosen, patches.config.batch, num_workers=workers, pin_memory=pinned)
 
 
 @contextmanager

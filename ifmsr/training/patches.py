@@ -5,16 +5,21 @@ any resumed run, sees the same ones.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ifmsr.degradation import draw_degradation
+from ifmsr.degradation import Degradation, draw_degradation
 from ifmsr.errors import InputError
 from ifmsr.scenes.scene import Array, Scene
 from ifmsr.training.config import TrainConfig
+
+Pixel = TypeVar("Pixel", bound=np.generic)
 
 
 class Patches(Dataset[tuple[Tensor, Tensor, Tensor]]):
@@ -51,35 +56,65 @@ class Patches(Dataset[tuple[Tensor, Tensor, Tensor]]):
     def __len__(self) -> int:
         return self.config.crops_per_scene * len(self.scenes)
 
-    def scene_of(self, epoch: int, number: int) -> Scene:
-        """The scene that a sample of an epoch is cut from."""
-        order = np.random.default_rng((self.config.seed, epoch)).permutation(len(self))
-        return self.scenes[order[number] % len(self.scenes)]
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
+    def draw(self, index: int) -> "Draw":
+        """Everything random about sample `index`."""
         config, (epoch, number) = self.config, divmod(index, len(self))
-        scene = self.scene_of(epoch, number)
+        order = np.random.default_rng((config.seed, epoch)).permutation(len(self))
+        scene = int(order[number]) % len(self.scenes)
         rng = np.random.default_rng((config.seed, epoch, number))
-        top, left = (int(rng.integers(length - config.side + 1)) for length in scene.cube.shape[1:])
-        crop = scene.crop(top, left, config.side, config.side)
-        truth, rgb = crop.cube, crop.rgb()
-        if config.augment:
-            truth, rgb = augment(truth, rgb, rng)
+        height, width = self.scenes[scene].cube.shape[1:]
+        top, left = (int(rng.integers(length - config.side + 1)) for length in (height, width))
+        moves = Moves.draw(rng) if config.augment else Moves()
         words = (config.seed, epoch, number, 1)
         degradation = draw_degradation(config.scale, config.degradation, words, config.alignment)
-        lr = degradation(truth, config.scale)
+        return Draw(scene, top, left, moves, degradation)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
+        draw, side = self.draw(index), self.config.side
+        crop = self.scenes[draw.scene].crop(draw.top, draw.left, side, side)
+        truth, rgb = draw.moves(crop.cube), draw.moves(crop.rgb())
+        lr = draw.degradation(truth, self.config.scale)
         return torch.from_numpy(lr), torch.from_numpy(rgb), torch.from_numpy(truth)
 
 
+@dataclass(frozen=True)
+class Moves:
+    """Flips, then a roll by half the height, then quarter turns (counterclockwise) of square images."""
+
+    flip_down: bool = False
+    flip_across: bool = False
+    roll: bool = False
+    turns: int = 0
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> Self:
+        """Flips, a roll, turns by +90 and -90 degrees, each with probability 1/2."""
+        flip_down, flip_across, roll, turn_left, turn_right = (rng.random(5) < 0.5).tolist()
+        return cls(flip_down, flip_across, roll, turn_left - turn_right)
+
+    def __call__(self, image: NDArray[Pixel]) -> NDArray[Pixel]:
+        """(..., s, s) -> the same shape, contiguous."""
+        if self.flip_down:
+            image = image[..., ::-1, :]
+        if self.flip_across:
+            image = image[..., ::-1]
+        if self.roll:
+            image = np.roll(image, image.shape[-2] // 2, axis=-2)
+        return np.ascontiguousarray(np.rot90(image, self.turns, axes=(-2, -1)))
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One sample before its pixels are looked at: number of the scene, place of the crop, `moves`, `degradation`."""
+
+    scene: int
+    top: int
+    left: int
+    moves: Moves
+    degradation: Degradation
+
+
 def augment(truth: Array, rgb: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Flips, a roll by half the height, turns by +90 and -90 degrees, each with probability 1/2."""
-    both = np.concatenate([truth, rgb])
-    flip_down, flip_across, roll, turn_left, turn_right = rng.random(5) < 0.5
-    if flip_down:
-        both = both[:, ::-1]
-    if flip_across:
-        both = both[:, :, ::-1]
-    if roll:
-        both = np.roll(both, both.shape[1] // 2, axis=1)
-    both = np.rot90(both, int(turn_left) - int(turn_right), axes=(1, 2))
-    return np.ascontiguousarray(both[:-3]), np.ascontiguousarray(both[-3:])
+    """The same drawn `Moves` for a cube and its colour image."""
+    moves = Moves.draw(rng)
+    return moves(truth), moves(rgb)

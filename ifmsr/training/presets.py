@@ -58,6 +58,31 @@ PRESETS = {
         steps="batched",
         degradation="mhf-net",
     ),
+    "mog-dcn": TrainConfig(
+        network="mog-dcn",
+        epochs=100_500,
+        crops_per_scene=1,
+        batch=4,
+        patch_side=96,
+        augment=False,
+        decay_by=1.0,
+        beta2=0.999,
+        weight_decay=1e-8,
+        steps="batched",
+        degradation="mog-dcn",
+    ),
+    "ual": TrainConfig(
+        network="ual",
+        epochs=150,
+        crops_per_scene=128,
+        batch=6,
+        patch_side=128,
+        decay_by=0.7,
+        decay_every=10,
+        beta2=0.999,
+        steps="batched",
+        degradation="ual",
+    ),
 }
 """``paper``: its text. ``released``: the program's defaults where they differ. ``quick``: fine-tunes the shipped
 weights for a new sensor, minutes on a CPU. ``smoke``: a tiny network from nothing, seconds, to see that all works.
@@ -65,7 +90,6 @@ weights for a new sensor, minutes on a CPU. ``smoke``: a tiny network from nothi
 A competitor's name: its published recipe, with its own blur and without noise. Random crops stand for PZRes-Net's
 and UAL's fixed grids, and the augmentation is the paper's where the competitor has any. MoG-DCN's 100,500 epochs
 are of one crop a scene. ``common-<name>``: see `common`."""
-
 
 
 def common(own: TrainConfig) -> TrainConfig:

@@ -19,12 +19,20 @@ from ifmsr.methods import NETWORKS
 from ifmsr.methods.base import Network
 from ifmsr.paths import in_project
 from ifmsr.scenes.scene import Scene
-from ifmsr.training.config import TrainConfig
+from ifmsr.training.config import Steps, TrainConfig
 from ifmsr.weights import load_weights
 
 VALIDATION_SIDE = 96
 PATIENCE = 5  # non-finite losses in a row before training stops
 READ_EVERY = 64  # steps between looks at the losses on a GPU: each one waits for it
+
+# Shapes never change but for an epoch's last batch, which is compiled for itself (`dynamic=False`). One step a band is
+# so small that a GPU waits for the launches of its kernels: those are recorded as CUDA graphs, one a shape. Steps on
+# many bands keep it busy, and a graph would only hold memory: there the time goes into choosing the kernels.
+COMPILERS: dict[Steps, dict[str, Any]] = {
+    "per-band": {"mode": "reduce-overhead", "dynamic": False},
+    "batched": {"mode": "max-autotune-no-cudagraphs", "dynamic": False},
+}
 
 
 class TrainingError(RuntimeError):
@@ -56,12 +64,22 @@ def build_network(config: TrainConfig, bands: int = 31) -> Network:
 class State:
     """Network, optimiser, place in the schedule and log of one training."""
 
-    def __init__(self, config: TrainConfig, scenes: Sequence[Scene], out: Path, device: torch.device):
+    def __init__(
+        self,
+        config: TrainConfig,
+        scenes: Sequence[Scene],
+        out: Path,
+        device: torch.device,
+        compile: bool = False,
+    ):
         self.config, self.out, self.device = config, out, device
         self.net = build_network(config, bands=scenes[0].cube.shape[0])
         if not config.start:
             self.net.start_from(scenes)
         self.net.to(device)
+        if device.type == "cuda":
+            self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.loss = torch.compile(self.net.loss, **COMPILERS[config.steps]) if compile else self.net.loss
         self.optimizer = torch.optim.Adam(
             self.net.parameters(),
             config.learning_rate,
@@ -90,26 +108,29 @@ class State:
         self.net.train()
         lr, rgb, truth = (x.to(self.device, non_blocking=True) for x in (lr, rgb, truth))
         for bands in self._bands(truth.shape[1]):
-            with torch.autocast(self.device.type, torch.bfloat16, self.config.precision == "bfloat16"):
-                loss = self.net.loss(lr, rgb, truth, bands)
             self.optimizer.zero_grad(set_to_none=True)
+            with torch.autocast(self.device.type, torch.bfloat16, self.config.precision == "bfloat16"):
+                loss = self.loss(lr, rgb, truth, bands)
             loss.backward()
             self.optimizer.found_inf = (~loss.detach().isfinite()).float()  # type: ignore[attr-defined]
             self.optimizer.step()
-            self.unread.append(loss.detach())
+            self.unread.append(loss.detach().clone())  # a CUDA graph writes the next one to the same place
         self.batch += 1
         if self.device.type == "cpu" or len(self.unread) >= READ_EVERY:
             self.read_losses()
 
     def _bands(self, total: int) -> Sequence[Tensor | None]:
-        """The bands of each optimiser step; None means all."""
+        """The bands of each optimiser step, on the device; None means all."""
         if self.config.steps == "per-band":
-            return torch.arange(total).split(1)
+            return [torch.full((1,), band, device=self.device) for band in range(total)]
         if not self.net.bandwise:
             return [None]
         chosen = self.config.bands_per_step or total
         rng = np.random.default_rng((self.config.seed, self.epoch, self.batch, 2))
-        return [torch.from_numpy(np.sort(rng.permutation(total)[:chosen]))]
+        bands = torch.from_numpy(np.sort(rng.permutation(total)[:chosen]))
+        return [
+            bands.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else bands
+        ]
 
     def read_losses(self) -> None:
         """Fetch the losses that are still on the device, and stop if too many were not finite."""
@@ -171,6 +192,10 @@ class State:
             return
         self.net.load_state_dict(content["net"])
         self.optimizer.load_state_dict(content["optimizer"])
+        for parameter, moments in self.optimizer.state.items():
+            for name, value in moments.items():
+                if value.shape == parameter.shape:  # in its memory layout, which another device's is not
+                    moments[name] = torch.empty_like(parameter).copy_(value)
         torch.set_rng_state(content["random"].cpu())
         self.epoch, self.batch, self.seconds = content["epoch"], content["batch"], content["seconds"]
         self.losses, self.rows = content["losses"], content["rows"]

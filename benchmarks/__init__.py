@@ -1,0 +1,1 @@
+"""Speed and memory, measured: `python -m benchmarks` writes CSV files and a plot to results/performance/."""

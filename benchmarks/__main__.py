@@ -1,0 +1,20 @@
+"""Run all benchmarks, or the named ones: ``python -m benchmarks [patch_search inference scaling training]``."""
+
+import sys
+from importlib import import_module
+
+ALL = ("patch_search", "inference", "scaling", "training")
+
+
+def main() -> None:
+    """Each benchmark in its own module, with a function `main`."""
+    chosen = sys.argv[1:] or ALL
+    if unknown := set(chosen) - set(ALL):
+        sys.exit(f"benchmarks: unknown {', '.join(sorted(unknown))}; choose from {', '.join(ALL)}")
+    for name in chosen:
+        print(f"--- {name}")
+        import_module(f"benchmarks.{name}").main()
+
+
+if __name__ == "__main__":
+    main()

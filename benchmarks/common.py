@@ -1,0 +1,111 @@
+"""What all benchmarks share: the machine, its measured peak, memory, and CSV files."""
+
+import multiprocessing
+import platform
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psutil
+import torch
+
+from ifmsr.files import write_text
+from ifmsr.inference import choose_device
+from ifmsr.paths import RESULTS
+
+FOLDER = RESULTS / "performance"
+PEAK_MACS = 64 * 64 * 9  # a pixel of the 64 -> 64 3x3 convolution
+
+
+def machine() -> dict[str, str]:
+    """The device and versions that every row carries."""
+    device = choose_device()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
+    return {
+        "device": name,
+        "threads": str(torch.get_num_threads()),
+        "torch": torch.__version__,
+        "ifmsr": version("ifmsr"),
+    }
+
+
+def processor() -> str:
+    """The CPU's name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def seconds(function: Callable[[], object], repeats: int = 1, device: torch.device | None = None) -> float:
+    """The shortest of several runs, the device's queue included."""
+    best = float("inf")
+    for _ in range(repeats):
+        started = time.perf_counter()
+        function()
+        if device is not None and device.type == "cuda":
+            torch.cuda.synchronize(device)
+        best = min(best, time.perf_counter() - started)
+    return best
+
+
+def conv_peak(device: torch.device, dtype: torch.dtype, backward: bool = False) -> float:
+    """Multiply-adds per second of a 64 -> 64 3x3 convolution, channels-last: the peak that shares are taken of.
+
+    With `backward`, forward and both gradients count as three times the multiply-adds.
+    """
+    shape = (64, 64, 256, 256) if device.type == "cuda" else (1, 64, 24, 512)
+    x = torch.rand(shape, device=device).to(dtype).contiguous(memory_format=torch.channels_last)
+    layer = torch.nn.Conv2d(64, 64, 3, padding=1, device=device, dtype=dtype)
+    layer.to(memory_format=torch.channels_last)
+    if not backward:
+        with torch.inference_mode():
+            best = seconds(lambda: layer(x), 60, device)
+    else:
+        x.requires_grad_(True)
+        gradient = torch.ones_like(layer(x))
+        best = seconds(lambda: layer(x).backward(gradient), 30, device)
+    pixels = shape[0] * shape[2] * shape[3]
+    return PEAK_MACS * pixels * (3 if backward else 1) / best
+
+
+def write_rows(name: str, rows: Sequence[Mapping[str, Any]]) -> Path:
+    """``results/performance/<name>.csv``, each row with the machine."""
+    frame = pd.DataFrame([{**row, **machine()} for row in rows])
+    print(frame.drop(columns=list(machine())).to_string(index=False))
+    return write_text(FOLDER / f"{name}.csv", frame.to_csv(index=False, float_format="%.5g"))
+
+
+def alone(function: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
+    """`function` in a process of its own; its row gets `peak_mb`, the most anonymous memory that process had.
+
+    Pages of mapped files are not counted: the system takes them back whenever it needs to.
+    """
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1) as pool:
+        return pool.apply(_watched, (function, torch.get_num_threads(), *arguments))
+
+
+def _watched(function: Callable[..., dict[str, Any]], threads: int, *arguments: Any) -> dict[str, Any]:
+    torch.set_num_threads(threads)
+    done, most = threading.Event(), [0]
+
+    def watch() -> None:
+        process = psutil.Process()
+        while not done.wait(0.02):
+            memory = process.memory_info()
+            most[0] = max(most[0], memory.rss - memory.shared)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        row = function(*arguments)
+    finally:
+        done.set()
+        watcher.join()
+    return {**row, "peak_mb": round(most[0] / 1e6)}

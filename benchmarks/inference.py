@@ -1,0 +1,84 @@
+"""IFMSR on a whole CAVE-sized scene: the plain network, strips, and strips in bfloat16."""
+
+import torch
+
+from benchmarks.common import alone, conv_peak, seconds, write_rows
+from ifmsr.degradation import degrade
+from ifmsr.errors import InputError
+from ifmsr.inference import choose_device, run_network
+from ifmsr.metrics import psnr
+from ifmsr.paths import WEIGHTS
+from ifmsr.scenes import open_dataset
+from ifmsr.scenes.scene import Array, Observation
+from ifmsr.weights import load_weights
+
+SCENE = "balloons_ms"
+PLAIN_BANDS = slice(10, 13)  # the plain network takes its time
+MACS = 1_720_256  # of the full network, a pixel and band
+
+
+def scene() -> tuple[Array, Observation]:
+    """A CAVE scene and its observation; without the data, Indian Pines laid out in tiles of the same size."""
+    try:
+        chosen = open_dataset("cave").load(SCENE)
+        return chosen.cube, degrade(chosen, 4)
+    except InputError:
+        part = open_dataset("indian-pines").load("train")
+        tiled = torch.from_numpy(part.cube[: 31 * 6 : 6]).repeat(1, 4, 8)[:, :512, :512].numpy()
+        return tiled, degrade(type(part)(part.name, tiled, rgb_bands=(5, 3, 1)), 4)
+
+
+def whole(precision: str) -> dict[str, float]:
+    """The scene in strips, all bands."""
+    truth, observation = scene()
+    device, dtype = choose_device(), getattr(torch, precision)
+    net = load_weights(WEIGHTS / "ifmsr-x4.safetensors")[0]
+    peak = conv_peak(device, dtype)
+    repeats = 1 if device.type == "cpu" else 5
+    taken = seconds(lambda: run_network(net, observation, precision=precision), repeats, device)  # type: ignore[arg-type]
+    sr = run_network(net, observation, precision=precision)  # type: ignore[arg-type]
+    useful = MACS * truth.size / taken
+    peak = max(peak, conv_peak(device, dtype))
+    return {
+        "seconds": taken,
+        "gmacs": useful / 1e9,
+        "peak_gmacs": peak / 1e9,
+        "share": useful / peak,
+        "psnr": psnr(truth, sr),
+    }
+
+
+def plain() -> dict[str, float]:
+    """Three bands through the plain network, and how far the strips are from it."""
+    truth, observation = scene()
+    device = choose_device()
+    net = load_weights(WEIGHTS / "ifmsr-x4.safetensors")[0].to(device)
+    lr, rgb = (torch.from_numpy(x)[None].to(device) for x in (observation.lr, observation.rgb))
+    bands = torch.arange(truth.shape[0], device=device)[PLAIN_BANDS]
+    peak = conv_peak(device, torch.float32)
+    results = []
+    with torch.inference_mode():
+        taken = seconds(
+            lambda: [results.append(net(lr, rgb, bands=band)) for band in bands.split(1)], 1, device
+        )
+    sr = torch.cat(results, dim=1)[0].clamp(0, 1).cpu()
+    strips = torch.from_numpy(run_network(net, observation))[PLAIN_BANDS]
+    useful = MACS * sr.numel() / taken
+    peak = max(peak, conv_peak(device, torch.float32))
+    return {
+        "seconds": taken * truth.shape[0] / len(bands),
+        "gmacs": useful / 1e9,
+        "peak_gmacs": peak / 1e9,
+        "share": useful / peak,
+        "strips_differ_by": float((sr - strips).abs().max() / sr.abs().max()),
+    }
+
+
+def main() -> None:
+    """Each variant in a process of its own; the plain network on three bands, multiplied up."""
+    rows = [
+        {"variant": "plain network, float32", **alone(plain)},
+        {"variant": "strips, float32", **alone(whole, "float32")},
+        {"variant": "strips, bfloat16", **alone(whole, "bfloat16")},
+    ]
+    write_rows("inference", [{**row, "speedup": rows[0]["seconds"] / row["seconds"]} for row in rows])

@@ -1,0 +1,148 @@
+"""The samples of `ifmsr.training.patches.Patches`, a whole batch at a time on the training device.
+
+What is random is drawn on the CPU by the same generators, so every sample equals that of `Patches` to float
+rounding. What depends on pixels happens on the device: one gather cuts, moves and pads all crops of a batch, one
+grouped convolution applies all their kernels, and two matrix products take every sample's own down-sampler.
+"""
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from itertools import islice
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ifmsr.degradation import CONVOLVED, Mode, border, interpolate
+from ifmsr.inference import free_memory
+from ifmsr.scenes.scene import Scene
+from ifmsr.training.patches import Draw, Patches
+
+MODES: tuple[Mode, ...] = ("bicubic", "bilinear", "strided", "block")
+
+Batches = Generator[tuple[Tensor, Tensor, Tensor], None, None]
+
+Work = TypeVar("Work")
+Result = TypeVar("Result")
+
+
+class Recipe(NamedTuple):
+    """A batch before its pixels are looked at: N samples of B bands, side s, padded side p, kernel side k, scale r.
+
+    `places` (N, p, p) says which held pixel goes where, `kernels` are (N, 1, k, k), `modes` (N,) count in `MODES`,
+    `noise` is (N, B, s / r, s / r).
+    """
+
+    places: Tensor
+    kernels: Tensor
+    modes: Tensor
+    noise: Tensor
+
+
+class OnDevice:
+    """Batches of `patches`, with all scenes held on `device` as float32: 4 (B + 3) bytes a pixel.
+
+    Nothing here waits for the device. `prepare` is the CPU's part and may run in a thread; `make` only queues
+    copies from pinned memory and kernels, on the stream of whoever calls it.
+    """
+
+    def __init__(self, patches: Patches, device: torch.device):
+        self.patches, self.device = patches, device
+        side, scale = patches.config.side, patches.config.scale
+        sizes = [scene.cube[0].size for scene in patches.scenes]
+        self.starts = np.cumsum([0, *sizes])
+        self.pixels = torch.empty(len(patches.scenes[0].cube) + 3, sum(sizes), device=device)
+        for scene, part in zip(patches.scenes, self.pixels.split(sizes, dim=1), strict=True):
+            part.copy_(torch.from_numpy(np.concatenate([scene.cube, scene.rgb()])).flatten(1))
+        self.samplers = torch.stack([sampler(mode, side, scale) for mode in MODES]).to(device)
+
+    @staticmethod
+    def fits(scenes: Sequence[Scene], device: torch.device) -> bool:
+        """Whether the scenes take at most half of the device's free memory."""
+        return (
+            sum(4 * (len(scene.cube) + 3) * scene.cube[0].size for scene in scenes)
+            <= free_memory(device) // 2
+        )
+
+    def batches(self, numbers: Sequence[int]) -> Batches:
+        """(lr, rgb, truth) of samples `numbers`, batch by batch; the next two are prepared meanwhile."""
+        size = self.patches.config.batch
+        chunks = (numbers[start : start + size] for start in range(0, len(numbers), size))
+        with closing(ahead(self.prepare, chunks)) as recipes:
+            for recipe in recipes:
+                yield self.make(recipe)
+
+    def prepare(self, numbers: Sequence[int]) -> Recipe:
+        """Draw some samples, into pinned memory if the device is a GPU."""
+        config, draws = self.patches.config, [self.patches.draw(number) for number in numbers]
+        firsts = [draw.degradation.first_tap(config.scale) for draw in draws]
+        reach = max(
+            max(-first, first + len(draw.degradation.kernel) - 1)
+            for first, draw in zip(firsts, draws, strict=True)
+        )
+        kernels = np.zeros((len(draws), 1, 2 * reach + 1, 2 * reach + 1), np.float32)
+        for window, first, draw in zip(kernels[:, 0], firsts, draws, strict=True):
+            taps = slice(reach + first, reach + first + len(draw.degradation.kernel))
+            window[taps, taps] = draw.degradation.kernel
+        shape = (len(self.pixels) - 3, *(config.side // config.scale,) * 2)
+        recipe = Recipe(
+            torch.from_numpy(np.stack([self._places(draw, reach) for draw in draws])),
+            torch.from_numpy(kernels),
+            torch.tensor([MODES.index(draw.degradation.mode) for draw in draws]),
+            torch.from_numpy(np.stack([draw.degradation.noise(shape) for draw in draws])),
+        )
+        if self.device.type != "cuda":
+            return recipe
+        return Recipe(*(part.pin_memory() for part in recipe))
+
+    def _places(self, draw: Draw, reach: int) -> np.ndarray:
+        """(p, p): the held pixel behind every pixel of a crop that was moved and then padded by `reach`."""
+        along, width = np.arange(self.patches.config.side), self.patches.scenes[draw.scene].cube.shape[2]
+        crop = (draw.top + along[:, None]) * width + draw.left + along  # (s, s)
+        return self.starts[draw.scene] + np.pad(draw.moves(crop), reach, mode=border(draw.degradation.mode))
+
+    def make(self, recipe: Recipe) -> tuple[Tensor, Tensor, Tensor]:
+        """The pixels: lr (N, B, s / r, s / r), rgb (N, 3, s, s), truth (N, B, s, s)."""
+        places, kernels, modes, noise = (part.to(self.device, non_blocking=True) for part in recipe)
+        (n, bands), side, padded = noise.shape[:2], self.patches.config.side, places.shape[-1]
+        held = self.pixels.index_select(1, places.flatten()).view(-1, n, padded, padded)  # (B + 3, N, p, p)
+
+        image = held[:bands].view(1, bands * n, padded, padded)
+        blurred = F.conv2d(image, kernels.repeat(bands, 1, 1, 1), groups=bands * n)
+        blurred = blurred.view(bands, n, side, side).transpose(0, 1)  # (N, B, s, s)
+        rows = self.samplers[modes][:, None]  # (N, 1, s / r, s)
+        lr = (rows @ blurred.double() @ rows.mT).float()
+
+        inner = slice((padded - side) // 2, (padded + side) // 2)
+        moved = held[..., inner, inner].transpose(0, 1)  # (N, B + 3, s, s)
+        return (lr + noise).clamp(0, 1), moved[:, bands:].contiguous(), moved[:, :bands].contiguous()
+
+
+def sampler(mode: Mode, side: int, scale: int) -> Tensor:
+    """(side / scale, side) float64, which no setting turns into TF32: a down-sampler along one axis."""
+    unit = torch.eye(side, dtype=torch.float64)
+    if mode in CONVOLVED:
+        return unit[::scale].clone()
+    lit = unit[:, None, :, None].expand(-1, -1, -1, scale)  # image i is 1 in row i, 0 elsewhere
+    return interpolate(lit, scale, mode)[:, 0, :, 0].T.contiguous()
+
+
+def ahead(
+    work: Callable[[Work], Result], items: Iterable[Work], depth: int = 2
+) -> Generator[Result, None, None]:
+    """``work(item)`` of every item in order, done in one thread up to `depth` items ahead.
+
+    What `work` raises is raised here. Closing the iterator ends the thread.
+    """
+    remaining = iter(items)
+    with ThreadPoolExecutor(1, "samples") as pool:
+        waiting = deque(pool.submit(work, item) for item in islice(remaining, depth))
+        while waiting:
+            done = waiting.popleft()
+            result = done.result()
+            waiting.extend(pool.submit(work, item) for item in islice(remaining, 1))
+            yield result
