@@ -37,16 +37,25 @@ class ClosedForm:
         """(B, h, w), (3, H, W) -> (B, H, W) in [0, 1]."""
         lr, rgb = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb)
         scale = observation.scale
-        if observation.srf is None:
-            kernel = estimate_response(lr, rgb, scale)[1]
-        else:
-            colours = torch.tensordot(torch.from_numpy(observation.srf), lr, dims=1)
-            kernel = estimate_kernel(colours, rgb, scale)
+        kernel = blind_estimate(observation)[1]
         sr, left = regress(lr, rgb, kernel, scale)
         sr = sr + residual(lr, left, kernel, scale)
         if observation.srf is not None:
             sr = project(sr, rgb, torch.from_numpy(observation.srf))
         return sr.clamp(0, 1).numpy()
+
+
+def blind_estimate(observation: Observation) -> tuple[Tensor, Tensor]:
+    """The affine response (3, B + 1), last column the offset, and the sampling kernel (k, k).
+
+    By `estimate_kernel` where the response is known (offset 0), else `estimate_response`.
+    """
+    lr, rgb = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb)
+    if observation.srf is None:
+        return estimate_response(lr, rgb, observation.scale)
+    srf = torch.from_numpy(observation.srf)
+    kernel = estimate_kernel(torch.tensordot(srf, lr, dims=1), rgb, observation.scale)
+    return torch.cat([srf, torch.zeros(3, 1)], dim=1), kernel
 
 
 def kernel_side(scale: int) -> int:

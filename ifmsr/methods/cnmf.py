@@ -1,0 +1,187 @@
+"""CNMF: coupled non-negative matrix factorisation of the hyperspectral and the colour image.
+
+Yokoya, Yairi and Iwasaki, IEEE TGRS 50(2), 2012. With Y the LR cube (B, n), Z the colour image (3, N), R the
+response and D "blur and decimate", both images are unmixed into the same M endmembers,
+
+    Y = W H_low,   Z = (R W) H,   H_low = D H,   all >= 0, columns of H summing to about 1,
+
+and the result is W H. The steps, each by multiplicative updates (Lee and Seung):
+
+1. W by vertex component analysis, H_low = 1 / M; H_low by updates, then W and H_low in turns.
+2. H_low enlarged is where H starts; H by updates, with R W fixed.
+3. `outer` times: H_low = D H; W by updates, with H_low fixed; again H.
+
+Published: all of this; R W and H_low stay fixed in steps 2 and 3 as in the public program for images of at
+most three channels. From it are the numbers, too: the weight of the sum-to-one constraint, 30 endmembers
+(where its test of virtual dimensionality does not ask for more; that test is left out), 200 updates a fit
+(600 for the first), tolerance 1e-8, one outer round, and an unknown response by non-negative least squares
+with an offset. Ours, common to the classical methods here: blur and sub-pixel shift are estimated from the
+two images (`closed_form.blind_estimate`). Ours, too: abundances are enlarged on the shifted grid, bicubically
+instead of bilinearly, and the objective is looked at after every tenth update.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.optimize import nnls
+from torch import Tensor
+
+from ifmsr.errors import InputError
+from ifmsr.methods.closed_form import blind_estimate, decimate, enlarge
+from ifmsr.scenes.scene import Array, Observation
+
+SMALLEST = 1e-7  # of endmembers and abundances at the start: updates never leave zero
+LOOK = 10  # updates from one look at the objective to the next
+
+
+@dataclass(frozen=True)
+class CNMF:
+    """The module's docstring as a method.
+
+    Attributes
+    ----------
+    endmembers : M at most; it is also at most the number of bands and of LR pixels.
+    updates, outer, tolerance : of the fits; a fit ends when the objective falls by a smaller fraction.
+    seed : of vertex component analysis' directions.
+    """
+
+    endmembers: int = 30
+    updates: int = 200
+    outer: int = 1
+    tolerance: float = 1e-8
+    seed: int = 0
+
+    title = "CNMF"
+    schedule = ""
+
+    def __post_init__(self) -> None:
+        for name, least in (("endmembers", 2), ("updates", 1), ("outer", 0)):
+            if getattr(self, name) < least:
+                raise InputError(name, f"found {getattr(self, name)}", f"Give a whole number from {least} on")
+
+    def __call__(self, observation: Observation) -> Array:
+        """(B, h, w), (3, H, W) -> (B, H, W) in [0, 1]."""
+        lr, rgb = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb)
+        scale = observation.scale
+        response, kernel = blind_estimate(observation)
+        if observation.srf is None:
+            response = nonnegative_response(lr, decimate(rgb, kernel, scale))
+        spectra = lr.flatten(1)
+        colours = (rgb - response[:, -1, None, None]).clamp_min(0).flatten(1)
+        response = response[:, :-1]
+        constraint = sum_to_one_weight(rgb)
+
+        count = min(self.endmembers, *spectra.shape)
+        w = vertex_components(spectra, count, self.seed).clamp_min(SMALLEST)
+        low = torch.full((count, spectra.shape[1]), 1 / count)
+        w, low = self.fit(spectra, w, low, constraint, move_h, 3 * self.updates)
+        w, low = self.fit(spectra, w, low, constraint, move_both, self.updates)
+        low_maps = low.unflatten(1, lr.shape[1:])  # (M, n) -> (M, h, w)
+        h = enlarge(low_maps, kernel, scale).clamp_min(SMALLEST).flatten(1)
+        _, h = self.fit(colours, (response @ w).clamp_min(0), h, constraint, move_h, self.updates)
+        for _ in range(self.outer):
+            maps = h.unflatten(1, rgb.shape[1:])  # (M, N) -> (M, H, W)
+            w, _ = self.fit(
+                spectra, w, decimate(maps, kernel, scale).flatten(1), constraint, move_w, self.updates
+            )
+            _, h = self.fit(colours, (response @ w).clamp_min(0), h, constraint, move_h, self.updates)
+        return (w @ h).unflatten(1, rgb.shape[1:]).clamp(0, 1).numpy()
+
+    def fit(
+        self, v: Tensor, w: Tensor, h: Tensor, constraint: float, move: "Move", updates: int
+    ) -> tuple[Tensor, Tensor]:
+        """`move` repeated until the objective has converged, at most `updates` times."""
+        before = float("inf")
+        for step in range(updates):
+            w, h = move(v, w, h, constraint)
+            if step % LOOK == LOOK - 1:
+                now = objective(v, w, h, constraint)
+                if before - now <= self.tolerance * now:
+                    break
+                before = now
+        return w, h
+
+
+Move = Callable[[Tensor, Tensor, Tensor, float], tuple[Tensor, Tensor]]
+
+
+def objective(v: Tensor, w: Tensor, h: Tensor, constraint: float) -> float:
+    """|V - W H|^2 + (constraint * |1 - 1^T H|)^2."""
+    return float((v - w @ h).square().sum() + constraint**2 * (1 - h.sum(0)).square().sum())
+
+
+def move_h(v: Tensor, w: Tensor, h: Tensor, constraint: float) -> tuple[Tensor, Tensor]:
+    """One multiplicative update of H; the constraint is a further row of V and W, `constraint` everywhere."""
+    wanted = w.T @ v + constraint**2
+    have = (w.T @ w + constraint**2) @ h
+    return w, wanted.div_(have.clamp_min_(torch.finfo(h.dtype).tiny)).mul_(h)
+
+
+def move_w(v: Tensor, w: Tensor, h: Tensor, constraint: float) -> tuple[Tensor, Tensor]:
+    """One multiplicative update of W, which the constraint does not touch."""
+    have = w @ (h @ h.T)
+    return w * (v @ h.T) / have.clamp_min(torch.finfo(w.dtype).tiny), h
+
+
+def move_both(v: Tensor, w: Tensor, h: Tensor, constraint: float) -> tuple[Tensor, Tensor]:
+    """W, then H."""
+    return move_h(v, *move_w(v, w, h, constraint), constraint)
+
+
+def sum_to_one_weight(rgb: Tensor) -> float:
+    """The public program's weight of the constraint: 2 sqrt(mean / 0.7455) / channels^3."""
+    return 2 * float((rgb.mean() / 0.7455).sqrt()) / len(rgb) ** 3
+
+
+def nonnegative_response(lr: Tensor, seen: Tensor) -> Tensor:
+    """(B, h, w) and its colours (3, h, w) -> (3, B + 1) >= 0 of least squares, last column the offset."""
+    spectra = lr.flatten(1).T.double().numpy()
+    system = np.hstack([spectra, np.ones((len(spectra), 1))])
+    orthogonal, triangle = np.linalg.qr(system)  # the same problem, with as many rows as unknowns
+    targets, most = seen.flatten(1).double().numpy() @ orthogonal, 100 * system.shape[1]
+    rows = [nnls(triangle, target, maxiter=most)[0] for target in targets]
+    return torch.from_numpy(np.stack(rows)).float()
+
+
+def vertex_components(spectra: Tensor, count: int, seed: int) -> Tensor:
+    """Endmembers (B, count) of (B, n) by vertex component analysis.
+
+    Nascimento and Bioucas-Dias, IEEE TGRS 43(4), 2005: in a subspace, again and again the pixel farthest out
+    along a random direction orthogonal to those found. The subspace is of `count` directions, every pixel
+    divided by its component along the mean, if the signal-to-noise ratio exceeds 15 + 10 log10(count) dB,
+    else of `count` - 1 directions about the mean.
+    """
+    pixels = spectra.double()
+    mean = pixels.mean(1, keepdim=True)
+    inside = principal(pixels - mean, count).T @ (pixels - mean)
+    power = pixels.square().sum() / pixels.shape[1]
+    kept = inside.square().sum() / pixels.shape[1] + mean.square().sum()
+    signal, noise = kept - count / len(pixels) * power, (power - kept).clamp_min(0)
+    if count < len(pixels) and signal > 10**1.5 * count * noise:
+        basis, origin = principal(pixels, count), torch.zeros_like(mean)
+        places = basis.T @ pixels
+        along = places.mean(1) @ places
+        points = places / along.clamp_min(1e-6 * along.mean())
+    else:
+        basis, origin = principal(pixels - mean, count - 1), mean
+        places = basis.T @ (pixels - mean)
+        farthest = places.norm(dim=0).max()
+        points = torch.cat([places, farthest.expand(1, places.shape[1])])
+
+    generator = torch.Generator().manual_seed(seed)
+    found = torch.zeros(count, count, dtype=torch.double)
+    found[-1, 0] = 1
+    chosen = []
+    for i in range(count):
+        direction = torch.randn(count, generator=generator, dtype=torch.double)
+        direction -= found @ (torch.linalg.pinv(found) @ direction)
+        chosen.append(int((direction @ points).abs().argmax()))
+        found[:, i] = points[:, chosen[-1]]
+    return (basis @ places[:, chosen] + origin).float()
+
+
+def principal(pixels: Tensor, count: int) -> Tensor:
+    """(B, n) -> (B, count): the directions of largest energy."""
+    return torch.linalg.eigh(pixels @ pixels.T)[1][:, len(pixels) - count :].flip(1)
