@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 a run failed, 2 bad input, 130 interrupted.
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -116,7 +117,15 @@ def setting(text: str) -> tuple[str, object]:
     name, equals, value = text.partition("=")
     if not equals:
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form name=value")
-    return name, yaml.safe_load(value)
+    return name, read_value(value)
+
+
+def read_value(text: str) -> object:
+    """A value read as YAML, and 1e-4 as a number, which YAML 1.1 takes for a word."""
+    value = yaml.safe_load(text)
+    with suppress(ValueError):
+        return float(value) if isinstance(value, str) else value
+    return value
 
 
 class Pair(argparse.Action):
@@ -124,7 +133,7 @@ class Pair(argparse.Action):
 
     def __call__(self, parser, namespace, values, option_string=None):  # type: ignore[no-untyped-def]
         """Append one pair."""
-        pairs = [*getattr(namespace, self.dest), (values[0], yaml.safe_load(values[1]))]
+        pairs = [*getattr(namespace, self.dest), (values[0], read_value(values[1]))]
         setattr(namespace, self.dest, pairs)
 
 

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from ifmsr import cli
 from ifmsr.cli import main
 from ifmsr.degradation import degrade
 from ifmsr.scenes import Scene, open_dataset
@@ -142,3 +143,10 @@ def test_data_check_says_what_to_do(tmp_path, capsys):
     assert run("data", "check", "cave", "harvard", "--root", tmp_path) == 0
     out = capsys.readouterr().out
     assert "cave: 0 of 32" in out and "harvard: 0 of 50" in out and "https://" in out
+
+
+def test_settings_are_read_as_numbers_where_they_are():
+    texts = ("1e-4", "5", "0.5", "true", "released", "[1, 2]", "-2.5E3")
+    values = [cli.setting(f"name={text}")[1] for text in texts]
+    assert values == [1e-4, 5, 0.5, True, "released", [1, 2], -2500.0]
+    assert [type(value) for value in values[:3]] == [float, int, float]
