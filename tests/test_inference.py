@@ -7,8 +7,10 @@ from ifmsr import super_resolve
 from ifmsr.degradation import degrade
 from ifmsr.errors import InputError
 from ifmsr.inference import Learned, load_method, run_network
+from ifmsr.methods import CLASSICAL, METHODS, NETWORKS
 from ifmsr.methods.ifmsr import IFMSR, IFMSRConfig
-from ifmsr.scenes import Scene, open_dataset
+from ifmsr.scenes import Observation, Scene, open_dataset
+from ifmsr.tables import method_label
 from ifmsr.weights import load_weights, save_weights
 
 
@@ -118,3 +120,28 @@ def test_an_unknown_method_and_a_wrong_response_are_named():
         super_resolve(lr, rgb, 4, method="bicubc")
     with pytest.raises(InputError, match="srf"):
         super_resolve(lr, rgb, 4, method="bicubic", srf=np.ones((3, 5)))
+
+
+def test_every_method_has_the_title_that_tables_print(tmp_path):
+    for name in METHODS:
+        weights = None
+        if name not in CLASSICAL:
+            network = name.removesuffix("-fusion")
+            small = {"features": 4} if network == "ifmsr" else {"bands": 4}
+            small |= {"stages": 2} if network == "mhf-net" else {}
+            weights = save_weights(tmp_path / "w.safetensors", NETWORKS[network].build(**small), network, "")
+        assert load_method(name, 4, weights).title == method_label(name)
+
+
+def test_ual_adapts_what_its_fusion_alone_returns(observation, tmp_path):
+    torch.manual_seed(0)
+    bands = len(observation.lr)
+    weights = save_weights(tmp_path / "w.safetensors", NETWORKS["ual"].build(bands=bands), "ual", "none")
+    fused, adapted = load_method("ual-fusion", 4, weights), load_method("ual", 4, weights)
+    adapted.steps = 2
+    part = Observation(observation.lr[:, :6, :6], observation.rgb[:, :24, :24], 4)
+    assert fused.schedule == "none" and "2 steps" in adapted.schedule
+    assert fused(part).shape == adapted(part).shape
+    assert not np.array_equal(fused(part), adapted(part))
+    with pytest.raises(InputError, match="weights of ual"):
+        load_method("mog-dcn", 4, weights)

@@ -11,6 +11,7 @@ from torch import nn
 from ifmsr.degradation import degrade
 from ifmsr.errors import InputError
 from ifmsr.inference import network, run_network
+from ifmsr.inference.crew import Crew
 from ifmsr.inference.ifmsr import StripIFMSR, bytes_needed
 from ifmsr.inference.layers import as_filter
 from ifmsr.inference.maps import FeatureMap, PatchMap, Workspace
@@ -40,9 +41,9 @@ def pair(height, width, scale=4, bands=5):
     return lr, torch.rand(1, 3, height, width, generator=generator)
 
 
-def in_strips(net, lr, rgb, precision=torch.float32, memory=PLENTY, bands=1, pixels=1000):
-    with torch.inference_mode(), Workspace(CPU, memory) as workspace:
-        return StripIFMSR(net, lr, rgb, precision, workspace, bands, pixels)(), workspace.files
+def in_strips(net, lr, rgb, precision=torch.float32, memory=PLENTY, workers=1, bands=1, pixels=1000):
+    with torch.inference_mode(), Workspace(CPU, memory) as workspace, Crew(workers) as crew:
+        return StripIFMSR(net, lr, rgb, precision, workspace, crew, bands, pixels)(), workspace.files
 
 
 def relative(a, b):
@@ -78,6 +79,28 @@ def test_neither_strips_nor_passes_change_the_result(pixels, bands):
     lr, rgb = pair(100, 76)
     reference, _ = in_strips(net, lr, rgb)
     assert relative(in_strips(net, lr, rgb, bands=bands, pixels=pixels)[0], reference) < 2e-6
+
+
+@pytest.mark.parametrize("workers", [2, 5])
+def test_workers_change_nothing_not_even_the_number_of_threads(workers):
+    net = made()
+    lr, rgb = pair(100, 76)
+    threads = torch.get_num_threads()
+    result, _ = in_strips(net, lr, rgb, workers=workers)
+    assert torch.get_num_threads() == threads
+    torch.testing.assert_close(result, in_strips(net, lr, rgb)[0], rtol=0, atol=0)
+
+
+def test_an_error_in_one_strip_is_raised_and_the_crew_goes_home():
+    def work(first, last):
+        assert not torch.is_grad_enabled()
+        if first == 3:
+            raise ZeroDivisionError
+
+    threads = torch.get_num_threads()
+    with pytest.raises(ZeroDivisionError), Crew(2) as crew:
+        crew.each([(n, n + 1) for n in range(6)], work)
+    assert torch.get_num_threads() == threads
 
 
 @pytest.mark.parametrize("share", [0, 0.5])
@@ -126,11 +149,11 @@ def test_out_of_memory_ends_in_smaller_pieces_said_each_time(monkeypatch):
     tried = []
 
     class Small(StripIFMSR):
-        def __init__(self, net, lr, rgb, dtype, workspace, bands, strip):
+        def __init__(self, net, lr, rgb, dtype, workspace, crew, bands, strip):
             tried.append((bands, strip))
             if strip > 300:
                 raise torch.OutOfMemoryError("made")
-            super().__init__(net, lr, rgb, dtype, workspace, bands, strip)
+            super().__init__(net, lr, rgb, dtype, workspace, crew, bands, strip)
 
     monkeypatch.setattr(network, "StripIFMSR", Small)
     monkeypatch.setattr(network, "CPU_STRIP", 1000)

@@ -13,6 +13,7 @@ from ifmsr.files import sha256
 from ifmsr.inference.network import Precision, choose_device, free_memory, run_network
 from ifmsr.methods import CLASSICAL, METHODS
 from ifmsr.methods.base import Method, Network
+from ifmsr.methods.ual import Adapted
 from ifmsr.paths import WEIGHTS
 from ifmsr.scenes.scene import Array, Observation
 from ifmsr.weights import load_weights
@@ -78,12 +79,14 @@ def load_method(
     check_choice("method", name, METHODS)
     if name in CLASSICAL:
         return CLASSICAL[name]()
-    path = Path(weights or WEIGHTS / f"{name}-x{scale}.safetensors")
+    network = name.removesuffix("-fusion")
+    path = Path(weights or WEIGHTS / f"{network}-x{scale}.safetensors")
     net, metadata = load_weights(path)
-    if metadata["network"] != name:
-        raise InputError(path, f"weights of {metadata['network']}", f"Give weights of {name}")
+    if metadata["network"] != network:
+        raise InputError(path, f"weights of {metadata['network']}", f"Give weights of {network}")
     schedule = metadata["schedule"] + (f"; inference in {precision}" if precision != "float32" else "")
-    return Learned(net, schedule, sha256(path)[:12], device, precision)
+    learned = Learned(net, schedule, sha256(path)[:12], device, precision)
+    return Adapted(learned, device=device) if name == "ual" else learned
 
 
 def super_resolve(

@@ -13,12 +13,13 @@ MCPA stays global: patches are matched over the whole image and gathered from an
 memory there is. So the result depends neither on memory nor on the strips.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ifmsr.inference.crew import Crew
 from ifmsr.inference.layers import CGM, DCFM, MCPA, RDE, Unit, exchange_halves, folded
 from ifmsr.inference.maps import FeatureMap, PatchMap, Workspace
 from ifmsr.inference.strips import Strip, convolve
@@ -44,6 +45,7 @@ class StripIFMSR:
     lr, rgb : (1, B, h, w) and (1, 3, H, W) on the device to compute on.
     precision : of features and filters; heads and end convolution are always float32.
     workspace : where whole feature maps live.
+    crew : who computes the strips of a layer.
     bands_per_pass : bands computed at once; 1 is best on a CPU.
     strip_pixels : about how many pixels of a band a strip has.
 
@@ -59,6 +61,7 @@ class StripIFMSR:
         rgb: Tensor,
         precision: torch.dtype,
         workspace: Workspace,
+        crew: Crew,
         bands_per_pass: int,
         strip_pixels: int,
     ):
@@ -75,7 +78,7 @@ class StripIFMSR:
 
         self.patch = 3 * self.config.scale
         self.padded = -(-self.height // self.patch) * -(-self.width // self.patch) * self.patch**2
-        self.workspace = workspace
+        self.workspace, self.crew = workspace, crew
         self.scratch = self._room(bands_per_pass), self._room(bands_per_pass)
         self.outputs = [(self._room(bands_per_pass), self._room(bands_per_pass)) for _ in self.stages]
         self._prepare(rgb)
@@ -94,10 +97,11 @@ class StripIFMSR:
     def _patches(self, room: Tensor, bands: int, channels: int) -> PatchMap:
         return PatchMap(room, (bands, self.height, self.width, channels), self.patch, self.device)
 
-    def _blocks(self) -> Iterator[tuple[int, int]]:
-        """Runs of rows, one for each strip; whole rows of patches, so that `PatchMap` can take them."""
+    def _strips(self, work: Callable[[int, int], None]) -> None:
+        """Call ``work(first, last)`` for runs of rows that make up the image; whole rows of patches, for `PatchMap`."""
         patches = self._patches(self.scratch[0], 1, 1)
-        return (patches.image_rows(*block) for block in patches.blocks(self.strip_pixels))
+        pieces = [patches.image_rows(*block) for block in patches.blocks(self.strip_pixels)]
+        self.crew.each(pieces, work)
 
     # --- once an image -------------------------------------------------------------------------------------
 
@@ -105,12 +109,17 @@ class StripIFMSR:
         """Everything that all bands share."""
         colours = rgb.contiguous(memory_format=torch.channels_last)
         self.f0_rgb, self.first_rgb = self._map(self._room(1), 1), self._map(self._room(1), 1)
-        for first, last in self._blocks():
+
+        def rgb_head(first: int, last: int) -> None:
             above, below = max(first - 1, 0), min(last + 1, self.height)
             head = convolve(Strip(colours[:, :, above:below], above, self.height), self.rgb_head)
             self.f0_rgb.write(head.rows(first, last))
-        for first, last in self._blocks():
+
+        def first_unit(first: int, last: int) -> None:
             self.first_rgb.write(activated(self.stages[0].rgb_unit1, self.f0_rgb.strip, first, last))
+
+        self._strips(rgb_head)
+        self._strips(first_unit)
 
         self.mcpa: list[tuple[MCPA, MCPA]] = []
         self.bases: tuple[FeatureMap, FeatureMap] | None = None
@@ -138,11 +147,14 @@ class StripIFMSR:
         """The first MCPA of a stream on its first half, which are `channels` of the RGB features."""
         half = self.config.features // 2
         patches, base = self._patches(self.scratch[0], 1, half), self._map(self._room(1), 1)
-        for first, last in self._blocks():
+        aggregate = MCPA(mcpa, slice(0, half), self.precision)
+
+        def cut(first: int, last: int) -> None:
             strip = self.first_rgb.strip(first, last)
             patches.write(Strip(strip.x[:, channels], first, self.height))
-        for strip in MCPA(mcpa, slice(0, half), self.precision)(patches, self.chosen, self.strip_pixels):
-            base.write(strip)
+
+        self._strips(cut)
+        self._strips(lambda first, last: base.write(aggregate(patches, self.chosen, first, last)))
         return base
 
     # --- once a pass of bands ------------------------------------------------------------------------------
@@ -164,7 +176,8 @@ class StripIFMSR:
 
         reach = self.end.reach + (0 if self.dcfm is None else self.dcfm.reach)
         out = torch.empty(lr.shape[0], self.height, self.width, device=self.device)
-        for first, last in self._blocks():
+
+        def modulate(first: int, last: int) -> None:
             above, below = first - reach, last + reach
             fused = all_hsi[-1](above, below)
             if self.dcfm is not None:
@@ -176,6 +189,8 @@ class StripIFMSR:
             fused = fused + f0_hsi(above, below)
             band = convolve(Strip(fused.x.float(), fused.first, fused.height), self.end).rows(first, last)
             out[:, first:last] = band.x[:, 0]
+
+        self._strips(modulate)
         return out
 
     def _hsi_head(self, lr: Tensor, first: int, last: int) -> Strip:
@@ -195,7 +210,8 @@ class StripIFMSR:
         self._mix(index, f_rgb, f_hsi, bands, rgb_out, hsi_out)
 
         rgb_unit2, hsi_unit2 = (self._map(room, bands) for room in self.scratch)
-        for first, last in self._blocks():
+
+        def second_units(first: int, last: int) -> None:
             above, below = first - Unit.reach, last + Unit.reach
             rgb, hsi = rgb_out.strip(above, below), hsi_out.strip(above, below)
             if self.config.split == "after":
@@ -203,13 +219,16 @@ class StripIFMSR:
             rgb_unit2.write((stage.rgb_unit2(rgb) + f_rgb(first, last)).rows(first, last))
             hsi_unit2.write((stage.hsi_unit2(hsi) + f_hsi(first, last)).rows(first, last))
 
-        for first, last in self._blocks():
+        def enhance(first: int, last: int) -> None:
             rgb, hsi = (x.strip(first - RDE.reach, last + RDE.reach) for x in (rgb_unit2, hsi_unit2))
             if stage.rde is not None:
                 f_induce = stage.rde(hsi, rgb)
                 rgb, hsi = rgb + f_induce, hsi + f_induce
             rgb_out.write(rgb.rows(first, last))
             hsi_out.write(hsi.rows(first, last))
+
+        self._strips(second_units)
+        self._strips(enhance)
         return rgb_out.strip, hsi_out.strip
 
     def _mix(
@@ -222,7 +241,8 @@ class StripIFMSR:
         if self.config.mcpa:
             channels = self.config.features if bases is None else half
             mixed = tuple(self._patches(room, bands, channels) for room in self.scratch)
-        for first, last in self._blocks():
+
+        def first_units(first: int, last: int) -> None:
             hsi = activated(stage.hsi_unit1, f_hsi, first, last)
             if bases is not None:
                 rgb, hsi = (Strip(part, first, self.height) for part in (hsi.x[:, half:], hsi.x[:, :half]))
@@ -236,13 +256,17 @@ class StripIFMSR:
                     rgb, hsi = exchange_halves(rgb, hsi)
             mixed[0].write(rgb)
             mixed[1].write(hsi)
-        if not self.config.mcpa:
-            return
-        for stream, out in enumerate((rgb_out, hsi_out)):
-            patches = mixed[stream]
-            assert isinstance(patches, PatchMap)
-            for strip in self.mcpa[index][stream](patches, self.chosen, self.strip_pixels):
-                out.write(strip if bases is None else strip + bases[stream].strip(strip.first, strip.last))
+
+        def aggregate(first: int, last: int) -> None:
+            for stream, out in enumerate((rgb_out, hsi_out)):
+                patches = mixed[stream]
+                assert isinstance(patches, PatchMap)
+                strip = self.mcpa[index][stream](patches, self.chosen, first, last)
+                out.write(strip if bases is None else strip + bases[stream].strip(first, last))
+
+        self._strips(first_units)
+        if self.config.mcpa:
+            self._strips(aggregate)
 
 
 def activated(unit: Unit, features: Rows, first: int, last: int) -> Strip:

@@ -1,7 +1,5 @@
 """The layers of `ifmsr.methods.ifmsr` over strips, in its names: same filters, folded and cut to fit caches."""
 
-from collections.abc import Iterator
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -64,25 +62,23 @@ class MCPA:
             weight = part[:, members.start : members.stop].flatten(1, 2)
             self.filters.append((members, as_filter(own_bias, weight, precision)))
 
-    def __call__(self, patches: PatchMap, chosen: Tensor, pixels: int) -> Iterator[Strip]:
-        """Strip by strip; `chosen` (K + 1, rows, columns) are the patches to join at each place, itself first."""
+    def __call__(self, patches: PatchMap, chosen: Tensor, first: int, last: int) -> Strip:
+        """Rows that fill whole patches; `chosen` (K + 1, rows, columns) are the patches to join, itself first."""
         m, p, c = patches.values.shape[0], patches.patch, patches.channels
-        for start, stop in patches.blocks(pixels):
-            shape = (m, (stop - start) * p + 2, patches.columns * p)
-            parts: list[Tensor] = []
-            for members, kernel in self.filters:
-                joined = torch.empty(
-                    *shape, len(members) * c, dtype=patches.values.dtype, device=patches.device
-                )
-                for place, neighbour in enumerate(members):
-                    patches.gather(start, stop, chosen[neighbour], joined[..., place * c : (place + 1) * c])
-                if members.start == 0:
-                    own = joined[:, 1:-1, :, :c].permute(0, 3, 1, 2)
-                fused = conv2d(joined.permute(0, 3, 1, 2), kernel, (0, 1))
-                parts = [parts[0].add_(fused)] if parts else [fused]
-            (result,) = parts
-            result[:, self.channels] += own
-            yield patches.cropped(result, start, stop)
+        start, stop = patches.patch_rows(first, last)
+        shape = (m, (stop - start) * p + 2, patches.columns * p)
+        parts: list[Tensor] = []
+        for members, kernel in self.filters:
+            joined = torch.empty(*shape, len(members) * c, dtype=patches.values.dtype, device=patches.device)
+            for place, neighbour in enumerate(members):
+                patches.gather(start, stop, chosen[neighbour], joined[..., place * c : (place + 1) * c])
+            if members.start == 0:
+                own = joined[:, 1:-1, :, :c].permute(0, 3, 1, 2)
+            fused = conv2d(joined.permute(0, 3, 1, 2), kernel, (0, 1))
+            parts = [parts[0].add_(fused)] if parts else [fused]
+        (result,) = parts
+        result[:, self.channels] += own
+        return patches.cropped(result, start, stop)
 
 
 class DynamicFilter:

@@ -85,10 +85,14 @@ class PatchMap:
         first, last = (edge * self.patch - self.top for edge in (start, stop))
         return max(first, 0), min(last, self.height)
 
+    def patch_rows(self, first: int, last: int) -> tuple[int, int]:
+        """The rows of patches that some rows of the image lie in."""
+        return (first + self.top) // self.patch, -(-(last + self.top) // self.patch)
+
     def write(self, strip: Strip) -> None:
         """Keep a strip that fills whole rows of patches."""
         p, m = self.patch, strip.x.shape[0]
-        start, stop = (strip.first + self.top) // p, -(-(strip.last + self.top) // p)
+        start, stop = self.patch_rows(strip.first, strip.last)
         block = strip.x.new_zeros(m, (stop - start) * p, self.columns * p, self.channels)
         inside = strip.first + self.top - start * p
         rows = slice(inside, inside + strip.x.shape[2])

@@ -7,6 +7,7 @@ import psutil
 import torch
 from torch import Tensor
 
+from ifmsr.inference.crew import Crew
 from ifmsr.inference.ifmsr import StripIFMSR, bytes_needed
 from ifmsr.inference.maps import Workspace
 from ifmsr.methods.base import Network
@@ -64,14 +65,15 @@ def run_network(
 def _in_strips(net: IFMSR, lr: Tensor, rgb: Tensor, precision: Precision, memory: int) -> Tensor:
     """IFMSR with as many bands and as large strips at a time as the device can hold."""
     dtype, (height, width) = getattr(torch, precision), rgb.shape[-2:]
-    bands, strip = 1, CPU_STRIP
+    bands, strip, workers = 1, CPU_STRIP, torch.get_num_threads()
     if lr.device.type != "cpu":
+        workers = 1
         shared, per_band = bytes_needed(net.config, height, width, dtype)
         bands, strip = max(1, min(lr.shape[1], (memory - shared) // (2 * per_band))), height * width
     while True:
         try:
-            with Workspace(lr.device, memory) as workspace:
-                return StripIFMSR(net, lr, rgb, dtype, workspace, bands, strip)()
+            with Workspace(lr.device, memory) as workspace, Crew(workers) as crew:
+                return StripIFMSR(net, lr, rgb, dtype, workspace, crew, bands, strip)()
         except torch.OutOfMemoryError:
             if bands == 1 and strip <= width:
                 raise
