@@ -31,12 +31,21 @@ DATASET_LABELS = {
 METHOD_LABELS = {
     "bicubic": "Bicubic",
     "closed-form": "Closed-form",
+    "gsa": "GSA",
+    "mtf-glp-hs": "MTF-GLP-HS",
+    "cnmf": "CNMF",
+    "hysure": "HySure",
     "lttr": "LTTR",
+    "lttr-estimated": "LTTR, estimated kernel",
+    "lttr-oracle": "LTTR, true kernel",
     "cms": "CMS",
+    "cms-estimated": "CMS, estimated kernel",
+    "cms-oracle": "CMS, true kernel",
     "pzres-net": "PZRes-Net",
     "mhf-net": "MHF-net",
     "mog-dcn": "MoG-DCN",
     "ual": "UAL",
+    "ual-fusion": "UAL (fusion only)",
     "ifmsr": "IFMSR",
 }
 ROW_COLUMNS = ("dataset", "split", "scene", "scale", "alignment", "seed", "method", "schedule", *DIGITS)

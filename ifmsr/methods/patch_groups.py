@@ -1,0 +1,157 @@
+"""Similar patches of the colour image in groups, for priors that act on all patches of a group at once."""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+ROUNDS = 300  # of k-means at most; real images settle earlier
+FLOATS_AT_ONCE = 2**19  # of a table of distances, which so stays in the cache
+
+
+class PatchGroups:
+    """The overlapping patches of an image, each in one group; the same places serve every cube of that size.
+
+    Parameters
+    ----------
+    rgb : (3, H, W), whose patches are compared, as raw vectors, by k-means.
+    patch, stride : side of the square patches and step of their regular grid. One more row and column of
+        patches along the lower and right border covers what the grid leaves over. A smaller image is one patch.
+    count : groups to make; fewer come out if there are fewer different patches.
+    seed : of k-means.
+    exponent : see `k_means`.
+    largest : groups of more patches are cut, in the image's row-by-row order, into equal parts.
+
+    Attributes
+    ----------
+    members : for each group the pixels of its patches, (patches, pixels of a patch), counted row by row.
+    height, width : of a patch.
+    """
+
+    def __init__(
+        self,
+        rgb: Tensor,
+        patch: int,
+        stride: int,
+        count: int,
+        seed: int,
+        exponent: float = 2,
+        largest: int | None = None,
+    ):
+        image_height, image_width = rgb.shape[1:]
+        self.height, self.width = min(patch, image_height), min(patch, image_width)
+        rows = grid(image_height, self.height, stride).to(rgb.device)
+        columns = grid(image_width, self.width, stride).to(rgb.device)
+        pixels = torch.arange(image_height * image_width, device=rgb.device).view(image_height, image_width)
+        windows = pixels.unfold(0, self.height, 1).unfold(1, self.width, 1)[rows][:, columns]
+        windows = windows.flatten(2).flatten(0, 1)  # (rows, columns, p, p) -> (patches, p p)
+
+        vectors = rgb.flatten(1).T[windows].flatten(1)  # (patches, p p, 3) -> (patches, 3 p p)
+        labels = k_means(vectors, count, seed, exponent)
+        groups = [part for label in range(int(labels.max()) + 1) for part in parts(labels == label, largest)]
+        self.members = [windows[group] for group in groups]
+
+        flat = torch.cat(self.members).flatten()
+        self._order = flat.argsort(stable=True)  # patch pixels, those over the same image pixel side by side
+        covered = torch.bincount(flat, minlength=pixels.numel())
+        self._starts = covered.cumsum(0) - covered
+
+    def vectors(self, image: Tensor) -> list[Tensor]:
+        """(C, H, W) -> for each group (patches, p p, C)."""
+        spectra = pixel_rows(image)
+        return [spectra[members] for members in self.members]
+
+    def apply(self, function: Callable[[int, Tensor], Tensor], image: Tensor) -> Tensor:
+        """Change the patches of every group and put them back, averaged where they overlap.
+
+        Parameters
+        ----------
+        function : called with a group's number and its patches (patches, p p, B); returns the same shape.
+        image : (B, H, W).
+
+        Returns
+        -------
+        (B, H, W).
+        """
+        spectra = pixel_rows(image)
+        changed = spectra.new_empty(len(self._order), spectra.shape[1])
+        done = 0
+        for group, members in enumerate(self.members):
+            patches = spectra.index_select(0, members.flatten()).view(*members.shape, -1)
+            end = done + members.numel()
+            changed[done:end] = function(group, patches).flatten(0, 1)
+            done = end
+        # A bag is an image pixel, its items are the patch pixels over it.
+        averages = F.embedding_bag(self._order, changed, self._starts, mode="mean")
+        return averages.T.reshape(image.shape)
+
+
+def pixel_rows(image: Tensor) -> Tensor:
+    """(C, H, W) -> (H W, C), contiguous."""
+    return image.flatten(1).T.contiguous()
+
+
+def grid(length: int, patch: int, stride: int) -> Tensor:
+    """First pixels of the patches along one side of `length` pixels; the last patch ends at the border."""
+    starts = list(range(0, length - patch + 1, stride))
+    if starts[-1] != length - patch:
+        starts.append(length - patch)
+    return torch.tensor(starts)
+
+
+def parts(chosen: Tensor, largest: int | None) -> list[Tensor]:
+    """The places where `chosen` is true, in nearly equal parts of at most `largest`; none for no place."""
+    places = chosen.nonzero()[:, 0]
+    if not len(places):
+        return []
+    return list(places.tensor_split(-(-len(places) // (largest or len(places)))))
+
+
+def k_means(points: Tensor, count: int, seed: int, exponent: float = 2) -> Tensor:
+    """Cluster points by Lloyd's rounds, until no label changes, from k-means++'s first centres.
+
+    Parameters
+    ----------
+    points : (N, D).
+    count : clusters. If there are fewer different points, there are fewer clusters.
+    seed : of the choice of the first centres.
+    exponent : a point becomes the next first centre with a chance proportional to this power of its distance
+        from the nearest centre so far; 2 is k-means++.
+
+    Returns
+    -------
+    (N,) labels from 0; a label may be missing if its cluster became empty on the way.
+    """
+    centres = first_centres(points, count, seed, exponent)
+    labels = nearest(points, centres)
+    for _ in range(ROUNDS):
+        sizes = torch.bincount(labels, minlength=len(centres))
+        means = F.embedding_bag(labels.argsort(), points, sizes.cumsum(0) - sizes, mode="mean")
+        centres = torch.where(sizes[:, None] > 0, means, centres)
+        before, labels = labels, nearest(points, centres)
+        if torch.equal(labels, before):
+            break
+    return labels
+
+
+def first_centres(points: Tensor, count: int, seed: int, exponent: float) -> Tensor:
+    """(at most `count`, D) different points, far from each other by k-means++."""
+    generator = torch.Generator().manual_seed(seed)
+    chosen = [int(torch.randint(len(points), (1,), generator=generator))]
+    squares = points.new_full((len(points),), torch.inf)
+    while len(chosen) < count:
+        squares = torch.minimum(squares, (points - points[chosen[-1]]).square().sum(1))
+        chances = squares.double() ** (exponent / 2)
+        if not chances.any():
+            break
+        chosen.append(int(torch.multinomial(chances.cpu(), 1, generator=generator)))
+    return points[chosen]
+
+
+def nearest(points: Tensor, centres: Tensor) -> Tensor:
+    """(N,) number of the centre nearest to each point."""
+    half_squares = centres.square().sum(1) / 2
+    step = max(1, FLOATS_AT_ONCE // len(centres))
+    tables = (torch.addmm(half_squares, part, centres.T, alpha=-1) for part in points.split(step))
+    return torch.cat([table.argmin(1) for table in tables])
