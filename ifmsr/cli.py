@@ -60,6 +60,7 @@ def evaluate(args: argparse.Namespace) -> None:
         alignment=args.alignment,
         seeds=tuple(args.seeds),
         scenes=tuple(args.scenes),
+        side=args.side,
     )
     chosen = {
         name: load_method(name, args.scale, args.weights, args.device, args.precision)
@@ -184,6 +185,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--seeds", type=int, nargs="+", default=[0], help="one observation a scene for each")
     made.add_argument(
         "--scenes", nargs="+", default=[], help="some of the split's test scenes (default: all)"
+    )
+
+    made.add_argument(
+        "--side", type=int, default=0, help="only the middle of every scene (default: all of it)"
     )
 
     made = command("ship", ship)

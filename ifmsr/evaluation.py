@@ -36,6 +36,7 @@ class Task:
     scale, preset, alignment : of the degradation, see `ifmsr.degradation.degrade`.
     seeds : one observation a scene for each.
     scenes : some of the split's test scenes; empty means all.
+    side : only the middle of every scene, this many pixels square; 0 means whole scenes.
     """
 
     dataset: str
@@ -45,6 +46,7 @@ class Task:
     alignment: Alignment = "released"
     seeds: tuple[int, ...] = (0,)
     scenes: tuple[str, ...] = ()
+    side: int = 0
 
     def __post_init__(self) -> None:
         check_choice("preset", self.preset, get_args(Preset))
@@ -92,7 +94,7 @@ def evaluate(
                 bar.update(len(methods) - len(missing))
                 if not missing:
                     continue
-                truth = data.load(scene).crop_to_multiple(task.scale)
+                truth = data.load(scene).crop_to_multiple(task.scale, task.side or None)
                 observation = _observe(truth, seed, task, out)
                 for name in missing:
                     method = _informed(methods[name], truth, seed, task)
@@ -114,11 +116,15 @@ def evaluate(
 
 def _claim(out: Path, task: Task) -> None:
     """Write the task into the folder, or refuse a folder that belongs to another one."""
-    text = json.dumps(asdict(task), indent=2) + "\n"
     path = out / "task.json"
-    if path.exists() and path.read_text() != text:
+    if path.exists() and _task(**json.loads(path.read_text())) != task:
         raise InputError(out, "it holds an evaluation of another task", "Choose another folder, or delete it")
-    write_text(path, text)
+    write_text(path, json.dumps(asdict(task), indent=2) + "\n")
+
+
+def _task(seeds: Sequence[int], scenes: Sequence[str], **others: Any) -> Task:
+    """A Task from what JSON made of it."""
+    return Task(seeds=tuple(seeds), scenes=tuple(scenes), **others)
 
 
 def _kept(path: Path, methods: Mapping[str, Method]) -> dict[tuple[str, int, str], dict[str, Any]]:

@@ -102,6 +102,7 @@ def _read_folder(folder: Path) -> pd.DataFrame:
         raise InputError(path, "a metric is NaN", "Run that scene and method again")
     return rows.assign(
         preset=config["preset"],
+        side=config.get("side", 0),
         schedule=rows["schedule"].fillna(""),
         dataset=rows["dataset"].replace(DATASET_LABELS),
         method=rows["method"].map(method_label),
@@ -111,10 +112,10 @@ def _read_folder(folder: Path) -> pd.DataFrame:
 def check_comparable(rows: pd.DataFrame) -> None:
     """Raise InputError unless all rows belong in one table.
 
-    One alignment and one preset for the whole table, one split a data set; within a data set and scale,
+    One alignment, preset and size of scenes for the whole table, one split a data set; within a data set and scale,
     every method has one schedule and has seen each scene with the same seeds exactly once.
     """
-    for column in ("alignment", "preset"):
+    for column in ("alignment", "preset", "side"):
         _demand_one(column, rows, "the table")
     for dataset, group in rows.groupby("dataset"):
         _demand_one("split", group, str(dataset))
@@ -135,7 +136,7 @@ def check_comparable(rows: pd.DataFrame) -> None:
 
 
 def _demand_one(column: str, rows: pd.DataFrame, where: str) -> None:
-    values = sorted(rows[column].unique())
+    values = sorted(rows[column].unique().tolist())
     if len(values) > 1:
         raise InputError(
             where, f"mixes the {column}s {', '.join(map(repr, values))}", "Make a table for each"

@@ -113,3 +113,14 @@ def test_an_oracle_is_told_the_true_kernel_of_each_observation(tmp_path):
         again = blur_downsample(scene.crop_to_multiple(4).cube, kernel, 4, "block")
         inside = np.s_[:, 3:-3, 3:-3]
         assert (again.clip(0, 1) - seen)[inside].std() == pytest.approx(3 / 255, rel=0.05)
+
+
+def test_only_the_middle_of_scenes_on_request(tmp_path):
+    task = Task("indian-pines", "spatial", side=41)
+    rows = evaluate(task, {"bicubic": Bicubic()}, tmp_path)
+    truth = open_dataset("indian-pines").load("test").cube[:, 52:92, 4:44]
+    assert np.load(tmp_path / "cubes" / "bicubic" / "test-s0.npy").shape == truth.shape
+    expected = Bicubic()(Observation.load(tmp_path / "observations" / "test-s0.npz"))
+    assert rows["PSNR"].item() == pytest.approx(-10 * np.log10(np.mean((truth - expected) ** 2)), abs=1e-4)
+    with pytest.raises(InputError, match="another task"):
+        evaluate(Task("indian-pines", "spatial"), {"bicubic": Bicubic()}, tmp_path)

@@ -170,6 +170,7 @@ def test_an_unfinished_run_is_refused(cave):
     [
         ({"alignment": "centred"}, CONFIG, "mixes the alignments 'centred', 'released'"),
         ({}, {"preset": "train"}, "mixes the presets 'test', 'train'"),
+        ({}, {**CONFIG, "side": 192}, "mixes the sides 0, 192"),
         ({"split": "names-20-12"}, CONFIG, "CAVE: mixes the splits 'figure4', 'names-20-12'"),
     ],
 )

@@ -22,7 +22,7 @@ from ifmsr.training import state as training_state
 from ifmsr.training.config import with_settings
 from ifmsr.training.loop import train as loop_train
 from ifmsr.training.patches import augment
-from ifmsr.training.state import State, centre_crop
+from ifmsr.training.state import State
 
 TINY = TrainConfig(
     options={"features": 4, "stages": 1},
@@ -349,7 +349,7 @@ def test_one_patch_can_be_learned_by_heart():
     torch.manual_seed(0)
     net = IFMSR(IFMSRConfig(features=16))
     part = open_dataset("indian-pines").load("train")
-    scene = centre_crop(Scene("patch", part.cube[10:16], rgb_bands=(4, 2, 0)), 48, 4)
+    scene = Scene("patch", part.cube[10:16], rgb_bands=(4, 2, 0)).crop_to_multiple(4, 48)
     truth, rgb = torch.from_numpy(scene.cube)[None], torch.from_numpy(scene.rgb())[None]
     lr = torch.nn.functional.avg_pool2d(truth, 4)
     optimizer = torch.optim.Adam(net.parameters(), 3e-3)

@@ -46,10 +46,11 @@ class Evaluated:
         return self.config["seeds"][0]
 
     def truth(self, scene: str) -> Array:
-        """(B, H, W) in [0, 1], without the last rows and columns that the scale does not divide."""
+        """(B, H, W) in [0, 1], as it was evaluated: in a size that the scale divides."""
         root = self.config["root"]  # kept relative to the project
         dataset = open_dataset(self.config["dataset"], None if root is None else in_project(root))
-        return dataset.load(scene).crop_to_multiple(self.config["scale"]).cube
+        side = self.config.get("side") or None
+        return dataset.load(scene).crop_to_multiple(self.config["scale"], side).cube
 
     def observation(self, scene: str) -> Observation:
         """What every method saw of the scene."""

@@ -33,7 +33,12 @@ Rows = Callable[[int, int], Strip]
 def bytes_needed(config: IFMSRConfig, height: int, width: int, precision: torch.dtype) -> tuple[int, int]:
     """Bytes of the whole feature maps that `StripIFMSR` keeps: for the image, and for each band of a pass."""
     a_map = height * width * config.features * precision.itemsize
-    return 4 * a_map, (2 + 2 * config.stages) * a_map
+    return (3 if shares_mcpa(config) else 2) * a_map, (2 + 2 * config.stages) * a_map
+
+
+def shares_mcpa(config: IFMSRConfig) -> bool:
+    """Whether half of what the first MCPA joins comes from the RGB image alone."""
+    return config.mcpa and config.split == "before"
 
 
 class StripIFMSR:
@@ -86,7 +91,7 @@ class StripIFMSR:
     def __call__(self) -> Tensor:
         """All bands: (B, H, W) float32, not clipped."""
         triplets = band_triplets(self.lr.shape[1], self.device)
-        return torch.cat([self._bands(self.lr[0, group]) for group in triplets.split(self.bands_per_pass)])
+        return torch.cat([self.bands(self.lr[0, group]) for group in triplets.split(self.bands_per_pass)])
 
     def _room(self, bands: int) -> Tensor:
         return self.workspace.take(bands * self.padded * self.config.features, self.precision)
@@ -108,7 +113,9 @@ class StripIFMSR:
     def _prepare(self, rgb: Tensor) -> None:
         """Everything that all bands share."""
         colours = rgb.contiguous(memory_format=torch.channels_last)
-        self.f0_rgb, self.first_rgb = self._map(self._room(1), 1), self._map(self._room(1), 1)
+        shares = shares_mcpa(self.config)
+        self.f0_rgb = self._map(self._room(1), 1)
+        self.first_rgb = self._map(self.outputs[0][0] if shares else self._room(1), 1)
 
         def rgb_head(first: int, last: int) -> None:
             above, below = max(first - 1, 0), min(last + 1, self.height)
@@ -129,7 +136,6 @@ class StripIFMSR:
         itself = torch.arange(nearest.shape[1], device=self.device)[None]
         self.chosen = torch.cat([itself, nearest]).unflatten(1, (-(-self.height // self.patch), -1))
         half, everything = self.config.features // 2, slice(0, None)
-        shares = self.config.split == "before"
         for index, stage in enumerate(self.plain_stages):
             channels = slice(half, None) if shares and index == 0 else everything
             self.mcpa.append(
@@ -159,7 +165,7 @@ class StripIFMSR:
 
     # --- once a pass of bands ------------------------------------------------------------------------------
 
-    def _bands(self, lr: Tensor) -> Tensor:
+    def bands(self, lr: Tensor) -> Tensor:
         """Some bands with their neighbours: (M, 3, h, w) -> (M, H, W)."""
 
         def f0_hsi(first: int, last: int) -> Strip:

@@ -79,10 +79,16 @@ class Scene:
             )
         return replace(self, cube=np.ascontiguousarray(window))
 
-    def crop_to_multiple(self, scale: int) -> "Scene":
-        """The same scene without the last rows and columns that `scale` does not divide."""
-        height, width = (side - side % scale for side in self.cube.shape[1:])
-        return self.crop(0, 0, height, width)
+    def crop_to_multiple(self, scale: int, side: int | None = None) -> "Scene":
+        """The same scene in a size that `scale` divides.
+
+        It loses its last rows and columns; with a `side`, the middle of at most `side` x `side` pixels is kept.
+        """
+        height, width = self.cube.shape[1:]
+        if side is None:
+            return self.crop(0, 0, height - height % scale, width - width % scale)
+        kept_h, kept_w = (min(side, length) // scale * scale for length in (height, width))
+        return self.crop((height - kept_h) // 2, (width - kept_w) // 2, kept_h, kept_w)
 
 
 @dataclass(frozen=True)

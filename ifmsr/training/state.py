@@ -230,15 +230,8 @@ def validation_psnr(
     """Mean PSNR over the scenes' centre crops under the test degradation; NaN without scenes."""
     values = []
     for scene in scenes:
-        crop = centre_crop(scene, VALIDATION_SIDE, config.scale)
+        crop = scene.crop_to_multiple(config.scale, VALIDATION_SIDE)
         observation = degrade(crop, config.scale, "test", config.seed, config.alignment)
         sr = run_network(net, observation, str(device), config.precision)
         values.append(metrics.psnr(crop.cube, sr))
     return float(np.mean(values)) if values else float("nan")
-
-
-def centre_crop(scene: Scene, side: int, scale: int) -> Scene:
-    """The middle of a scene, at most `side` x `side` and a multiple of `scale`."""
-    height, width = (min(side, length) // scale * scale for length in scene.cube.shape[1:])
-    top, left = (scene.cube.shape[1] - height) // 2, (scene.cube.shape[2] - width) // 2
-    return scene.crop(top, left, height, width)

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Everything that needs a GPU, in one go: correctness first, then speed, then as much of the paper's schedule as fits.
+# Usage: benchmarks/gpu.sh OUT [SECONDS], from the project's root, with IFMSR_DATA naming the folder that holds cave/.
+set -euo pipefail
+out=$1
+budget=${2:-1800}
+python=${PYTHON:-python3}
+mkdir -p "$out"
+
+$python -c 'import sys, torch; sys.exit(not torch.cuda.is_available() and "no GPU here")'
+$python -m pytest -q tests/test_on_device.py tests/test_strips.py tests/test_triton_filter.py tests/test_ifmsr.py | tee "$out/tests.log"
+$python -m benchmarks patch_search inference scaling training | tee "$out/benchmarks.log"
+cp -r results/performance "$out/"
+
+# The paper's protocol with all bands in one step; checkpoints every minute, so that a second call goes on.
+timeout --signal TERM "$budget" $python -m ifmsr train --preset paper --data cave --split figure4 --scale 4 \
+    --set steps=batched --set precision=bfloat16 --set checkpoint_every=60 --compile --out "$out/ifmsr-x4" || test $? -eq 143
