@@ -104,7 +104,10 @@ def own(args: argparse.Namespace) -> None:
     srf = None
     if args.srf:
         srf = nikon_d700() if args.srf == "nikon-d700" else read_srf(args.srf)[1]
-    sr = super_resolve(lr, rgb, args.scale, args.method, srf, args.weights, args.device)
+    memory = None if args.memory is None else args.memory * 10**6
+    sr = super_resolve(
+        lr, rgb, args.scale, args.method, srf, args.weights, args.device, args.precision, memory
+    )
     print(write_atomically(args.out, lambda file: np.save(file, sr)))
 
 
@@ -222,6 +225,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--layout", choices=("HWC", "CHW"), help="the cube's bands come last, or first")
     made.add_argument("--weights", type=Path)
     made.add_argument("--device")
+    made.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
+    made.add_argument(
+        "--memory", type=int, help="megabytes for IFMSR's feature maps (default: half of what is free)"
+    )
     made.add_argument("--out", type=Path, required=True, help="the result, .npy (B, H, W) in [0, 1]")
 
     command("doctor", diagnose)

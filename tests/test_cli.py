@@ -77,6 +77,19 @@ def test_ones_own_images(tmp_path, observation):
     assert np.load(tmp_path / "sr.npy").shape == (10, 144, 48)
 
 
+def test_little_memory_and_half_the_precision_are_two_flags(tmp_path, observation):
+    np.save(tmp_path / "lr.npy", observation.lr[:3, :12, :12])
+    np.save(tmp_path / "rgb.npy", observation.rgb[:, :48, :48])
+    arguments = ("super-resolve", "--lr", tmp_path / "lr.npy", "--rgb", tmp_path / "rgb.npy", "--scale", 4)
+    cubes = []
+    for flags in ((), ("--memory", 1), ("--precision", "bfloat16")):
+        assert run(*arguments, *flags, "--out", tmp_path / "sr.npy") == 0
+        cubes.append(np.load(tmp_path / "sr.npy"))
+    plain, little, half = cubes
+    np.testing.assert_array_equal(plain, little)
+    assert 0 < np.abs(plain - half).max() < 0.05
+
+
 def test_the_layout_of_a_cube_with_many_bands_can_be_said(tmp_path, observation, capsys):
     np.save(tmp_path / "lr.npy", np.tile(observation.lr, (4, 1, 1))[:, :12])  # (40, 12, 12)
     np.save(tmp_path / "rgb.npy", observation.rgb[:, :48])

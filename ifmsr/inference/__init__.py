@@ -41,6 +41,7 @@ class Learned:
     fingerprint: str
     device: str | None = None
     precision: Precision = "float32"
+    memory: int | None = None
 
     @property
     def title(self) -> str:
@@ -54,7 +55,7 @@ class Learned:
             raise InputError(
                 "scale", f"{self.title} was trained for x{trained}", f"Use weights for x{observation.scale}"
             )
-        return run_network(self.net, observation, self.device, self.precision)
+        return run_network(self.net, observation, self.device, self.precision, self.memory)
 
 
 def load_method(
@@ -63,6 +64,7 @@ def load_method(
     weights: str | Path | None = None,
     device: str | None = None,
     precision: Precision = "float32",
+    memory: int | None = None,
 ) -> Method:
     """A ready method by name.
 
@@ -71,6 +73,7 @@ def load_method(
     name : one of `ifmsr.methods.METHODS`.
     scale : which of the shipped weights to take, ``results/weights/<name>-x<scale>.safetensors``.
     weights : a file of one's own instead.
+    precision, memory : see `run_network`.
 
     Raises
     ------
@@ -85,7 +88,7 @@ def load_method(
     if metadata["network"] != network:
         raise InputError(path, f"weights of {metadata['network']}", f"Give weights of {network}")
     schedule = metadata["schedule"] + (f"; inference in {precision}" if precision != "float32" else "")
-    learned = Learned(net, schedule, sha256(path)[:12], device, precision)
+    learned = Learned(net, schedule, sha256(path)[:12], device, precision, memory)
     return Adapted(learned, device=device) if name == "ual" else learned
 
 
@@ -97,6 +100,8 @@ def super_resolve(
     srf: Any = None,
     weights: str | Path | None = None,
     device: str | None = None,
+    precision: Precision = "float32",
+    memory: int | None = None,
 ) -> Any:
     """Super-resolve one hyperspectral cube with the help of an aligned colour image.
 
@@ -108,6 +113,8 @@ def super_resolve(
     srf : (3, B) spectral response of the colour camera, rows summing to 1, if known.
     weights : a network's weights file instead of the shipped one.
     device : ``"cpu"``, ``"cuda"``, ...; default: the GPU if there is one.
+    precision : ``"bfloat16"`` makes networks about twice as fast on processors that have it.
+    memory : bytes that IFMSR may take for feature maps; the result is the same, and images of any size pass.
 
     Returns
     -------
@@ -126,7 +133,7 @@ def super_resolve(
     observation = Observation(
         _float32("lr", lr), _float32("rgb", rgb), scale, None if srf is None else _float32("srf", srf)
     )
-    sr = load_method(method, scale, weights, device)(observation)
+    sr = load_method(method, scale, weights, device, precision, memory)(observation)
     return torch.from_numpy(sr).to(lr.device) if isinstance(lr, Tensor) else sr
 
 

@@ -128,7 +128,8 @@ class SelfRepresentation:
     groups have W itself: there it costs less, and h near 1 would cost the factors their precision.
 
     The prior replaces patches G by G W once an iteration. Where patches are few or unusual, W has eigenvalues far
-    below -1, and doing so would amplify errors until nothing else is left (some scenes end at 5 dB). There
+    below -1, and doing so can amplify errors until nothing else is left: a 128 x 128 window of CAVE stuffed_toys
+    with 60 clusters, its blur matched and without noise, ended at 5 dB (43 dB with the following). There
     G + `step` * (G W - G) takes its place: the same patches satisfy the prior, and no eigenvalue is below -1.
 
     Parameters
