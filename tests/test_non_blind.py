@@ -24,8 +24,9 @@ def balloons(cave_root):
 @pytest.mark.parametrize(("kind", "name", "weight"), [(LTTR, "LTTR", 0.02), (CMS, "CMS", CMS.noise_weight)])
 def test_titles_and_weights_tell_the_settings_apart(kind, name, weight):
     true = TrueKernel(kind())
-    assert [kind().title, kind(kernel="estimated").title] == [name, f"{name}, estimated kernel"]
-    assert true.title == true.told(KERNEL).title == f"{name}, true kernel"
+    shown = f"LR weight {kind.noise_weight:g}"
+    assert [kind().title, kind(kernel="estimated").title] == [name, f"{name}, estimated kernel, {shown}"]
+    assert true.title == true.told(KERNEL).title == f"{name}, true kernel, {shown}"
     assert kind().weight == 1
     assert kind(kernel="estimated").weight == true.told(KERNEL).weight == weight
     other = kind(kernel="estimated", lr_weight=0.3)

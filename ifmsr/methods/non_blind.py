@@ -28,7 +28,7 @@ class NonBlind:
         true one. The `title` tells the three apart.
     lr_weight : weight of the LR data term against the RGB data term. Both methods are published with 1 and
         without noise. Default: 1 for the assumed blur, `noise_weight` for the other kernels, because with 1 a
-        method that knows the kernel deconvolves the LR cube's noise. Another weight shows in the `title`.
+        method that knows the kernel deconvolves the LR cube's noise. A weight other than 1 shows in the `title`.
     seed : of the clustering.
     """
 
@@ -64,9 +64,9 @@ class NonBlind:
 
     @property
     def title(self) -> str:
-        """The method's name, where its kernel comes from, and an unusual weight."""
+        """The method's name, where its kernel comes from, and a weight other than the published one."""
         kernel = "" if self.source == "assumed" else f", {self.source} kernel"
-        weight = "" if self.weight == self.default_weight else f", LR weight {self.weight:g}"
+        weight = "" if self.weight == 1 else f", LR weight {self.weight:g}"
         return self.name + kernel + weight
 
     def __call__(self, observation: Observation) -> Array:
