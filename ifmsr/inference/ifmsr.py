@@ -7,7 +7,8 @@ What makes it fast:
   and that part of the first MCPA which only sees those features;
 - feature maps are channels-last and go through the layers in strips that stay in a CPU's caches;
 - MCPA gathers whole patches from a map that is stored patch by patch, so that the joined maps of all neighbours
-  never exist; RDE filters tap by tap, so that neither unfolded features nor all kernels ever exist.
+  never exist; RDE filters tap by tap, or in one fused kernel on GPUs, so that neither unfolded features nor all
+  kernels ever exist.
 
 MCPA stays global: patches are matched over the whole image and gathered from anywhere in it, however little
 memory there is. So the result depends neither on memory nor on the strips.

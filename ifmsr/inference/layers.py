@@ -4,8 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ifmsr.inference import triton_filter
 from ifmsr.inference.maps import PatchMap
-from ifmsr.inference.strips import Filter, Strip, bordered, conv2d, convolve
+from ifmsr.inference.strips import Filter, Strip, conv2d, convolve
 from ifmsr.methods import ifmsr as plain
 
 GATHERED = 64  # channels of one of MCPA's convolutions: wider ones are slower on CPUs
@@ -82,7 +83,7 @@ class MCPA:
 
 
 class DynamicFilter:
-    """One branch of RDE, tap by tap."""
+    """One branch of RDE, tap by tap; on GPUs that can, all taps in one kernel."""
 
     def __init__(self, branch: plain.DynamicFilter, precision: torch.dtype):
         self.dilation = branch.dilation
@@ -90,21 +91,32 @@ class DynamicFilter:
         weight, bias = branch.taps.weight, branch.taps.bias
         assert bias is not None
         self.taps = [as_filter(bias[tap::9], weight[tap::9], precision) for tap in range(9)]
+        together = weight.detach().to(precision)[:, :, 0, 0].unflatten(0, (-1, 9))  # (C / 2, 9, C)
+        self.weight = together.permute(1, 2, 0).contiguous()  # (9, C, C / 2)
+        self.bias = torch.stack([kernel.bias for kernel in self.taps])  # type: ignore[misc]
 
     def __call__(self, x: Strip, rgb: Strip) -> Strip:
-        step, width = self.dilation, x.x.shape[3]
-        values, rows, first = bordered(x, step)
-        values = F.pad(values, (step, step, rows, rows))
-        centres = Strip(values[:, :, step:-step], first, x.height)
-        context, centres = convolve(rgb, self.context).common(centres)
-        above, count = centres.first - first, centres.x.shape[2]
-        filtered = torch.zeros((), dtype=values.dtype, device=values.device)
-        for tap, kernel in enumerate(self.taps):
-            weight = conv2d(context.x, kernel, (0, 0))  # (M, C / 2, n, W)
-            top, left = above + tap // 3 * step, tap % 3 * step
-            window = values[:, :, top : top + count, left : left + width]
-            filtered = filtered.addcmul_(weight, window) if tap else weight.mul_(window)
+        first = x.first + self.dilation if x.first > 0 else 0
+        last = x.last - self.dilation if x.last < x.height else x.last
+        context, _ = convolve(rgb, self.context).common(x.rows(first, last))
+        above = context.first - x.first
+        if triton_filter.usable(x.x.device, context.x.shape[1], x.x.dtype):
+            filtered = triton_filter.filter_taps(x.x, context.x, self.weight, self.bias, above, self.dilation)
+        else:
+            filtered = self._tap_by_tap(x.x, context.x, above)
         return convolve(Strip(filtered, context.first, x.height), self.fuse)
+
+    def _tap_by_tap(self, x: Tensor, context: Tensor, above: int) -> Tensor:
+        """What `triton_filter.filter_taps` does, in PyTorch."""
+        step, (count, width) = self.dilation, context.shape[-2:]
+        padded = F.pad(x, (step,) * 4)
+        filtered = torch.zeros((), dtype=x.dtype, device=x.device)
+        for tap, kernel in enumerate(self.taps):
+            weight = conv2d(context, kernel, (0, 0))  # (M, C / 2, n, W)
+            top, left = above + tap // 3 * step, tap % 3 * step
+            window = padded[:, :, top : top + count, left : left + width]
+            filtered = filtered.addcmul_(weight, window) if tap else weight.mul_(window)
+        return filtered
 
 
 class RDE:

@@ -41,7 +41,8 @@ def run_network(
 
     Parameters
     ----------
-    precision : ``"bfloat16"`` is about twice as fast on processors that have it.
+    precision : ``"bfloat16"`` is about twice as fast on processors that have it. ``"float32"`` is just that, also on
+        GPUs that would take TF32 for it.
     memory : bytes that IFMSR's feature maps may take; default: half of what is free. What does not fit is kept in
         temporary files, which is slower and gives the same result.
 
@@ -53,7 +54,7 @@ def run_network(
     net = net.to(where).eval()
     lr = torch.from_numpy(observation.lr)[None].to(where)
     rgb = torch.from_numpy(observation.rgb)[None].to(where)
-    with torch.inference_mode():
+    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         if isinstance(net, IFMSR):
             sr = _in_strips(net, lr, rgb, precision, memory or free_memory(where) // 2)
         else:
