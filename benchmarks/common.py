@@ -96,8 +96,9 @@ def _watched(function: Callable[..., dict[str, Any]], threads: int, *arguments: 
     done, most = threading.Event(), [0]
 
     def watch() -> None:
-        process = psutil.Process()
-        while not done.wait(0.02):
+        process, over = psutil.Process(), False
+        while not over:
+            over = done.wait(0.02)
             memory = process.memory_info()
             most[0] = max(most[0], memory.rss - memory.shared)
 
