@@ -8,6 +8,7 @@ import torch.nn.functional as F
 
 from ifmsr.errors import InputError
 from ifmsr.methods.ifmsr import (
+    FEW,
     IFMSR,
     MCPA,
     DynamicFilter,
@@ -138,6 +139,25 @@ def test_dynamic_filter_equals_its_definition(dilation):
     taps = branch.taps(branch.context(rgb)).view(1, 2, 9, 7, 9)
     neighbourhood = F.unfold(x, 3, dilation=dilation, padding=dilation).view(1, 2, 9, 7, 9)
     torch.testing.assert_close(branch(x, rgb), branch.fuse((taps * neighbourhood).sum(2)))
+
+
+def test_many_patches_are_ranked_in_float64_where_float32_cannot_tell_them_apart():
+    """A third of the patches differ from one another by less than float32 resolves; two images, many blocks."""
+    rng = np.random.default_rng(3)
+    side, count = 4, 18 * 18
+    patches = rng.random((2, count, 3, side, side))
+    patches[:, ::3] = patches[:, :1] + 1e-4 * rng.standard_normal((2, count // 3, 3, side, side))
+    images = join_patches(torch.from_numpy(patches), 72, 72)
+    vectors = cut_patches(images, side).flatten(2)
+    unit = vectors / vectors.norm(dim=2, keepdim=True)
+    similarity = unit @ unit.mT
+    similarity.diagonal(0, 1, 2).fill_(-1)
+    expected = similarity.topk(3, dim=2).indices
+    assert count > FEW
+    assert torch.equal(similar_patches(images, side, 3, block=20 * count), expected)
+    alone = unit.float() @ unit.float().mT
+    alone.diagonal(0, 1, 2).fill_(-1)
+    assert not torch.equal(alone.topk(3, dim=2).indices, expected)  # float32 alone gets them wrong
 
 
 def test_bands_see_their_neighbours():

@@ -30,6 +30,8 @@ from ifmsr.errors import InputError, check_choice
 from ifmsr.methods.base import Network, check_pair
 from ifmsr.methods.released import released_name
 
+FEW = 256  # patches that are compared in float64 at once: a training step must not wait for values
+
 
 @dataclass(frozen=True)
 class IFMSRConfig:
@@ -136,14 +138,14 @@ def similar_patches(rgb: Tensor, patch: int, k: int = 3, block: int = 1 << 24) -
             "Give a larger image, or a network with mcpa=False",
         )
     unit = vectors / vectors.norm(dim=2, keepdim=True).clamp_min(1e-8)
+    if count <= FEW:
+        return ranked(unit, unit, 0, k).indices
     single = unit.float()
     doubt = 2 * unit.shape[2] * 2**-24  # two float32 similarities may differ by this much from the true ones
     best = []
     for start in range(0, count, max(1, block // count)):
         rows = slice(start, start + max(1, block // count))
-        similarity = single[:, rows] @ single.mT  # (N, block / L, L)
-        similarity.diagonal(start, 1, 2).fill_(-torch.inf)
-        values, indices = similarity.topk(min(k + 1, count), dim=2)
+        values, indices = ranked(single[:, rows], single, start, k + 1)
         indices = indices[:, :, :k]
         image, row = (values.diff(dim=2) > -doubt).any(2).nonzero(as_tuple=True)  # too close to call
         for n in image.unique():
@@ -153,6 +155,13 @@ def similar_patches(rgb: Tensor, patch: int, k: int = 3, block: int = 1 << 24) -
             indices[n, unclear] = exact.topk(k, dim=1).indices
         best.append(indices)
     return torch.cat(best, dim=1)
+
+
+def ranked(rows: Tensor, unit: Tensor, start: int, k: int) -> Any:
+    """The k largest products of each of `rows`, which begin at `start` of `unit`, with others: values, indices."""
+    similarity = rows @ unit.mT  # (N, R, L)
+    similarity.diagonal(start, 1, 2).fill_(-torch.inf)
+    return similarity.topk(k, dim=2)
 
 
 class MCPA(nn.Module):
