@@ -8,7 +8,6 @@ import torch.nn.functional as F
 
 from ifmsr.errors import InputError
 from ifmsr.methods.ifmsr import (
-    FEW,
     IFMSR,
     MCPA,
     DynamicFilter,
@@ -19,6 +18,7 @@ from ifmsr.methods.ifmsr import (
     join_patches,
     similar_patches,
 )
+from ifmsr.methods.patches import FEW
 from ifmsr.methods.released import released_name
 
 SMALL = {"features": 8}

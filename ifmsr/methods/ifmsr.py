@@ -28,9 +28,8 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from ifmsr.errors import InputError, check_choice
 from ifmsr.methods.base import Network, check_pair
+from ifmsr.methods.patches import cut_patches, join_patches, similar_patches
 from ifmsr.methods.released import released_name
-
-FEW = 256  # patches that are compared in float64 at once: a training step must not wait for values
 
 
 @dataclass(frozen=True)
@@ -88,80 +87,6 @@ class Unit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.second(F.relu(self.first(x)))
-
-
-def cut_patches(x: Tensor, patch: int) -> Tensor:
-    """(N, C, H, W) -> (N, L, C, patch, patch), row by row, zero-padded about the middle to whole patches."""
-    lack_h, lack_w = -x.shape[-2] % patch, -x.shape[-1] % patch
-    x = F.pad(x, (lack_w // 2, lack_w - lack_w // 2, lack_h // 2, lack_h - lack_h // 2))
-    n, c, height, width = x.shape
-    x = x.view(n, c, height // patch, patch, width // patch, patch)  # (N, C, rows, p, columns, p)
-    return x.permute(0, 2, 4, 1, 3, 5).reshape(n, -1, c, patch, patch)
-
-
-def join_patches(patches: Tensor, height: int, width: int) -> Tensor:
-    """The inverse of `cut_patches`: (N, L, C, p, p) -> (N, C, height, width), padding cropped."""
-    n, _, c, patch, _ = patches.shape
-    rows, columns = -(-height // patch), -(-width // patch)
-    x = patches.view(n, rows, columns, c, patch, patch).permute(0, 3, 1, 4, 2, 5)
-    x = x.reshape(n, c, rows * patch, columns * patch)
-    top, left = (rows * patch - height) // 2, (columns * patch - width) // 2
-    return x[..., top : top + height, left : left + width]
-
-
-@torch.no_grad()
-def similar_patches(rgb: Tensor, patch: int, k: int = 3, block: int = 1 << 24) -> Tensor:
-    """For every patch of the image, the k others that resemble it most (paper, section III-B, MCPA).
-
-    Parameters
-    ----------
-    rgb : (N, 3, H, W) colour images.
-    patch : side of the non-overlapping patches, 3r in the paper.
-    k : how many to keep.
-    block : how many similarities to hold at once; memory stays at about 16 bytes each. Float32 decides where it
-        can, float64 where two candidates are too close.
-
-    Returns
-    -------
-    (N, L, k) int64: indices counted row by row, best first by cosine similarity (eps 1e-8), self excluded.
-
-    Raises
-    ------
-    InputError : the image has fewer than k + 1 patches.
-    """
-    vectors = cut_patches(rgb.double(), patch).flatten(2)  # (N, L, 3 p p)
-    count = vectors.shape[1]
-    if count <= k:
-        raise InputError(
-            "rgb",
-            f"{tuple(rgb.shape[-2:])} pixels make {count} patches of {patch} x {patch}, too few for {k} others",
-            "Give a larger image, or a network with mcpa=False",
-        )
-    unit = vectors / vectors.norm(dim=2, keepdim=True).clamp_min(1e-8)
-    if count <= FEW:
-        return ranked(unit, unit, 0, k).indices
-    single = unit.float()
-    doubt = 2 * unit.shape[2] * 2**-24  # two float32 similarities may differ by this much from the true ones
-    best = []
-    for start in range(0, count, max(1, block // count)):
-        rows = slice(start, start + max(1, block // count))
-        values, indices = ranked(single[:, rows], single, start, k + 1)
-        indices = indices[:, :, :k]
-        image, row = (values.diff(dim=2) > -doubt).any(2).nonzero(as_tuple=True)  # too close to call
-        for n in image.unique():
-            unclear = row[image == n]
-            exact = unit[n, start + unclear] @ unit[n].mT
-            exact[torch.arange(len(unclear)), start + unclear] = -torch.inf
-            indices[n, unclear] = exact.topk(k, dim=1).indices
-        best.append(indices)
-    return torch.cat(best, dim=1)
-
-
-def ranked(rows: Tensor, unit: Tensor, start: int, k: int) -> Any:
-    """The k largest products of each of `rows`, which begin at `start` of `unit`, with others: values, indices."""
-    similarity = rows @ unit.mT  # (N, R, L)
-    similarity.diagonal(start, 1, 2).fill_(-torch.inf)
-    return similarity.topk(k, dim=2)
 
 
 class MCPA(nn.Module):
