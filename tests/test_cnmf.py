@@ -10,7 +10,6 @@ from ifmsr import metrics
 from ifmsr.degradation import degrade, gaussian_kernel
 from ifmsr.errors import InputError
 from ifmsr.methods.bicubic import Bicubic
-from ifmsr.methods.closed_form import decimate
 from ifmsr.methods.cnmf import (
     CNMF,
     move_both,
@@ -21,6 +20,7 @@ from ifmsr.methods.cnmf import (
     sum_to_one_weight,
     vertex_components,
 )
+from ifmsr.sampling import decimate
 from ifmsr.scenes import open_dataset
 from ifmsr.scenes.scene import Observation
 

@@ -7,8 +7,8 @@ from test_gsa import few_bands
 from ifmsr import metrics
 from ifmsr.degradation import degrade
 from ifmsr.errors import InputError
+from ifmsr.estimation import estimate_degradation
 from ifmsr.methods.bicubic import Bicubic
-from ifmsr.methods.closed_form import blind_estimate, decimate, enlarge
 from ifmsr.methods.hysure import (
     Cyclic,
     HySure,
@@ -19,6 +19,7 @@ from ifmsr.methods.hysure import (
     shrink,
     subspace,
 )
+from ifmsr.sampling import decimate, enlarge
 from ifmsr.scenes import open_dataset
 
 METHOD = HySure(iterations=10)  # enough to see the contract
@@ -216,7 +217,7 @@ def test_the_papers_objective_falls_and_converges(indian_pines):
     """Its three terms, written out with the package's decimation, from the start to many iterations."""
     part = indian_pines.crop(0, 0, 48, 48)
     observation = degrade(part, 4)
-    response, kernel = blind_estimate(observation)
+    response, kernel, _ = estimate_degradation(observation)
     lr, rgb = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb)
     rgb = rgb - response[:, -1, None, None]
     basis = subspace(lr, 10)

@@ -10,10 +10,10 @@ from ifmsr.blurs import assumed_blur
 from ifmsr.degradation import degrade
 from ifmsr.errors import InputError
 from ifmsr.methods.bicubic import Bicubic
-from ifmsr.methods.closed_form import enlarge
 from ifmsr.methods.lttr import LTTR, PENALTY, shrink, shrink_unfolding, z_step
 from ifmsr.methods.observation_operator import BlurDecimate
 from ifmsr.methods.patch_groups import PatchGroups
+from ifmsr.sampling import enlarge
 from ifmsr.scenes import Observation, Scene, open_dataset
 
 RESPONSE = np.array([[0, 0, 0.3, 0.7], [0.1, 0.8, 0.1, 0], [0.9, 0.1, 0, 0]], np.float32)

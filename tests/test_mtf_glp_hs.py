@@ -5,9 +5,10 @@ from test_gsa import few_bands
 
 from ifmsr import metrics
 from ifmsr.degradation import degrade, gaussian_kernel
+from ifmsr.estimation import estimate_degradation
 from ifmsr.methods.bicubic import Bicubic
-from ifmsr.methods.closed_form import blind_estimate, decimate, enlarge
 from ifmsr.methods.mtf_glp_hs import MTFGLPHS, inject, synthesise
+from ifmsr.sampling import decimate, enlarge
 from ifmsr.scenes import open_dataset
 from ifmsr.scenes.scene import Observation
 
@@ -52,7 +53,7 @@ def test_a_grey_image_is_synthesised_from_its_one_direction():
 def test_every_band_gets_the_detail_of_its_own_synthesised_image():
     """The whole method, band by band: dense regression, low-pass by the pyramid, gain by np.cov."""
     observation = few_bands(4, known=True)
-    kernel = blind_estimate(observation)[1]
+    kernel = estimate_degradation(observation).kernel
     rgb = torch.from_numpy(observation.rgb)
     seen = decimate(rgb, kernel, 4).double().numpy()
     design = np.column_stack([*(channel.ravel() for channel in seen), np.ones(seen[0].size)])
@@ -93,5 +94,5 @@ def test_a_colour_image_without_contrast_injects_nothing(level):
 def test_the_method_then_only_interpolates():
     lr = few_bands(4, known=False).lr
     observation = Observation(lr, np.full((3, 28, 36), 0.4, np.float32), 4)
-    expected = enlarge(torch.from_numpy(lr), blind_estimate(observation)[1], 4).clamp(0, 1)
+    expected = enlarge(torch.from_numpy(lr), estimate_degradation(observation).kernel, 4).clamp(0, 1)
     np.testing.assert_allclose(METHOD(observation), expected, atol=1e-6)

@@ -6,8 +6,8 @@ from ifmsr import metrics
 from ifmsr.blurs import assumed_blur
 from ifmsr.degradation import degrade, draw_degradation, scene_seed
 from ifmsr.errors import InputError
+from ifmsr.estimation import estimate_kernel
 from ifmsr.methods.base import Oracle
-from ifmsr.methods.closed_form import estimate_kernel
 from ifmsr.methods.cms import CMS
 from ifmsr.methods.lttr import LTTR
 from ifmsr.methods.non_blind import TrueKernel

@@ -4,8 +4,8 @@ import torch
 
 from ifmsr.blurs import assumed_blur
 from ifmsr.errors import InputError
-from ifmsr.methods.closed_form import decimate
 from ifmsr.methods.observation_operator import BlurDecimate
+from ifmsr.sampling import decimate
 
 CASES = [
     (2, 2, (6, 8)),

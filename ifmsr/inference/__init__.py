@@ -11,7 +11,7 @@ from torch import Tensor
 from ifmsr.errors import InputError, check_choice
 from ifmsr.files import sha256
 from ifmsr.inference.network import Precision, choose_device, free_memory, run_network
-from ifmsr.methods import CLASSICAL, METHODS
+from ifmsr.methods import CLASSICAL, METHODS, NETWORKS
 from ifmsr.methods.base import Method, Network
 from ifmsr.methods.ual import Adapted
 from ifmsr.paths import WEIGHTS
@@ -50,10 +50,11 @@ class Learned:
 
     def __call__(self, observation: Observation) -> Array:
         """(B, h, w), (3, H, W) -> (B, H, W) in [0, 1]. Raises InputError for another scale than trained."""
-        trained = self.net.config.scale
-        if observation.scale != trained:
+        if not self.net.scale_free and observation.scale != self.net.config.scale:
             raise InputError(
-                "scale", f"{self.title} was trained for x{trained}", f"Use weights for x{observation.scale}"
+                "scale",
+                f"{self.title} was trained for x{self.net.config.scale}",
+                f"Use weights for x{observation.scale}",
             )
         return run_network(self.net, observation, self.device, self.precision, self.memory)
 
@@ -71,7 +72,7 @@ def load_method(
     Parameters
     ----------
     name : one of `ifmsr.methods.METHODS`.
-    scale : which of the shipped weights to take, ``results/weights/<name>-x<scale>.safetensors``.
+    scale : which of the shipped weights to take, see `stem`.
     weights : a file of one's own instead.
     precision, memory : see `run_network`.
 
@@ -83,13 +84,18 @@ def load_method(
     if name in CLASSICAL:
         return CLASSICAL[name]()
     network = name.removesuffix("-fusion")
-    path = Path(weights or WEIGHTS / f"{network}-x{scale}.safetensors")
+    path = Path(weights or WEIGHTS / f"{stem(network, scale)}.safetensors")
     net, metadata = load_weights(path)
     if metadata["network"] != network:
         raise InputError(path, f"weights of {metadata['network']}", f"Give weights of {network}")
     schedule = metadata["schedule"] + (f"; inference in {precision}" if precision != "float32" else "")
     learned = Learned(net, schedule, sha256(path)[:12], device, precision, memory)
     return Adapted(learned, device=device) if name == "ual" else learned
+
+
+def stem(network: str, scale: int) -> str:
+    """What shipped weights are called, ``<network>-x<scale>`` or, if one network serves every scale, ``<network>``."""
+    return network if NETWORKS[network].scale_free else f"{network}-x{scale}"
 
 
 def super_resolve(

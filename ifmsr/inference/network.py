@@ -12,6 +12,7 @@ from ifmsr.inference.ifmsr import StripIFMSR, bytes_needed
 from ifmsr.inference.maps import Workspace
 from ifmsr.methods.base import Network
 from ifmsr.methods.ifmsr import IFMSR
+from ifmsr.methods.subspace_net import SubspaceNet, refine
 from ifmsr.scenes.scene import Array, Observation
 
 Precision = Literal["float32", "bfloat16"]
@@ -55,7 +56,9 @@ def run_network(
     lr = torch.from_numpy(observation.lr)[None].to(where)
     rgb = torch.from_numpy(observation.rgb)[None].to(where)
     with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-        if isinstance(net, IFMSR):
+        if isinstance(net, SubspaceNet):
+            sr = refine(net, observation, where, getattr(torch, precision)).sr
+        elif isinstance(net, IFMSR):
             sr = _in_strips(net, lr, rgb, precision, memory or free_memory(where) // 2)
         else:
             with torch.autocast(where.type, torch.bfloat16, precision == "bfloat16"):

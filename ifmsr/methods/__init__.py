@@ -17,6 +17,7 @@ from ifmsr.methods.mog_dcn import MoGDCN
 from ifmsr.methods.mtf_glp_hs import MTFGLPHS
 from ifmsr.methods.non_blind import TrueKernel
 from ifmsr.methods.pzres_net import PZResNet
+from ifmsr.methods.subspace_net import SubspaceNet
 from ifmsr.methods.ual import UAL
 
 CLASSICAL: dict[str, Callable[[], Method]] = {
@@ -42,6 +43,7 @@ NETWORKS: dict[str, type[Network]] = {
     "mhf-net": MHFNet,
     "mog-dcn": MoGDCN,
     "ual": UAL,
+    "subspace-net": SubspaceNet,
 }
 """name -> network; `Network.build` makes one from its configuration."""
 

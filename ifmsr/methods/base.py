@@ -51,11 +51,14 @@ class Network(nn.Module):
     title : the name that tables print.
     bandwise : whether it works band by band, so that bands can be chosen, batched and tiled (see `IFMSR`), and its
         parameters do not depend on their number. Otherwise its configuration has a number of `bands`.
-    config : a frozen dataclass with a `scale`, from which `build` makes the network again.
+    scale_free : whether one network serves every scale and number of bands (see `SubspaceNet`); its configuration
+        names neither.
+    config : a frozen dataclass, with a `scale` unless `scale_free`, from which `build` makes the network again.
     """
 
     title: ClassVar[str]
     bandwise: ClassVar[bool] = False
+    scale_free: ClassVar[bool] = False
     config: Any
 
     @classmethod

@@ -16,7 +16,7 @@ most three channels. From it are the numbers, too: the weight of the sum-to-one 
 (where its test of virtual dimensionality does not ask for more; that test is left out), 200 updates a fit
 (600 for the first), tolerance 1e-8, one outer round, and an unknown response by non-negative least squares
 with an offset. Ours, common to the classical methods here: blur and sub-pixel shift are estimated from the
-two images (`closed_form.blind_estimate`). Ours, too: abundances are enlarged on the shifted grid, bicubically
+two images (`ifmsr.estimation`). Ours, too: abundances are enlarged on the shifted grid, bicubically
 instead of bilinearly, and the objective is looked at after every tenth update.
 """
 
@@ -29,7 +29,8 @@ from scipy.optimize import nnls
 from torch import Tensor
 
 from ifmsr.errors import InputError
-from ifmsr.methods.closed_form import blind_estimate, decimate, enlarge
+from ifmsr.estimation import estimate_degradation
+from ifmsr.sampling import decimate, enlarge
 from ifmsr.scenes.scene import Array, Observation
 
 SMALLEST = 1e-7  # of endmembers and abundances at the start: updates never leave zero
@@ -65,7 +66,7 @@ class CNMF:
         """(B, h, w), (3, H, W) -> (B, H, W) in [0, 1]."""
         lr, rgb = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb)
         scale = observation.scale
-        response, kernel = blind_estimate(observation)
+        response, kernel, _ = estimate_degradation(observation)
         if observation.srf is None:
             response = nonnegative_response(lr, decimate(rgb, kernel, scale))
         spectra = lr.flatten(1)

@@ -18,8 +18,8 @@ Published: all of this, with lambda_m = 1, mu = 0.05, p = 10 and 200 iterations 
 takes E by SVD or by VCA), and lambda_phi = 1e-3 (the one in the review of Yokoya, Grohnfeldt and Chanussot,
 IEEE GRSM 5(2), 2017; the authors' examples have 5e-4, and more noise asks for more). HySure's own estimate
 of the blur, least squares with a quadratic penalty on the kernel's differences, has the form of
-`closed_form.estimate_kernel`, which stands in for it (ours: non-negative, weighted relative to the data);
-an unknown response is the common estimate `closed_form.blind_estimate`, where HySure regresses strongly blurred
+`ifmsr.estimation.estimate_kernel`, which stands in for it (ours: non-negative, weighted relative to the data);
+an unknown response is the common estimate `ifmsr.estimation`, where HySure regresses strongly blurred
 images. Ours, too: X starts from the enlarged LR cube, because from 0 the published iterations do not always
 converge; and the colour image is continued by its border, so that the cyclic blur does not mix opposite
 sides (no LR pixel is observed there).
@@ -33,7 +33,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from ifmsr.errors import InputError
-from ifmsr.methods.closed_form import blind_estimate, enlarge
+from ifmsr.estimation import estimate_degradation
+from ifmsr.sampling import enlarge
 from ifmsr.scenes.scene import Array, Observation
 
 
@@ -70,7 +71,7 @@ class HySure:
     def __call__(self, observation: Observation) -> Array:
         """(B, h, w), (3, H, W) -> (B, H, W) in [0, 1]."""
         lr, rgb = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb)
-        response, kernel = blind_estimate(observation)
+        response, kernel, _ = estimate_degradation(observation)
         rgb = rgb - response[:, -1, None, None]
         basis = subspace(lr, self.dimensions)
         x = self.coefficients(

@@ -27,10 +27,10 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from ifmsr.errors import InputError
-from ifmsr.methods.closed_form import enlarge
 from ifmsr.methods.non_blind import NonBlind
 from ifmsr.methods.observation_operator import BlurDecimate
 from ifmsr.methods.patch_groups import PatchGroups
+from ifmsr.sampling import enlarge
 
 PATCH, STRIDE = 8, 4
 LARGEST_GROUP = 512

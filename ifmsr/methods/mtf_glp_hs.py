@@ -9,14 +9,15 @@ Grohnfeldt and Chanussot, IEEE GRSM 5(2), 2017 (synthesised images, no equalisat
 
 with x_b the enlarged band. Published: all of this, with a Gaussian matched to the sensor's modulation
 transfer function as the blur. Ours, common to the classical methods here: the blur and its sub-pixel shift
-are estimated from the two images (`closed_form.blind_estimate`). Nothing suppresses noise.
+are estimated from the two images (`ifmsr.estimation`). Nothing suppresses noise.
 """
 
 import torch
 from torch import Tensor
 
-from ifmsr.methods.closed_form import blind_estimate, decimate, enlarge
+from ifmsr.estimation import estimate_degradation
 from ifmsr.methods.gsa import NO_CONTRAST
+from ifmsr.sampling import decimate, enlarge
 from ifmsr.scenes.scene import Array, Observation
 
 
@@ -29,7 +30,7 @@ class MTFGLPHS:
     def __call__(self, observation: Observation) -> Array:
         """(B, h, w), (3, H, W) -> (B, H, W) in [0, 1]."""
         lr, rgb = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb)
-        kernel = blind_estimate(observation)[1]
+        kernel = estimate_degradation(observation).kernel
         enlarged = enlarge(lr, kernel, observation.scale)
         fine = synthesise(lr, rgb, decimate(rgb, kernel, observation.scale))
         coarse = enlarge(decimate(fine, kernel, observation.scale), kernel, observation.scale)

@@ -11,7 +11,7 @@ class BlurDecimate:
     """Blur by a sampling kernel and decimation: H, its adjoint H^T, and (H^T H + c I)^-1.
 
     LR pixel i is the sum over t of ``kernel[t]`` times HR pixel ``scale * i + (scale - k) // 2 + t`` along each
-    axis, as in `ifmsr.methods.closed_form.decimate`, but HR pixels beyond a border are those of the opposite
+    axis, as in `ifmsr.sampling.decimate`, but HR pixels beyond a border are those of the opposite
     border. That makes H H^T, an LR image in and out, a circular convolution, so that Fourier transforms of LR
     images are all that `solve` needs (Woodbury):
 

@@ -18,8 +18,11 @@ from ifmsr.scenes.scene import Scene
 from ifmsr.training.config import TrainConfig
 from ifmsr.training.on_device import Batches, OnDevice
 from ifmsr.training.patches import Patches
+from ifmsr.training.solved import SolvedPatches
 from ifmsr.training.state import State
 from ifmsr.weights import save_weights
+
+Samples = Patches | SolvedPatches
 
 
 def train(
@@ -56,7 +59,7 @@ def train(
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    patches = Patches(scenes, config)
+    patches = samples(scenes, config)
     state = State(config, scenes, out, choose_device(device), compile)
     if resume:
         state.restore()
@@ -89,9 +92,14 @@ def train(
     return save_weights(weights, state.net, config.network, config.schedule(len(scenes)))
 
 
-def batches_on(device: torch.device, patches: Patches, workers: int) -> Callable[[Sequence[int]], Batches]:
-    """Sample numbers -> batches (lr, rgb, truth): made on a GPU if it holds the scenes, else on the CPU."""
-    if device.type == "cuda":
+def samples(scenes: Sequence[Scene], config: TrainConfig) -> Samples:
+    """What the configuration's network learns from."""
+    return SolvedPatches(scenes, config) if config.network == "subspace-net" else Patches(scenes, config)
+
+
+def batches_on(device: torch.device, patches: Samples, workers: int) -> Callable[[Sequence[int]], Batches]:
+    """Sample numbers -> batches, the truth last: made on a GPU if it holds the scenes, else on the CPU."""
+    if device.type == "cuda" and isinstance(patches, Patches):
         if OnDevice.fits(patches.scenes, device):
             return OnDevice(patches, device).batches
         warnings.warn(
@@ -102,8 +110,8 @@ def batches_on(device: torch.device, patches: Patches, workers: int) -> Callable
     return partial(loaded, patches, workers, device.type == "cuda")
 
 
-def loaded(patches: Patches, workers: int, pinned: bool, numbers: Sequence[int]) -> Batches:
-    """(lr, rgb, truth) of samples `numbers`, batch by batch, made on the CPU."""
+def loaded(patches: Samples, workers: int, pinned: bool, numbers: Sequence[int]) -> Batches:
+    """Samples `numbers`, batch by batch, made on the CPU."""
     chosen = Subset(patches, numbers)
     yield from DataLoader(chosen, patches.config.batch, num_workers=workers, pin_memory=pinned)
 

@@ -24,7 +24,7 @@ from ifmsr.training.patches import Draw, Patches
 
 MODES: tuple[Mode, ...] = ("bicubic", "bilinear", "strided", "block")
 
-Batches = Generator[tuple[Tensor, Tensor, Tensor], None, None]
+Batches = Generator[tuple[Tensor, ...], None, None]
 
 Work = TypeVar("Work")
 Result = TypeVar("Result")

@@ -89,7 +89,8 @@ weights for a new sensor, minutes on a CPU. ``smoke``: a tiny network from nothi
 
 A competitor's name: its published recipe, with its own blur and without noise. Random crops stand for PZRes-Net's
 and UAL's fixed grids, and the augmentation is the paper's where the competitor has any. MoG-DCN's 100,500 epochs
-are of one crop a scene. ``common-<name>``: see `common`."""
+are of one crop a scene. ``common-<name>``: see `common`. ``subspace-net``: the method beyond the paper, with crops of
+solved scenes (`ifmsr.training.solved`)."""
 
 
 def common(own: TrainConfig) -> TrainConfig:
@@ -107,3 +108,15 @@ def common(own: TrainConfig) -> TrainConfig:
 
 
 PRESETS |= {f"common-{name}": common(own) for name, own in PRESETS.items() if own.network == name}
+PRESETS["subspace-net"] = TrainConfig(
+    network="subspace-net",
+    epochs=100,
+    crops_per_scene=128,
+    batch=8,
+    patch_side=128,
+    learning_rate=5e-4,
+    decay="cosine",
+    decay_by=0.01,
+    beta2=0.999,
+    steps="batched",
+)

@@ -1,6 +1,6 @@
 """Everything that a resumed training has to find again, and what changes it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -48,8 +48,10 @@ def build_network(config: TrainConfig, bands: int = 31) -> Network:
     """
     torch.manual_seed(config.seed)
     network = NETWORKS[config.network]
-    options = {"scale": config.scale, **({} if network.bandwise else {"bands": bands}), **config.options}
-    net = network.build(**options)
+    shape = {} if network.scale_free else {"scale": config.scale}
+    if not (network.scale_free or network.bandwise):
+        shape["bands"] = bands
+    net = network.build(**shape, **config.options)
     if config.start:
         trained, _ = load_weights(in_project(config.start))
         try:
@@ -79,7 +81,9 @@ class State:
         self.net.to(device)
         if device.type == "cuda":
             self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.loss = torch.compile(self.net.loss, **COMPILERS[config.steps]) if compile else self.net.loss
+        self.loss: Callable[..., Tensor] = (
+            torch.compile(self.net.loss, **COMPILERS[config.steps]) if compile else self.net.loss
+        )
         self.optimizer = torch.optim.Adam(
             self.net.parameters(),
             config.learning_rate,
@@ -103,14 +107,17 @@ class State:
     def last_psnr(self) -> float:
         return self.rows[-1]["val_psnr"] if self.rows else float("nan")
 
-    def learn(self, lr: Tensor, rgb: Tensor, truth: Tensor) -> None:
-        """One batch: one optimiser step, or one a band. A loss that is not finite changes nothing."""
+    def learn(self, *batch: Tensor) -> None:
+        """One batch, the truth (N, B, H, W) last: one optimiser step, or one a band.
+
+        A loss that is not finite changes nothing.
+        """
         self.net.train()
-        lr, rgb, truth = (x.to(self.device, non_blocking=True) for x in (lr, rgb, truth))
-        for bands in self._bands(truth.shape[1]):
+        batch = tuple(part.to(self.device, non_blocking=True) for part in batch)
+        for bands in self._bands(batch[-1].shape[1]):
             self.optimizer.zero_grad(set_to_none=True)
             with torch.autocast(self.device.type, torch.bfloat16, self.config.precision == "bfloat16"):
-                loss = self.loss(lr, rgb, truth, bands)
+                loss = self.loss(*batch, bands=bands)
             loss.backward()
             self.optimizer.found_inf = (~loss.detach().isfinite()).float()  # type: ignore[attr-defined]
             self.optimizer.step()

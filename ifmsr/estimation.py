@@ -1,0 +1,141 @@
+"""What an LR cube and its RGB image tell about the degradation between them: kernel, shift, noise, response.
+
+With y the LR cube (B, n), z the RGB image (3, N), P the response and D_k "blur by k and decimate", both images see
+the same colours, P y = D_k z + noise. That is linear in the sampling kernel k and, for a given k, in P.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ifmsr.sampling import centroid, decimate
+from ifmsr.scenes.scene import Observation
+
+KERNEL_SMOOTHNESS = 1e-2  # weight of the kernel's gradient, relative to the data term's mean diagonal
+RESPONSE_RIDGE = 1e-3  # likewise for an unknown response
+
+
+class Estimate(NamedTuple):
+    """The degradation of one observation.
+
+    Attributes
+    ----------
+    response : (3, B + 1) affine, last column the offset (0 where the response is known).
+    kernel : (k, k) sampling kernel, non-negative, sum 1, k = `kernel_side(scale)`, counted from the middle of each
+        scale x scale block: blur and down-sampler in one.
+    noise : standard deviation of the LR cube's noise on the [0, 1] scale.
+    """
+
+    response: Tensor
+    kernel: Tensor
+    noise: float
+
+    @property
+    def shift(self) -> tuple[float, float]:
+        """How far (down, right) the LR grid lies from the centred one, in HR pixels."""
+        return centroid(self.kernel)
+
+    @property
+    def widths(self) -> tuple[float, float, float]:
+        """Standard deviations of the kernel along its long and short axis in HR pixels, and the long axis' angle.
+
+        The angle is in radians, from the rows' direction (x) towards growing row numbers (y).
+        """
+        down, right = self.shift
+        taps = torch.arange(len(self.kernel)) - (len(self.kernel) - 1) / 2
+        y, x = torch.meshgrid(taps - down, taps - right, indexing="ij")
+        moments = [(self.kernel * product).sum() for product in (x * x, x * y, x * y, y * y)]
+        variances, axes = torch.linalg.eigh(torch.stack(moments).view(2, 2))
+        short, long = variances.clamp_min(0).sqrt().tolist()
+        return long, short, float(torch.atan2(axes[1, 1], axes[0, 1]) % torch.pi)
+
+
+def estimate_degradation(observation: Observation) -> Estimate:
+    """Kernel, shift and noise of an observation, and the response where the observation has none."""
+    lr, rgb = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb)
+    noise = signal_basis(lr)[1]
+    if observation.srf is None:
+        return Estimate(*estimate_response(lr, rgb, observation.scale), noise)
+    srf = torch.from_numpy(observation.srf)
+    kernel = estimate_kernel(torch.tensordot(srf, lr, dims=1), rgb, observation.scale)
+    return Estimate(torch.cat([srf, torch.zeros(3, 1)], dim=1), kernel, noise)
+
+
+def kernel_side(scale: int) -> int:
+    """Taps a side of the estimated kernel: room for a blur of 13 to 16 pixels, a shift, and the grid."""
+    return max(20, 2 * scale + 4) + scale % 2
+
+
+def estimate_kernel(colours: Tensor, rgb: Tensor, scale: int) -> Tensor:
+    """The kernel that turns the RGB image into the LR image's colours, the least-squares one.
+
+    Parameters
+    ----------
+    colours : (3, h, w) the LR cube seen through the response.
+    rgb : (3, H, W).
+
+    Returns
+    -------
+    (k, k) as in `Estimate`.
+    """
+    side = kernel_side(scale)
+    margin = (side - scale) // 2
+    padded = F.pad(rgb[:, None], (margin,) * 4, mode="replicate")
+    columns = F.unfold(padded, side, stride=scale)  # (3, side^2, h w)
+    gram = sum((channel @ channel.T).double() for channel in columns)
+    target = (columns @ colours.flatten(1)[..., None]).sum(0)[:, 0].double()
+
+    difference = torch.eye(side + 1, side, dtype=torch.double)
+    difference[1:] -= torch.eye(side, dtype=torch.double)
+    smooth, identity = difference.T @ difference, torch.eye(side, dtype=torch.double)
+    penalty = torch.kron(smooth, identity) + torch.kron(identity, smooth)
+    weight = KERNEL_SMOOTHNESS * gram.diagonal().mean()
+    kernel = torch.linalg.solve(gram + weight * penalty, target).clamp_min(0)
+    return (kernel / kernel.sum()).view(side, side).float()
+
+
+def estimate_response(lr: Tensor, rgb: Tensor, scale: int, rounds: int = 4) -> tuple[Tensor, Tensor]:
+    """An unknown response and the kernel, in turns, each a linear least-squares problem given the other.
+
+    Returns the affine response (3, B + 1), last column the offset, and the kernel (k, k).
+    """
+    side = kernel_side(scale)
+    offsets = torch.arange(side) - (side - 1) / 2
+    kernel = torch.exp(-0.5 * (offsets / (0.6 * scale)) ** 2)
+    kernel = torch.outer(kernel, kernel) / kernel.sum() ** 2
+    spectra = torch.cat([lr.flatten(1), torch.ones(1, lr[0].numel())]).double()
+    for _ in range(rounds):
+        colours = decimate(rgb, kernel, scale).flatten(1).double()
+        response = ridge(spectra, colours, RESPONSE_RIDGE)
+        seen = (response @ spectra).float().view(3, *lr.shape[1:])
+        kernel = estimate_kernel(seen, rgb, scale)
+    return response.float(), kernel
+
+
+def signal_basis(lr: Tensor) -> tuple[Tensor, float]:
+    """The spectral directions of `lr` that rise above its noise, and the noise's standard deviation.
+
+    The noise's variance is the median of the smaller half of the covariance's eigenvalues; a direction counts
+    as signal if its eigenvalue exceeds what noise alone would give with this many pixels (the
+    Marchenko-Pastur edge).
+    """
+    values, vectors = spectral_axes(lr)
+    bands, pixels = len(lr), lr[0].numel()
+    noise = values[: max(1, bands // 2)].median().clamp_min(0)
+    edge = noise * (1 + (bands / pixels) ** 0.5) ** 2
+    return vectors[:, values > edge].float(), float(noise.sqrt())
+
+
+def spectral_axes(cube: Tensor) -> tuple[Any, Any]:
+    """Eigenvalues (B,), growing, and eigenvectors (B, B) of the covariance of a cube's spectra, in float64."""
+    values, vectors = torch.linalg.eigh(torch.cov(cube.flatten(1).double()))
+    return values, vectors
+
+
+def ridge(inputs: Tensor, outputs: Tensor, weight: float) -> Tensor:
+    """argmin_W |outputs - W inputs|^2 + weight * mean diagonal * |W|^2; columns are samples."""
+    gram = inputs @ inputs.T
+    gram.diagonal().add_(weight * gram.diagonal().mean())
+    return torch.linalg.solve(gram, inputs @ outputs.T).T

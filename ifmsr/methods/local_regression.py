@@ -1,0 +1,128 @@
+"""LR maps explained locally by the RGB image's colours, so that they can be drawn at its resolution.
+
+Around every LR pixel each map c is fitted by an affine function of the colours g seen there, in a Gaussian window:
+
+    c ~ a . g + b,   a = (cov(g, g) + ridge)^-1 cov(g, c),   b = mean(c) - a . mean(g)
+
+and the slopes and offsets are smoothed by the same window (He, Sun and Tang, "Guided image filtering", IEEE TPAMI
+35(6), 2013, with a Gaussian for the box). Slopes belong to materials and vary slowly, so they may be enlarged and
+multiplied by the sharp colours. What no window explains is smoothed and joins the offsets.
+
+Nothing is tuned by hand: every map takes the window, the ridge and the smoothing of least risk, as Stein's unbiased
+estimate tells it. The estimate needs the trace of the linear map from c to its fit, which one random probe gives.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ifmsr.sampling import enlarge
+
+WINDOWS = (1.0, 1.4, 2.0, 2.8, 4.0)  # standard deviations in LR pixels
+RIDGES = (1.0, 0.1)  # relative to the noise's variance
+LEAST_RIDGE = 1e-8  # for images without noise: colours that differ by 1e-4
+STRETCH = 32
+SMOOTHINGS = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8)  # standard deviations in LR pixels that the rest may get
+
+
+def draw_sharp(maps: Tensor, seen: Tensor, rgb: Tensor, kernel: Tensor, scale: int, noise: float) -> Tensor:
+    """LR maps at the RGB image's resolution.
+
+    Parameters
+    ----------
+    maps : (R, h, w), `noise` the standard deviation of the white noise in each.
+    seen : (3, h, w) the colours at low resolution, `rgb` blurred and decimated by `kernel`.
+    rgb : (3, H, W).
+
+    Returns
+    -------
+    (R, H, W).
+    """
+    slopes, offsets = explain(maps, seen, noise)
+    fine = enlarge(torch.cat([slopes.flatten(0, 1), offsets]), kernel, scale)
+    products = fine[: -len(maps)].unflatten(0, (3, len(maps))) * rgb[:, None]  # (3, R, H, W)
+    return products.sum(0) + fine[-len(maps) :]
+
+
+def explain(maps: Tensor, seen: Tensor, noise: float) -> tuple[Tensor, Tensor]:
+    """Slopes (3, R, h, w) and offsets (R, h, w) of least risk for `maps` (R, h, w)."""
+    sign = torch.Generator(maps.device).manual_seed(0)
+    probe = torch.randint(0, 2, maps.shape[1:], generator=sign, device=maps.device) * 2.0 - 1
+    lowest = torch.full(maps.shape[:1], torch.inf, device=maps.device)
+    best = maps.new_zeros(6, *maps.shape)  # slopes (3), offsets, the fit of the map, the fit of the probe
+    for slopes, offsets in affine_fits(torch.cat([maps, probe[None]]), seen, noise):
+        fits = (slopes * seen[:, None]).sum(0) + offsets  # (R + 1, h, w)
+        of_probe = fits[-1:].expand_as(maps)
+        risk = stein(fits[:-1] - maps, probe * of_probe, noise)
+        choice = torch.stack([*slopes[:, :-1], offsets[:-1], fits[:-1], of_probe])
+        best = torch.where((risk < lowest)[:, None, None], choice, best)
+        lowest = torch.minimum(lowest, risk)
+
+    slopes, offsets, fit, of_probe = best[:3], best[3], best[4], best[5]
+    lowest, rest = stein(fit - maps, probe * of_probe, noise), torch.zeros_like(maps)
+    both = torch.cat([maps - fit, probe - of_probe])
+    for smooth in smoothings(both):
+        more, of_rest = smooth[: len(maps)], smooth[len(maps) :]
+        risk = stein(fit + more - maps, probe * (of_probe + of_rest), noise)
+        rest = torch.where((risk < lowest)[:, None, None], more, rest)
+        lowest = torch.minimum(lowest, risk)
+    return slopes, offsets + rest
+
+
+def stein(error: Tensor, traces: Tensor, noise: float) -> Tensor:
+    """The risk of each linear fit but for a constant: |fit - map|^2 + 2 noise^2 trace, both a pixel. (R,)"""
+    return error.square().mean((1, 2)) + 2 * noise**2 * traces.mean((1, 2))
+
+
+def affine_fits(maps: Tensor, seen: Tensor, noise: float) -> Iterator[tuple[Tensor, Tensor]]:
+    """Slopes (3, R, h, w) and offsets (R, h, w) for every window and ridge."""
+    identity = torch.eye(3, device=maps.device)
+    for window in WINDOWS:
+        taps = gaussian_taps(window, maps.device)
+        mean_seen, mean = smoothed(seen, taps), smoothed(maps, taps)
+        among = smoothed((seen[:, None] * seen).flatten(0, 1), taps).unflatten(0, (3, 3))
+        among = (among - mean_seen[:, None] * mean_seen).permute(2, 3, 0, 1)  # (h, w, 3, 3)
+        across = smoothed((seen[:, None] * maps).flatten(0, 1), taps).unflatten(0, (3, len(maps)))
+        across = across - mean_seen[:, None] * mean  # (3, R, h, w)
+        for relative in RIDGES:
+            inverse = torch.linalg.inv(among + max(relative * noise**2, LEAST_RIDGE) * identity)
+            slopes = (inverse.permute(2, 3, 0, 1)[:, :, None] * across).sum(1)
+            offsets = mean - (slopes * mean_seen[:, None]).sum(0)
+            both = smoothed(torch.cat([slopes.flatten(0, 1), offsets]), taps)
+            yield both[: -len(maps)].unflatten(0, (3, len(maps))), both[-len(maps) :]
+
+
+def smoothings(maps: Tensor) -> Iterator[Tensor]:
+    """The maps as they are, and smoothed by every Gaussian of `SMOOTHINGS`."""
+    yield maps
+    for sigma in SMOOTHINGS:
+        yield smoothed(maps, gaussian_taps(sigma, maps.device))
+
+
+def gaussian_taps(sigma: float, device: torch.device) -> Tensor:
+    """A normalised 1-D Gaussian that reaches to three standard deviations."""
+    reach = int(np.ceil(3 * sigma))
+    taps = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=device) / sigma) ** 2)
+    return taps / taps.sum()
+
+
+def smoothed(image: Tensor, taps: Tensor) -> Tensor:
+    """(C, h, w) filtered by the odd number of `taps` along both axes, replicated border."""
+    return _down_columns(_down_columns(image, taps).mT, taps).mT
+
+
+def _down_columns(image: Tensor, taps: Tensor) -> Tensor:
+    """Along the second axis, as banded matrices times stretches of rows with what the taps reach beyond."""
+    height, reach = image.shape[1], len(taps) - 1
+    padded = F.pad(image, (0, 0, reach // 2, reach // 2), mode="replicate")
+    band = taps.new_zeros(STRETCH, STRETCH + reach)
+    for row in range(STRETCH):
+        band[row, row : row + reach + 1] = taps
+    pieces = []
+    for start in range(0, height, STRETCH):
+        rows = min(STRETCH, height - start)
+        pieces.append(band[:rows, : rows + reach] @ padded[:, start : start + rows + reach])
+    return torch.cat(pieces, dim=1)
