@@ -15,6 +15,7 @@ from ifmsr.scenes.scene import Observation
 
 KERNEL_SMOOTHNESS = 1e-2  # weight of the kernel's gradient, relative to the data term's mean diagonal
 RESPONSE_RIDGE = 1e-3  # likewise for an unknown response
+DOUBTFUL = 1.5  # a given response's square misfit in units of the LR noise
 
 
 class Estimate(NamedTuple):
@@ -22,7 +23,7 @@ class Estimate(NamedTuple):
 
     Attributes
     ----------
-    response : (3, B + 1) affine, last column the offset (0 where the response is known).
+    response : (3, B + 1) affine, last column the offset: 0 for a response that was given.
     kernel : (k, k) sampling kernel, non-negative, sum 1, k = `kernel_side(scale)`, counted from the middle of each
         scale x scale block: blur and down-sampler in one.
     noise : standard deviation of the LR cube's noise on the [0, 1] scale.
@@ -31,6 +32,10 @@ class Estimate(NamedTuple):
     response: Tensor
     kernel: Tensor
     noise: float
+
+    def colours(self, cube: Tensor) -> Tensor:
+        """(B, H, W) as the camera sees it, (3, H, W)."""
+        return torch.tensordot(self.response[:, :-1], cube, dims=1) + self.response[:, -1, None, None]
 
     @property
     def shift(self) -> tuple[float, float]:
@@ -53,14 +58,30 @@ class Estimate(NamedTuple):
 
 
 def estimate_degradation(observation: Observation) -> Estimate:
-    """Kernel, shift and noise of an observation, and the response where the observation has none."""
-    lr, rgb = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb)
+    """Kernel, shift and noise of an observation, and the response where it has none or one that does not fit.
+
+    A given response is doubted if it leaves more than the LR noise explains, and replaced if an estimated one
+    leaves less than half of that.
+    """
+    lr, rgb, scale = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb), observation.scale
     noise = signal_basis(lr)[1]
     if observation.srf is None:
-        return Estimate(*estimate_response(lr, rgb, observation.scale), noise)
+        return Estimate(*estimate_response(lr, rgb, scale), noise)
     srf = torch.from_numpy(observation.srf)
-    kernel = estimate_kernel(torch.tensordot(srf, lr, dims=1), rgb, observation.scale)
-    return Estimate(torch.cat([srf, torch.zeros(3, 1)], dim=1), kernel, noise)
+    kernel = estimate_kernel(torch.tensordot(srf, lr, dims=1), rgb, scale)
+    given = Estimate(torch.cat([srf, torch.zeros(3, 1)], dim=1), kernel, noise)
+    left = colour_misfit(given, lr, rgb, scale)
+    if left > DOUBTFUL * noise**2 * float(srf.square().sum(1).mean()):
+        estimated = Estimate(*estimate_response(lr, rgb, scale), noise)
+        if colour_misfit(estimated, lr, rgb, scale) < left / 2:
+            return estimated
+    return given
+
+
+def colour_misfit(estimate: Estimate, lr: Tensor, rgb: Tensor, scale: int) -> float:
+    """Mean square difference between the colours of `lr` and those of `rgb`, blurred and decimated."""
+    seen = decimate(rgb, estimate.kernel, scale)
+    return float((estimate.colours(lr) - seen).square().mean())
 
 
 def kernel_side(scale: int) -> int:

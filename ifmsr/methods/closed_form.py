@@ -2,15 +2,13 @@
 
 With y the LR cube (B, n), z the RGB image (3, N), P the response and D_k "blur by k and decimate":
 
-1. `estimate_degradation`: the sampling kernel k with its sub-pixel shift, the noise, and an unknown response.
+1. `estimate_degradation`: the sampling kernel k with its sub-pixel shift, the noise, and a response that is unknown
+   or does not fit.
 2. `regress`: one map from colour to spectrum for the whole image, W = argmin |y - W D_k phi(z)|^2 + ridge, with
    root-polynomial features phi (features are blurred, not blurred colours made into features). x1 = W phi(z).
 3. `draw_sharp`: what W cannot explain at low resolution, in the directions above the noise, explained by local
    maps from colour and so drawn sharply; see `ifmsr.methods.local_regression`.
 4. `project`: the nearest cube whose colours are the RGB image.
-
-Step 4 is left out where the response had to be estimated, because it would force the estimate's error into the
-result.
 """
 
 from typing import NamedTuple
@@ -53,9 +51,7 @@ def solve(observation: Observation) -> Solution:
     rest = torch.tensordot(basis.T, lr - explained, dims=1)  # (R, h, w)
     sharp = draw_sharp(rest, seen, rgb, estimate.kernel, observation.scale, noise)
     sr += torch.tensordot(basis, sharp, dims=1)
-    if observation.srf is not None:
-        sr = project(sr, rgb, torch.from_numpy(observation.srf))
-    return Solution(sr.clamp(0, 1), estimate)
+    return Solution(project(sr, rgb, estimate).clamp(0, 1), estimate)
 
 
 def root_polynomial(rgb: Tensor) -> Tensor:
@@ -78,7 +74,7 @@ def regress(lr: Tensor, rgb: Tensor, kernel: Tensor, scale: int) -> tuple[Tensor
     return torch.tensordot(weights, features, dims=1), torch.tensordot(weights, seen, dims=1), seen[:3]
 
 
-def project(sr: Tensor, rgb: Tensor, srf: Tensor) -> Tensor:
-    """The cube nearest to `sr` whose colours are `rgb`: x + P^T (P P^T)^-1 (z - P x)."""
-    lift = srf.T @ torch.linalg.inv(srf @ srf.T)  # (B, 3)
-    return sr + torch.tensordot(lift, rgb - torch.tensordot(srf, sr, dims=1), dims=1)
+def project(sr: Tensor, rgb: Tensor, estimate: Estimate) -> Tensor:
+    """The cube nearest to `sr` whose colours are `rgb`: x + P^+ (z - P x)."""
+    lift = torch.linalg.pinv(estimate.response[:, :-1])  # (B, 3)
+    return sr + torch.tensordot(lift, rgb - estimate.colours(sr), dims=1)

@@ -12,8 +12,8 @@ Three choices make one set of weights fit every sensor and scale:
 - All images are brought to high resolution and unshuffled by 4 whatever the scale, so layers work on (H / 4, W / 4).
 - The noise level, the scale and the kernel's size, estimated from the image, enter as constant maps.
 
-(I - P^+ P) keeps the colours as the closed form left them; with an unknown response it is the identity. A second
-head, which does not influence the first, tells the expected absolute error of every pixel (mean over bands).
+(I - P^+ P) keeps the colours as the closed form left them, P the response, given or estimated. A second head, which
+does not influence the first, tells the expected absolute error of every pixel (mean over bands).
 
 Shapes: B bands, (H, W) = scale * (h, w), N crops.
 """
@@ -82,10 +82,9 @@ def prepare(observation: Observation) -> Prepared:
             rgb,
         ]
     )
-    if observation.srf is not None:
-        srf = torch.from_numpy(observation.srf)
-        axes = axes - torch.linalg.pinv(srf) @ (srf @ axes)
-    return Prepared(images, conditions_of(estimate, scale), axes, closed)
+    response = estimate.response[:, :-1]
+    lift = axes - torch.linalg.pinv(response) @ (response @ axes)
+    return Prepared(images, conditions_of(estimate, scale), lift, closed)
 
 
 def smooth_axes(lr: Tensor) -> Tensor:
