@@ -11,10 +11,12 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import j1
 
 from ifmsr.errors import check_choice
 
 Kernel = NDArray[np.float64]
+FIRST_RING, SECOND_RING = 3.8317, 7.0156  # where the Bessel function J1 is zero
 UAL_BLURS = ((7, 1.0), (8, 6.0), (9, 4.0), (13, 8.0), (15, 3.0))  # side, standard deviation in HR pixels
 
 
@@ -22,6 +24,28 @@ def gaussian(side: int, sigma: float) -> Kernel:
     """An isotropic Gaussian about the middle of `side` x `side` taps, sum 1."""
     taps = np.exp(-0.5 * ((np.arange(side) - (side - 1) / 2) / sigma) ** 2)
     kernel = np.outer(taps, taps)
+    return kernel / kernel.sum()
+
+
+def motion_blur(length: int, angle: float) -> Kernel:
+    """A straight line of an odd number of pixels through the middle, `angle` (radians) from the rows' direction."""
+    line = np.linspace(-(length - 1) / 2, (length - 1) / 2, 8 * length)
+    taps = np.arange(length) - (length - 1) / 2
+    near_x = np.clip(1 - np.abs(line[:, None] * np.cos(angle) - taps), 0, None)  # (points, k), bilinear
+    near_y = np.clip(1 - np.abs(line[:, None] * np.sin(angle) - taps), 0, None)
+    kernel = near_y.T @ near_x
+    return kernel / kernel.sum()
+
+
+def airy_disc(radius: float) -> Kernel:
+    """The blur of a perfect round lens, its first dark ring at `radius` pixels, cut off at the second one."""
+    reach = int(np.ceil(SECOND_RING / FIRST_RING * radius))
+    offsets = np.arange(-reach, reach + 1)
+    distance = np.hypot(offsets[:, None], offsets) * FIRST_RING / radius
+    distance[reach, reach] = 1  # its value there is the limit, set below
+    kernel = (2 * j1(distance) / distance) ** 2
+    kernel[reach, reach] = 1
+    kernel[distance > SECOND_RING] = 0
     return kernel / kernel.sum()
 
 

@@ -2,24 +2,30 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ifmsr.errors import InputError
 from ifmsr.evaluation import summary
 from ifmsr.files import sha256, write_atomically, write_text
+from ifmsr.inference import shipped_name
 from ifmsr.paths import WEIGHTS
 from ifmsr.runs import read_manifest
 from ifmsr.tables import DIGITS, read_rows
 from ifmsr.weights import load_weights
 
 
-def ship(training: str | Path, evaluation: str | Path, folder: str | Path = WEIGHTS) -> Path:
-    """Copy a training's weights to ``<folder>/<network>-x<scale>.safetensors`` and write their card.
+def ship(
+    training: str | Path, evaluations: Sequence[str | Path], folder: str | Path = WEIGHTS, name: str = ""
+) -> Path:
+    """Copy a training's weights to ``<folder>/<name>.safetensors`` and write their card.
 
     Parameters
     ----------
     training : a finished run of `ifmsr.training.train_on_split`.
-    evaluation : a finished evaluation of exactly these weights, for the measured metrics.
+    evaluations : finished evaluations of exactly these weights, for the measured metrics.
+    name : default: the one that `ifmsr.inference.load_method` looks for.
 
     Returns
     -------
@@ -30,20 +36,15 @@ def ship(training: str | Path, evaluation: str | Path, folder: str | Path = WEIG
     ------
     InputError : a run is unfinished, or the evaluation's rows are of other weights.
     """
-    training, evaluation = Path(training), Path(evaluation)
-    made, measured = read_manifest(training), read_manifest(evaluation)
-    source = training / "weights.safetensors"
+    source = Path(training) / "weights.safetensors"
+    made, digest = read_manifest(training), sha256(source)
     net, metadata = load_weights(source)
-    digest = sha256(source)
-    rows = read_rows(evaluation)
-    rows = rows[rows["weights"] == digest[:12]]
-    if rows.empty:
-        raise InputError(evaluation, f"no row of the weights {digest[:12]}", f"Evaluate {source} first")
-    name = f"{metadata['network']}-x{net.config.scale}"
+    results = [measured(Path(evaluation), digest) for evaluation in evaluations]
+    if not name:
+        name = shipped_name(metadata["network"], 0 if net.scale_free else net.config.scale)
     target = Path(folder) / f"{name}.safetensors"
     with source.open("rb") as content:
         write_atomically(target, lambda file: shutil.copyfileobj(content, file))
-    means = summary(rows).iloc[0]
     card = {
         "weights": target.name,
         "sha256": digest,
@@ -54,13 +55,21 @@ def ship(training: str | Path, evaluation: str | Path, folder: str | Path = WEIG
         "versions": made["versions"],
         "machine": made["machine"],
         "seconds": made["seconds"],
-        "measured": {
-            **{
-                key: measured["config"][key]
-                for key in ("dataset", "split", "scale", "preset", "alignment", "seeds")
-            },
-            "scenes": sorted(rows["scene"].unique()),
-            **{metric: round(float(means[metric]), 4) for metric in DIGITS},
-        },
+        "measured": results,
     }
     return write_text(target.with_suffix(".json"), json.dumps(card, indent=2) + "\n")
+
+
+def measured(evaluation: Path, digest: str) -> dict[str, Any]:
+    """What an evaluation says about the weights with this SHA-256: its task and mean metrics."""
+    config = read_manifest(evaluation)["config"]
+    rows = read_rows(evaluation)
+    rows = rows[rows["weights"] == digest[:12]]
+    if rows.empty:
+        raise InputError(evaluation, f"no row of the weights {digest[:12]}", "Evaluate them first")
+    means = summary(rows).iloc[0]
+    return {
+        **{key: config[key] for key in ("dataset", "split", "scale", "preset", "alignment", "seeds")},
+        "scenes": sorted(rows["scene"].unique()),
+        **{metric: round(float(means[metric]), 4) for metric in DIGITS},
+    }

@@ -7,17 +7,18 @@ import argparse
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import yaml
 
 import ifmsr
-from ifmsr import cards, doctor, evaluation, figures, notebooks, tables
+from ifmsr import cards, doctor, evaluation, figures, notebooks, robustness, tables
 from ifmsr.errors import InputError
 from ifmsr.files import write_atomically
 from ifmsr.inference import load_method, super_resolve
-from ifmsr.methods import METHODS
+from ifmsr.methods import CLASSICAL, METHODS, NETWORKS
 from ifmsr.scenes import DATASETS, download
 from ifmsr.scenes.own import load_cube, load_image
 from ifmsr.scenes.response import nikon_d700, read_srf
@@ -70,9 +71,23 @@ def evaluate(args: argparse.Namespace) -> None:
     print(evaluation.summary(rows).round(4).to_string())
 
 
+def measure_robustness(args: argparse.Namespace) -> None:
+    """Measure methods on a split's test scenes under other degradations than the paper's."""
+    conditions = [entry for entry in robustness.GRID if not args.conditions or entry.name in args.conditions]
+    if unknown := set(args.conditions) - {entry.name for entry in conditions}:
+        known = ", ".join(entry.name for entry in robustness.GRID)
+        raise InputError("--condition", f"there is no {', '.join(sorted(unknown))}", f"Choose from {known}")
+    methods = {name: load_method(name, 0, args.weights, args.device) for name in args.methods}
+    rows = robustness.measure_split(
+        args.data, args.split, methods, conditions, args.out, args.seed, args.root
+    )
+    means = rows.groupby(["condition", "method"], sort=False)["PSNR"].mean().unstack(sort=False)
+    print(means.round(2).to_string())
+
+
 def ship(args: argparse.Namespace) -> None:
     """Ship a training's weights with their card in results/weights."""
-    print(cards.ship(args.training, args.evaluation))
+    print(cards.ship(args.training, args.evaluations, name=args.name))
 
 
 def make_tables(args: argparse.Namespace) -> None:
@@ -105,10 +120,12 @@ def own(args: argparse.Namespace) -> None:
     if args.srf:
         srf = nikon_d700() if args.srf == "nikon-d700" else read_srf(args.srf)[1]
     memory = None if args.memory is None else args.memory * 10**6
-    sr = super_resolve(
-        lr, rgb, args.scale, args.method, srf, args.weights, args.device, args.precision, memory
+    wanted = args.error is not None
+    results = super_resolve(
+        lr, rgb, args.scale, args.method, srf, args.weights, args.device, args.precision, memory, wanted
     )
-    print(write_atomically(args.out, lambda file: np.save(file, sr)))
+    for path, array in zip([args.out, args.error], results if wanted else [results], strict=False):
+        print(write_atomically(path, partial(np.save, arr=array)))
 
 
 def diagnose(_: argparse.Namespace) -> None:
@@ -152,11 +169,12 @@ def parser() -> argparse.ArgumentParser:
         made.set_defaults(function=function)
         return made
 
-    def common(made: argparse.ArgumentParser) -> None:
+    def common(made: argparse.ArgumentParser, scale: bool = True) -> None:
         made.add_argument("--data", required=True, choices=DATASETS, help="data set")
         made.add_argument("--root", type=Path, help="its folder (default: $IFMSR_DATA/<data set>)")
         made.add_argument("--split", required=True, help="for example figure4, names-20-12, seed-0, spatial")
-        made.add_argument("--scale", type=int, default=4, help="magnification (default 4)")
+        if scale:
+            made.add_argument("--scale", type=int, default=4, help="magnification (default 4)")
         made.add_argument("--out", type=Path, required=True, help="folder for the results")
         made.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: the GPU if there is one)")
 
@@ -194,9 +212,21 @@ def parser() -> argparse.ArgumentParser:
         "--side", type=int, default=0, help="only the middle of every scene (default: all of it)"
     )
 
+    made = command("robustness", measure_robustness)
+    common(made, scale=False)
+    every_scale = [*CLASSICAL, *(name for name, network in NETWORKS.items() if network.scale_free)]
+    made.add_argument("--method", dest="methods", action="append", required=True, choices=every_scale)
+    made.add_argument("--weights", type=Path, help="a network's weights instead of the shipped ones")
+    made.add_argument(
+        "--condition", dest="conditions", action="append", default=[], metavar="NAME",
+        help="one of the grid, as tables print it (default: all)",
+    )  # fmt: skip
+    made.add_argument("--seed", type=int, default=0)
+
     made = command("ship", ship)
     made.add_argument("training", type=Path, help="a folder that `ifmsr train` filled")
-    made.add_argument("evaluation", type=Path, help="a folder with rows of these weights")
+    made.add_argument("evaluations", nargs="+", type=Path, help="folders with rows of these weights")
+    made.add_argument("--name", default="", help="of the file (default: the one that methods look for)")
 
     made = command("tables", make_tables)
     made.add_argument("evaluations", nargs="+", type=Path, help="folders that `ifmsr evaluate` filled")
@@ -230,6 +260,9 @@ def parser() -> argparse.ArgumentParser:
         "--memory", type=int, help="megabytes for IFMSR's feature maps (default: half of what is free)"
     )
     made.add_argument("--out", type=Path, required=True, help="the result, .npy (B, H, W) in [0, 1]")
+    made.add_argument(
+        "--error", type=Path, help="each pixel's expected error, .npy (H, W); subspace-net only"
+    )
 
     command("doctor", diagnose)
     return top

@@ -15,6 +15,7 @@ from ifmsr.scenes.scene import Observation
 
 KERNEL_SMOOTHNESS = 1e-2  # weight of the kernel's gradient, relative to the data term's mean diagonal
 RESPONSE_RIDGE = 1e-3  # likewise for an unknown response
+LEAST_ENERGY = 1e-12  # of an image that is black
 DOUBTFUL = 1.5  # a given response's square misfit in units of the LR noise
 
 
@@ -101,38 +102,59 @@ def estimate_kernel(colours: Tensor, rgb: Tensor, scale: int) -> Tensor:
     -------
     (k, k) as in `Estimate`.
     """
-    side = kernel_side(scale)
-    margin = (side - scale) // 2
-    padded = F.pad(rgb[:, None], (margin,) * 4, mode="replicate")
-    columns = F.unfold(padded, side, stride=scale)  # (3, side^2, h w)
-    gram = sum((channel @ channel.T).double() for channel in columns)
+    columns = kernel_columns(rgb, scale)
     target = (columns @ colours.flatten(1)[..., None]).sum(0)[:, 0].double()
+    return as_kernel(torch.linalg.solve(smooth_gram(columns), target), scale)
 
+
+def estimate_response(lr: Tensor, rgb: Tensor, scale: int) -> tuple[Tensor, Tensor]:
+    """An unknown response and the kernel, together.
+
+    For every kernel the best affine response leaves (I - H) D_k z of the colours, H the (ridge) projection onto the LR
+    spectra. That is linear in k, so the kernel of sum 1 that leaves least is one linear solve.
+
+    Returns the affine response (3, B + 1), last column the offset, and the kernel (k, k).
+    """
+    spectra = torch.cat([lr.flatten(1), torch.ones(1, lr[0].numel())])
+    columns = kernel_columns(rgb, scale)
+    inverse = torch.linalg.inv(ridge_gram(spectra.double(), RESPONSE_RIDGE))
+    left = smooth_gram(columns)
+    for channel in columns:
+        seen = (channel @ spectra.T).double()  # (k^2, B + 1)
+        left -= seen @ inverse @ seen.T
+    kernel = as_kernel(torch.linalg.solve(left, torch.ones(len(left), dtype=torch.double)), scale)
+    colours = decimate(rgb, kernel, scale).flatten(1)
+    return ridge(spectra.double(), colours.double(), RESPONSE_RIDGE).float(), kernel
+
+
+def kernel_columns(rgb: Tensor, scale: int) -> Tensor:
+    """(3, k^2, h w) what each tap of a kernel would read for each LR pixel."""
+    side = kernel_side(scale)
+    padded = F.pad(rgb[:, None], ((side - scale) // 2,) * 4, mode="replicate")
+    return F.unfold(padded, side, stride=scale)
+
+
+def smooth_gram(columns: Tensor) -> Tensor:
+    """(k^2, k^2) float64: the columns' Gram matrix and the penalty on the kernel's gradient."""
+    gram = torch.zeros((), dtype=torch.double)
+    for channel in columns:
+        gram = gram + (channel @ channel.T).double()
+    side = round(len(gram) ** 0.5)
     difference = torch.eye(side + 1, side, dtype=torch.double)
     difference[1:] -= torch.eye(side, dtype=torch.double)
     smooth, identity = difference.T @ difference, torch.eye(side, dtype=torch.double)
     penalty = torch.kron(smooth, identity) + torch.kron(identity, smooth)
-    weight = KERNEL_SMOOTHNESS * gram.diagonal().mean()
-    kernel = torch.linalg.solve(gram + weight * penalty, target).clamp_min(0)
-    return (kernel / kernel.sum()).view(side, side).float()
+    return gram + KERNEL_SMOOTHNESS * gram.diagonal().mean().clamp_min(LEAST_ENERGY) * penalty
 
 
-def estimate_response(lr: Tensor, rgb: Tensor, scale: int, rounds: int = 4) -> tuple[Tensor, Tensor]:
-    """An unknown response and the kernel, in turns, each a linear least-squares problem given the other.
-
-    Returns the affine response (3, B + 1), last column the offset, and the kernel (k, k).
-    """
+def as_kernel(taps: Tensor, scale: int) -> Tensor:
+    """(k^2,) -> (k, k), non-negative, sum 1; the mean of the block if a black image told nothing."""
     side = kernel_side(scale)
-    offsets = torch.arange(side) - (side - 1) / 2
-    kernel = torch.exp(-0.5 * (offsets / (0.6 * scale)) ** 2)
-    kernel = torch.outer(kernel, kernel) / kernel.sum() ** 2
-    spectra = torch.cat([lr.flatten(1), torch.ones(1, lr[0].numel())]).double()
-    for _ in range(rounds):
-        colours = decimate(rgb, kernel, scale).flatten(1).double()
-        response = ridge(spectra, colours, RESPONSE_RIDGE)
-        seen = (response @ spectra).float().view(3, *lr.shape[1:])
-        kernel = estimate_kernel(seen, rgb, scale)
-    return response.float(), kernel
+    if not taps.clamp_min(0).sum() > 0:
+        reach = (side - scale) // 2
+        return F.pad(torch.full((scale, scale), 1 / scale**2), (reach,) * 4)
+    kernel = taps.clamp_min(0).view(side, side)
+    return (kernel / kernel.sum()).float()
 
 
 def signal_basis(lr: Tensor) -> tuple[Tensor, float]:
@@ -140,23 +162,30 @@ def signal_basis(lr: Tensor) -> tuple[Tensor, float]:
 
     The noise's variance is the median of the smaller half of the covariance's eigenvalues; a direction counts
     as signal if its eigenvalue exceeds what noise alone would give with this many pixels (the
-    Marchenko-Pastur edge).
+    Marchenko-Pastur edge). The strongest one always counts.
     """
     values, vectors = spectral_axes(lr)
     bands, pixels = len(lr), lr[0].numel()
     noise = values[: max(1, bands // 2)].median().clamp_min(0)
     edge = noise * (1 + (bands / pixels) ** 0.5) ** 2
-    return vectors[:, values > edge].float(), float(noise.sqrt())
+    signal = values > edge
+    signal[-1] = True
+    return vectors[:, signal].float(), float(noise.sqrt())
 
 
 def spectral_axes(cube: Tensor) -> tuple[Any, Any]:
     """Eigenvalues (B,), growing, and eigenvectors (B, B) of the covariance of a cube's spectra, in float64."""
-    values, vectors = torch.linalg.eigh(torch.cov(cube.flatten(1).double()))
+    values, vectors = torch.linalg.eigh(torch.cov(cube.flatten(1).double(), correction=0))
     return values, vectors
 
 
 def ridge(inputs: Tensor, outputs: Tensor, weight: float) -> Tensor:
     """argmin_W |outputs - W inputs|^2 + weight * mean diagonal * |W|^2; columns are samples."""
+    return torch.linalg.solve(ridge_gram(inputs, weight), inputs @ outputs.T).T
+
+
+def ridge_gram(inputs: Tensor, weight: float) -> Tensor:
+    """inputs @ inputs^T with `weight` times its mean diagonal added to the diagonal."""
     gram = inputs @ inputs.T
-    gram.diagonal().add_(weight * gram.diagonal().mean())
-    return torch.linalg.solve(gram, inputs @ outputs.T).T
+    gram.diagonal().add_(weight * gram.diagonal().mean().clamp_min(LEAST_ENERGY))
+    return gram

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from ifmsr.errors import InputError, check_choice
 from ifmsr.files import sha256
-from ifmsr.inference.network import Precision, choose_device, free_memory, run_network
+from ifmsr.inference.network import Precision, choose_device, free_memory, run_network, run_refine
 from ifmsr.methods import CLASSICAL, METHODS, NETWORKS
 from ifmsr.methods.base import Method, Network
+from ifmsr.methods.subspace_net import SubspaceNet
 from ifmsr.methods.ual import Adapted
 from ifmsr.paths import WEIGHTS
 from ifmsr.scenes.scene import Array, Observation
@@ -25,6 +26,7 @@ __all__ = [
     "free_memory",
     "load_method",
     "run_network",
+    "shipped_name",
     "super_resolve",
 ]
 
@@ -47,6 +49,16 @@ class Learned:
     def title(self) -> str:
         """The network's printed name."""
         return self.net.title
+
+    def with_error(self, observation: Observation) -> tuple[Array, Array]:
+        """The cube (B, H, W), and the absolute error (H, W) that the network expects in each pixel (band mean).
+
+        Raises InputError for networks that do not tell.
+        """
+        if not isinstance(self.net, SubspaceNet):
+            raise InputError("method", f"{self.title} does not tell its error", "Use subspace-net")
+        sr, error = run_refine(self.net, observation, self.device, self.precision)
+        return sr.numpy(), error.numpy()
 
     def __call__(self, observation: Observation) -> Array:
         """(B, h, w), (3, H, W) -> (B, H, W) in [0, 1]. Raises InputError for another scale than trained."""
@@ -72,7 +84,7 @@ def load_method(
     Parameters
     ----------
     name : one of `ifmsr.methods.METHODS`.
-    scale : which of the shipped weights to take, see `stem`.
+    scale : which of the shipped weights to take, see `shipped_name`.
     weights : a file of one's own instead.
     precision, memory : see `run_network`.
 
@@ -84,7 +96,7 @@ def load_method(
     if name in CLASSICAL:
         return CLASSICAL[name]()
     network = name.removesuffix("-fusion")
-    path = Path(weights or WEIGHTS / f"{stem(network, scale)}.safetensors")
+    path = Path(weights or WEIGHTS / f"{shipped_name(network, scale)}.safetensors")
     net, metadata = load_weights(path)
     if metadata["network"] != network:
         raise InputError(path, f"weights of {metadata['network']}", f"Give weights of {network}")
@@ -93,7 +105,7 @@ def load_method(
     return Adapted(learned, device=device) if name == "ual" else learned
 
 
-def stem(network: str, scale: int) -> str:
+def shipped_name(network: str, scale: int) -> str:
     """What shipped weights are called, ``<network>-x<scale>`` or, if one network serves every scale, ``<network>``."""
     return network if NETWORKS[network].scale_free else f"{network}-x{scale}"
 
@@ -108,6 +120,7 @@ def super_resolve(
     device: str | None = None,
     precision: Precision = "float32",
     memory: int | None = None,
+    with_error: bool = False,
 ) -> Any:
     """Super-resolve one hyperspectral cube with the help of an aligned colour image.
 
@@ -121,10 +134,12 @@ def super_resolve(
     device : ``"cpu"``, ``"cuda"``, ...; default: the GPU if there is one.
     precision : ``"bfloat16"`` makes networks about twice as fast on processors that have it.
     memory : bytes that IFMSR may take for feature maps; the result is the same, and images of any size pass.
+    with_error : also return how far off each pixel is expected to be; only ``"subspace-net"`` can tell.
 
     Returns
     -------
-    (B, scale h, scale w) float32 in [0, 1], of `lr`'s kind and on its device.
+    (B, scale h, scale w) float32 in [0, 1], of `lr`'s kind and on its device; `with_error`: a pair of that and the
+    expected absolute error (scale h, scale w), mean over bands.
 
     Raises
     ------
@@ -139,8 +154,18 @@ def super_resolve(
     observation = Observation(
         _float32("lr", lr), _float32("rgb", rgb), scale, None if srf is None else _float32("srf", srf)
     )
-    sr = load_method(method, scale, weights, device, precision, memory)(observation)
-    return torch.from_numpy(sr).to(lr.device) if isinstance(lr, Tensor) else sr
+    ready = load_method(method, scale, weights, device, precision, memory)
+    results: tuple[Array, ...]
+    if not with_error:
+        results = (ready(observation),)
+    elif isinstance(ready, Learned):
+        results = ready.with_error(observation)
+    else:
+        raise InputError("with_error", f"{ready.title} does not tell its error", "Use subspace-net")
+    given = [
+        torch.from_numpy(result).to(lr.device) if isinstance(lr, Tensor) else result for result in results
+    ]
+    return tuple(given) if with_error else given[0]
 
 
 def _float32(name: str, values: Any) -> Array:

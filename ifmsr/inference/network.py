@@ -12,7 +12,7 @@ from ifmsr.inference.ifmsr import StripIFMSR, bytes_needed
 from ifmsr.inference.maps import Workspace
 from ifmsr.methods.base import Network
 from ifmsr.methods.ifmsr import IFMSR
-from ifmsr.methods.subspace_net import SubspaceNet, refine
+from ifmsr.methods.subspace_net import Refined, SubspaceNet, refine
 from ifmsr.scenes.scene import Array, Observation
 
 Precision = Literal["float32", "bfloat16"]
@@ -51,19 +51,28 @@ def run_network(
     -------
     (B, H, W) float32 clipped to [0, 1].
     """
+    if isinstance(net, SubspaceNet):
+        return run_refine(net, observation, device, precision).sr.numpy()
     where = choose_device(device)
     net = net.to(where).eval()
     lr = torch.from_numpy(observation.lr)[None].to(where)
     rgb = torch.from_numpy(observation.rgb)[None].to(where)
     with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-        if isinstance(net, SubspaceNet):
-            sr = refine(net, observation, where, getattr(torch, precision)).sr
-        elif isinstance(net, IFMSR):
+        if isinstance(net, IFMSR):
             sr = _in_strips(net, lr, rgb, precision, memory or free_memory(where) // 2)
         else:
             with torch.autocast(where.type, torch.bfloat16, precision == "bfloat16"):
                 sr = net(lr, rgb)[0]
     return sr.float().clamp(0, 1).cpu().numpy()
+
+
+def run_refine(
+    net: SubspaceNet, observation: Observation, device: str | None = None, precision: Precision = "float32"
+) -> Refined:
+    """One observation through closed form and SubspaceNet: the cube and each pixel's expected error, on the CPU."""
+    where = choose_device(device)
+    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        return refine(net.to(where).eval(), observation, where, getattr(torch, precision))
 
 
 def _in_strips(net: IFMSR, lr: Tensor, rgb: Tensor, precision: Precision, memory: int) -> Tensor:

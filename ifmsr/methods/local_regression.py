@@ -9,7 +9,8 @@ and the slopes and offsets are smoothed by the same window (He, Sun and Tang, "G
 multiplied by the sharp colours. What no window explains is smoothed and joins the offsets.
 
 Nothing is tuned by hand: every map takes the window, the ridge and the smoothing of least risk, as Stein's unbiased
-estimate tells it. The estimate needs the trace of the linear map from c to its fit, which one random probe gives.
+estimate tells it, and does so for dark and bright pixels apart, because shadows want more smoothing. The estimate needs
+the trace of the linear map from c to its fit, which one random probe gives.
 """
 
 from collections.abc import Iterator
@@ -21,10 +22,11 @@ from torch import Tensor
 
 from ifmsr.sampling import enlarge
 
-WINDOWS = (1.0, 1.4, 2.0, 2.8, 4.0)  # standard deviations in LR pixels
+WINDOWS = (1.0, 1.4, 2.0, 2.8, 4.0, 6.0)  # standard deviations in LR pixels
 RIDGES = (1.0, 0.1)  # relative to the noise's variance
 LEAST_RIDGE = 1e-8  # for images without noise: colours that differ by 1e-4
-STRETCH = 32
+GROUPS = 4  # of equally many pixels, by brightness
+STRETCH = 32  # pixels filtered at once
 SMOOTHINGS = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8)  # standard deviations in LR pixels that the rest may get
 
 
@@ -51,30 +53,44 @@ def explain(maps: Tensor, seen: Tensor, noise: float) -> tuple[Tensor, Tensor]:
     """Slopes (3, R, h, w) and offsets (R, h, w) of least risk for `maps` (R, h, w)."""
     sign = torch.Generator(maps.device).manual_seed(0)
     probe = torch.randint(0, 2, maps.shape[1:], generator=sign, device=maps.device) * 2.0 - 1
-    lowest = torch.full(maps.shape[:1], torch.inf, device=maps.device)
+    group = by_brightness(seen)
+    lowest = torch.full_like(maps, torch.inf)
     best = maps.new_zeros(6, *maps.shape)  # slopes (3), offsets, the fit of the map, the fit of the probe
     for slopes, offsets in affine_fits(torch.cat([maps, probe[None]]), seen, noise):
         fits = (slopes * seen[:, None]).sum(0) + offsets  # (R + 1, h, w)
         of_probe = fits[-1:].expand_as(maps)
-        risk = stein(fits[:-1] - maps, probe * of_probe, noise)
+        risk = stein(fits[:-1] - maps, probe * of_probe, noise, group)
         choice = torch.stack([*slopes[:, :-1], offsets[:-1], fits[:-1], of_probe])
-        best = torch.where((risk < lowest)[:, None, None], choice, best)
+        best = torch.where(risk < lowest, choice, best)
         lowest = torch.minimum(lowest, risk)
 
     slopes, offsets, fit, of_probe = best[:3], best[3], best[4], best[5]
-    lowest, rest = stein(fit - maps, probe * of_probe, noise), torch.zeros_like(maps)
+    lowest, rest = stein(fit - maps, probe * of_probe, noise, group), torch.zeros_like(maps)
     both = torch.cat([maps - fit, probe - of_probe])
     for smooth in smoothings(both):
         more, of_rest = smooth[: len(maps)], smooth[len(maps) :]
-        risk = stein(fit + more - maps, probe * (of_probe + of_rest), noise)
-        rest = torch.where((risk < lowest)[:, None, None], more, rest)
+        risk = stein(fit + more - maps, probe * (of_probe + of_rest), noise, group)
+        rest = torch.where(risk < lowest, more, rest)
         lowest = torch.minimum(lowest, risk)
     return slopes, offsets + rest
 
 
-def stein(error: Tensor, traces: Tensor, noise: float) -> Tensor:
-    """The risk of each linear fit but for a constant: |fit - map|^2 + 2 noise^2 trace, both a pixel. (R,)"""
-    return error.square().mean((1, 2)) + 2 * noise**2 * traces.mean((1, 2))
+def by_brightness(seen: Tensor) -> Tensor:
+    """(3, h, w) -> (h, w): each pixel's group, 0 the darkest."""
+    brightness = seen.mean(0)
+    shares = torch.arange(1, GROUPS, device=seen.device) / GROUPS
+    return torch.bucketize(brightness, torch.quantile(brightness.flatten(), shares))
+
+
+def stein(error: Tensor, traces: Tensor, noise: float, group: Tensor) -> Tensor:
+    """The risk of each linear fit but for a constant, |fit - map|^2 + 2 noise^2 trace: its mean over a pixel's group.
+
+    `error` and `traces` are (R, h, w), `group` (h, w); the result is (R, h, w).
+    """
+    risk, member = (error.square() + 2 * noise**2 * traces).flatten(1), group.flatten()
+    sums = risk.new_zeros(len(risk), GROUPS).index_add_(1, member, risk)
+    means = sums / torch.bincount(member, minlength=GROUPS).clamp_min(1)
+    return means[:, member].view_as(error)
 
 
 def affine_fits(maps: Tensor, seen: Tensor, noise: float) -> Iterator[tuple[Tensor, Tensor]]:

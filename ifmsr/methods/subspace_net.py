@@ -37,7 +37,7 @@ GRID = 4  # layers work on every 4 x 4 pixels at once
 IMAGES = 2 * RANK + 3
 CONDITIONS = 6
 MISFIT_GAIN, OUTPUT_GAIN = 10.0, 0.1  # bring misfits (noise, mostly) and corrections to the order of 1
-TYPICAL_LOG_ERROR = -6.0  # 0.0025
+LEAST_ERROR, TYPICAL_ERROR = 2e-4, 0.005  # what the error head can tell, and before training about tells
 ANGLE_WEIGHT = (
     3.0  # of the spectral angle in radians against the absolute error relative to the closed form's
 )
@@ -142,18 +142,19 @@ class SubspaceNet(Network):
         self.head = nn.Conv2d(IMAGES * GRID**2 + CONDITIONS, features, 3, padding=1)
         self.body = nn.Sequential(*[Block(features) for _ in range(blocks)])
         self.correction = nn.Conv2d(features, RANK * GRID**2, 3, padding=1)
-        self.log_error = nn.Conv2d(features, GRID**2, 3, padding=1)
-        for parameter in (*self.correction.parameters(), *self.log_error.parameters()):
+        self.error = nn.Conv2d(features, GRID**2, 3, padding=1)
+        for parameter in (*self.correction.parameters(), *self.error.parameters()):
             nn.init.zeros_(parameter)
 
     def forward(self, images: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, 27, H, W) with H and W multiples of 4, (N, 6) -> corrections (N, 12, H, W), log error (N, 1, H, W)."""
+        """(N, 27, H, W) with H and W multiples of 4, (N, 6) -> corrections (N, 12, H, W), expected error (N, 1, H, W)."""
         x = F.pixel_unshuffle(images, GRID)  # (N, 27 * 16, H / 4, W / 4)
         constants = conditions[:, :, None, None].expand(-1, -1, *x.shape[-2:])
         x = self.head(torch.cat([x, constants], dim=1))
         x = x + self.body(x)
         correction = OUTPUT_GAIN * F.pixel_shuffle(self.correction(x), GRID)
-        return correction, F.pixel_shuffle(self.log_error(x.detach()), GRID) + TYPICAL_LOG_ERROR
+        error = F.softplus(F.pixel_shuffle(self.error(x.detach()), GRID).float())
+        return correction, LEAST_ERROR + TYPICAL_ERROR * error
 
     def loss(self, *batch: Tensor, bands: Tensor | None = None) -> Tensor:  # type: ignore[override]
         """Absolute error and spectral angle; the error head has its own likelihood, a Laplace distribution's.
@@ -163,10 +164,10 @@ class SubspaceNet(Network):
         easy scenes and mild degradations count as much as hard ones, as they do in a mean PSNR.
         """
         images, conditions, lift, closed, level, truth = batch
-        correction, log_error = self(images, conditions)
+        correction, expected = self(images, conditions)
         sr = closed + torch.einsum("nbr,nrhw->nbhw", lift, correction.float())
         error = (sr - truth).abs().mean(1, keepdim=True)
-        likelihood = (error.detach() / log_error.float().exp() + log_error.float()).mean()
+        likelihood = (error.detach() / expected + expected.log()).mean()
         relative = (error.mean((1, 2, 3)) / level).mean()
         return relative + ANGLE_WEIGHT * angle(sr, truth) + ERROR_WEIGHT * likelihood
 
@@ -190,7 +191,7 @@ def refine(net: SubspaceNet, observation: Observation, device: torch.device, dty
     height, width = closed.shape[1:]
     padded = F.pad(images[None], (0, -width % GRID, 0, -height % GRID), mode="replicate")
     with torch.autocast(device.type, dtype, dtype != torch.float32):
-        correction, log_error = net(padded.to(device), conditions[None].to(device))
+        correction, error = net(padded.to(device), conditions[None].to(device))
     correction = correction[0, :, :height, :width].float().cpu()
     sr = (closed + torch.tensordot(lift, correction, dims=1)).clamp(0, 1)
-    return Refined(sr, log_error[0, 0, :height, :width].float().exp().cpu())
+    return Refined(sr, error[0, 0, :height, :width].cpu())
