@@ -1,9 +1,9 @@
-"""Run all benchmarks, or the named ones: ``python -m benchmarks [patch_search inference scaling training]``."""
+"""Run all benchmarks, or the named ones: ``python -m benchmarks [patch_search inference scaling training beyond]``."""
 
 import sys
 from importlib import import_module
 
-ALL = ("patch_search", "inference", "scaling", "training")
+ALL = ("patch_search", "inference", "scaling", "training", "beyond")
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from ifmsr.scenes.scene import Observation
 
 KERNEL_SMOOTHNESS = 1e-2  # weight of the kernel's gradient, relative to the data term's mean diagonal
 RESPONSE_RIDGE = 1e-3  # likewise for an unknown response
+RESPONSE_DOUBT = 0.02  # of an estimated response, see `Estimate.lift`
 LEAST_ENERGY = 1e-12  # of an image that is black
 DOUBTFUL = 1.5  # a given response's square misfit in units of the LR noise
 
@@ -28,15 +29,28 @@ class Estimate(NamedTuple):
     kernel : (k, k) sampling kernel, non-negative, sum 1, k = `kernel_side(scale)`, counted from the middle of each
         scale x scale block: blur and down-sampler in one.
     noise : standard deviation of the LR cube's noise on the [0, 1] scale.
+    given : whether the response was given with the observation, and fits.
     """
 
     response: Tensor
     kernel: Tensor
     noise: float
+    given: bool = False
 
     def colours(self, cube: Tensor) -> Tensor:
         """(B, H, W) as the camera sees it, (3, H, W)."""
         return torch.tensordot(self.response[:, :-1], cube, dims=1) + self.response[:, -1, None, None]
+
+    @property
+    def lift(self) -> Tensor:
+        """(B, 3) the smallest change of a spectrum that changes its colours as wanted, P^T (P P^T + d I)^-1.
+
+        d is 0 for a given response. An estimated one is right about the directions that the scene shows and
+        unreliable about others, so it is not inverted all the way.
+        """
+        response = self.response[:, :-1].double()
+        doubt = (0.0 if self.given else RESPONSE_DOUBT) * torch.eye(3, dtype=torch.double)
+        return (response.T @ torch.linalg.pinv(response @ response.T + doubt)).float()
 
     @property
     def shift(self) -> tuple[float, float]:
@@ -62,7 +76,7 @@ def estimate_degradation(observation: Observation) -> Estimate:
     """Kernel, shift and noise of an observation, and the response where it has none or one that does not fit.
 
     A given response is doubted if it leaves more than the LR noise explains, and replaced if an estimated one
-    leaves less than half of that.
+    leaves less than half of that, after correction for its B + 1 free numbers.
     """
     lr, rgb, scale = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb), observation.scale
     noise = signal_basis(lr)[1]
@@ -70,11 +84,12 @@ def estimate_degradation(observation: Observation) -> Estimate:
         return Estimate(*estimate_response(lr, rgb, scale), noise)
     srf = torch.from_numpy(observation.srf)
     kernel = estimate_kernel(torch.tensordot(srf, lr, dims=1), rgb, scale)
-    given = Estimate(torch.cat([srf, torch.zeros(3, 1)], dim=1), kernel, noise)
+    given = Estimate(torch.cat([srf, torch.zeros(3, 1)], dim=1), kernel, noise, given=True)
     left = colour_misfit(given, lr, rgb, scale)
     if left > DOUBTFUL * noise**2 * float(srf.square().sum(1).mean()):
         estimated = Estimate(*estimate_response(lr, rgb, scale), noise)
-        if colour_misfit(estimated, lr, rgb, scale) < left / 2:
+        free = 1 - (len(lr) + 1) / lr[0].numel()
+        if free > 0 and colour_misfit(estimated, lr, rgb, scale) / free**2 < left / 2:
             return estimated
     return given
 
@@ -175,7 +190,8 @@ def signal_basis(lr: Tensor) -> tuple[Tensor, float]:
 
 def spectral_axes(cube: Tensor) -> tuple[Any, Any]:
     """Eigenvalues (B,), growing, and eigenvectors (B, B) of the covariance of a cube's spectra, in float64."""
-    values, vectors = torch.linalg.eigh(torch.cov(cube.flatten(1).double(), correction=0))
+    covariance = torch.cov(cube.flatten(1).double(), correction=0).view(len(cube), len(cube))
+    values, vectors = torch.linalg.eigh(covariance)
     return values, vectors
 
 

@@ -31,6 +31,7 @@ DATASET_LABELS = {
 METHOD_LABELS = {
     "bicubic": "Bicubic",
     "closed-form": "Closed-form",
+    "subspace-net": "SubspaceNet",
     "gsa": "GSA",
     "mtf-glp-hs": "MTF-GLP-HS",
     "cnmf": "CNMF",

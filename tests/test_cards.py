@@ -28,9 +28,9 @@ def training(tmp_path_factory):
 def test_shipped_weights_say_where_they_come_from_and_are_checked_when_read(training, tmp_path):
     methods = {"ifmsr": load_method("ifmsr", 4, training / "weights.safetensors"), "bicubic": Bicubic()}
     rows = evaluate(TASK, methods, tmp_path / "e").set_index("method")
-    card = json.loads(ship(training, tmp_path / "e", tmp_path / "weights").read_text())
+    card = json.loads(ship(training, [tmp_path / "e"], tmp_path / "weights").read_text())
     assert card["dataset"] == "indian-pines" and card["scenes"] == ["train"] and card["training"]["seed"] == 0
-    assert card["measured"]["PSNR"] == pytest.approx(rows.loc["ifmsr", "PSNR"], abs=1e-4)
+    assert card["measured"][0]["PSNR"] == pytest.approx(rows.loc["ifmsr", "PSNR"], abs=1e-4)
     weights = tmp_path / "weights" / "ifmsr-x4.safetensors"
     load_weights(weights)
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
@@ -41,7 +41,7 @@ def test_shipped_weights_say_where_they_come_from_and_are_checked_when_read(trai
 def test_an_evaluation_of_other_weights_is_refused(training, tmp_path):
     evaluate(TASK, {"bicubic": Bicubic()}, tmp_path)
     with pytest.raises(InputError, match="no row of the weights"):
-        ship(training, tmp_path, tmp_path / "weights")
+        ship(training, [tmp_path], tmp_path / "weights")
     assert not (tmp_path / "weights").exists()
 
 

@@ -217,7 +217,7 @@ def test_the_papers_objective_falls_and_converges(indian_pines):
     """Its three terms, written out with the package's decimation, from the start to many iterations."""
     part = indian_pines.crop(0, 0, 48, 48)
     observation = degrade(part, 4)
-    response, kernel, _ = estimate_degradation(observation)
+    response, kernel = estimate_degradation(observation)[:2]
     lr, rgb = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb)
     rgb = rgb - response[:, -1, None, None]
     basis = subspace(lr, 10)

@@ -127,7 +127,7 @@ def test_every_method_has_the_title_that_tables_print(tmp_path):
         weights = None
         if name not in CLASSICAL:
             network = name.removesuffix("-fusion")
-            small = {"features": 4} if network == "ifmsr" else {"bands": 4}
+            small = {"features": 4} if network in ("ifmsr", "subspace-net") else {"bands": 4}
             small |= {"stages": 2} if network == "mhf-net" else {}
             weights = save_weights(tmp_path / "w.safetensors", NETWORKS[network].build(**small), network, "")
         assert load_method(name, 4, weights).title == method_label(name)

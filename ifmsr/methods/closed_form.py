@@ -21,6 +21,7 @@ from ifmsr.methods.local_regression import draw_sharp
 from ifmsr.sampling import decimate
 from ifmsr.scenes.scene import Array, Observation
 
+LEAST_PIXELS = 64  # of an LR image; fewer tell neither noise nor local maps nor a response
 RIDGE = 3e-5  # weight of the colour-to-spectrum map's size, relative to the data term's mean diagonal
 
 
@@ -47,11 +48,15 @@ def solve(observation: Observation) -> Solution:
     lr, rgb = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb)
     estimate = estimate_degradation(observation)
     sr, explained, seen = regress(lr, rgb, estimate.kernel, observation.scale)
-    basis, noise = signal_basis(lr)
-    rest = torch.tensordot(basis.T, lr - explained, dims=1)  # (R, h, w)
-    sharp = draw_sharp(rest, seen, rgb, estimate.kernel, observation.scale, noise)
-    sr += torch.tensordot(basis, sharp, dims=1)
-    return Solution(project(sr, rgb, estimate).clamp(0, 1), estimate)
+    enough = lr[0].numel() >= LEAST_PIXELS
+    if enough:
+        basis, noise = signal_basis(lr)
+        rest = torch.tensordot(basis.T, lr - explained, dims=1)  # (R, h, w)
+        sharp = draw_sharp(rest, seen, rgb, estimate.kernel, observation.scale, noise)
+        sr += torch.tensordot(basis, sharp, dims=1)
+    if enough or estimate.given:
+        sr = project(sr, rgb, estimate)
+    return Solution(sr.clamp(0, 1), estimate)
 
 
 def root_polynomial(rgb: Tensor) -> Tensor:
@@ -75,6 +80,5 @@ def regress(lr: Tensor, rgb: Tensor, kernel: Tensor, scale: int) -> tuple[Tensor
 
 
 def project(sr: Tensor, rgb: Tensor, estimate: Estimate) -> Tensor:
-    """The cube nearest to `sr` whose colours are `rgb`: x + P^+ (z - P x)."""
-    lift = torch.linalg.pinv(estimate.response[:, :-1])  # (B, 3)
-    return sr + torch.tensordot(lift, rgb - estimate.colours(sr), dims=1)
+    """The cube nearest to `sr` whose colours are `rgb`: x + P^+ (z - P x); see `Estimate.lift`."""
+    return sr + torch.tensordot(estimate.lift, rgb - estimate.colours(sr), dims=1)

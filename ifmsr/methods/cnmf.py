@@ -66,7 +66,7 @@ class CNMF:
         """(B, h, w), (3, H, W) -> (B, H, W) in [0, 1]."""
         lr, rgb = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb)
         scale = observation.scale
-        response, kernel, _ = estimate_degradation(observation)
+        response, kernel = estimate_degradation(observation)[:2]
         if observation.srf is None:
             response = nonnegative_response(lr, decimate(rgb, kernel, scale))
         spectra = lr.flatten(1)

@@ -71,7 +71,7 @@ class HySure:
     def __call__(self, observation: Observation) -> Array:
         """(B, h, w), (3, H, W) -> (B, H, W) in [0, 1]."""
         lr, rgb = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb)
-        response, kernel, _ = estimate_degradation(observation)
+        response, kernel = estimate_degradation(observation)[:2]
         rgb = rgb - response[:, -1, None, None]
         basis = subspace(lr, self.dimensions)
         x = self.coefficients(

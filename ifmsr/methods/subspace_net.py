@@ -82,8 +82,7 @@ def prepare(observation: Observation) -> Prepared:
             rgb,
         ]
     )
-    response = estimate.response[:, :-1]
-    lift = axes - torch.linalg.pinv(response) @ (response @ axes)
+    lift = axes - estimate.lift @ (estimate.response[:, :-1] @ axes)
     return Prepared(images, conditions_of(estimate, scale), lift, closed)
 
 
@@ -147,7 +146,10 @@ class SubspaceNet(Network):
             nn.init.zeros_(parameter)
 
     def forward(self, images: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, 27, H, W) with H and W multiples of 4, (N, 6) -> corrections (N, 12, H, W), expected error (N, 1, H, W)."""
+        """Corrections (N, 12, H, W) and expected error (N, 1, H, W) from images (N, 27, H, W) and conditions (N, 6).
+
+        H and W are multiples of 4.
+        """
         x = F.pixel_unshuffle(images, GRID)  # (N, 27 * 16, H / 4, W / 4)
         constants = conditions[:, :, None, None].expand(-1, -1, *x.shape[-2:])
         x = self.head(torch.cat([x, constants], dim=1))
@@ -166,7 +168,8 @@ class SubspaceNet(Network):
         images, conditions, lift, closed, level, truth = batch
         correction, expected = self(images, conditions)
         sr = closed + torch.einsum("nbr,nrhw->nbhw", lift, correction.float())
-        error = (sr - truth).abs().mean(1, keepdim=True)
+        present = (lift != 0).any(2).sum(1).view(-1, 1, 1, 1)  # the others are padding
+        error = (sr - truth).abs().sum(1, keepdim=True) / present
         likelihood = (error.detach() / expected + expected.log()).mean()
         relative = (error.mean((1, 2, 3)) / level).mean()
         return relative + ANGLE_WEIGHT * angle(sr, truth) + ERROR_WEIGHT * likelihood

@@ -14,12 +14,14 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from ifmsr.degradation import draw_degradation
-from ifmsr.methods.subspace_net import Prepared, prepare
+from ifmsr.errors import InputError
+from ifmsr.methods.subspace_net import GRID, Prepared, prepare
 from ifmsr.scenes.scene import Array, Observation, Scene
 from ifmsr.training.config import TrainConfig
 from ifmsr.training.patches import Moves, Patches
 
 USUAL_SCALES, OTHER_SCALES, USUAL = (4, 8), (2, 3, 6, 12, 16), 0.8
+SCALES = (*USUAL_SCALES, *OTHER_SCALES)
 LEAST_BANDS = 8
 LEAST_LEVEL = 1e-4  # of an error that errors are counted relative to
 WIDE = 0.4  # share of draws beyond the test family
@@ -39,11 +41,22 @@ class SolvedPatches(Dataset[tuple[Tensor, ...]]):
 
     Raises
     ------
-    InputError : as `Patches`.
+    InputError : as `Patches`; the patch's side is no multiple of 4, or a scene cropped to a multiple of some scale is
+        smaller than a patch.
     """
 
     def __init__(self, scenes: Sequence[Scene], config: TrainConfig):
         self.plain = Patches(scenes, config)
+        if config.side % GRID:
+            raise InputError("patch_side", f"{config.side} is no multiple of {GRID}", "Give one")
+        for scene in scenes:
+            least = min(side - side % scale for side in scene.cube.shape[1:] for scale in SCALES)
+            if least < config.side:
+                raise InputError(
+                    f"scene {scene.name}",
+                    f"cropped to a multiple of a scale it has {least} pixels, less than a patch of {config.side}",
+                    "Leave it out of training or give a smaller patch_side",
+                )
         self.scenes, self.config = scenes, config
         self.epoch = -1
         self.solved: dict[int, tuple[Prepared, Tensor, Tensor]] = {}
@@ -90,7 +103,7 @@ def observe(scene: Scene, config: TrainConfig, words: tuple[int, ...]) -> tuple[
     rng = np.random.default_rng(words)
     scale = int(rng.choice(USUAL_SCALES if rng.random() < USUAL else OTHER_SCALES))
     scene = scene.crop_to_multiple(scale)
-    moves = replace(Moves.draw(rng), roll=False)  # a roll's seam is no image
+    moves = replace(Moves.draw(rng), roll=False) if config.augment else Moves()  # a roll's seam is no image
     cube, rgb, srf = moves(scene.cube), moves(scene.rgb()), scene.srf
     wide = config.degradation != "test" and rng.random() < WIDE
     if wide:
@@ -111,12 +124,16 @@ def observe(scene: Scene, config: TrainConfig, words: tuple[int, ...]) -> tuple[
 
 
 def another_camera(srf: Array, rng: np.random.Generator) -> Array:
-    """(3, B) a response whose curves are shifted by up to two bands and up to 30 % wider or narrower."""
+    """(3, B) a response whose curves are shifted by up to two bands and up to 30 % wider or narrower.
+
+    A curve that would leave the bands stays as it is.
+    """
     bands = np.arange(srf.shape[1])
     curves = []
     for curve in srf:
         centre = (curve * bands).sum()
         places = centre + (bands - centre - rng.uniform(-2, 2)) * np.exp(rng.uniform(-0.25, 0.25))
-        curves.append(np.interp(places, bands, curve, left=0, right=0))
+        moved = np.interp(places, bands, curve, left=0, right=0)
+        curves.append(moved if moved.sum() > 0.1 else curve)
     changed = np.stack(curves)
     return (changed / changed.sum(1, keepdims=True)).astype(np.float32)

@@ -1,0 +1,37 @@
+"""The methods beyond the paper on a whole CAVE-sized scene: seconds, memory and multiply-adds, beside IFMSR's."""
+
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.common import alone, seconds, write_rows
+from benchmarks.inference import MACS, scene
+from ifmsr.estimation import estimate_degradation
+from ifmsr.inference import Precision, load_method
+
+PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
+
+
+def estimation() -> dict[str, float]:
+    """Kernel, shift and noise alone."""
+    observation = scene()[1]
+    return {"seconds": seconds(lambda: estimate_degradation(observation), 3)}
+
+
+def whole(name: str, precision: Precision) -> dict[str, float]:
+    """The whole method, estimation included."""
+    observation = scene()[1]
+    method = load_method(name, observation.scale, precision=precision)
+    best = seconds(lambda: method(observation), 3)
+    with FlopCounterMode(display=False) as counter:
+        method(observation)
+    macs = counter.get_total_flops() / 2
+    ifmsr = MACS * len(observation.lr) * observation.rgb[0].size
+    return {"seconds": best, "gmacs": macs / 1e9, "times_fewer_than_ifmsr": ifmsr / macs}
+
+
+def main() -> None:
+    """Each in a process of its own."""
+    rows = [{"method": "estimation", "precision": "float32", **alone(estimation)}]
+    for name in ("closed-form", "subspace-net"):
+        for precision in PRECISIONS if name == "subspace-net" else PRECISIONS[:1]:
+            rows.append({"method": name, "precision": precision, **alone(whole, name, precision)})
+    write_rows("beyond", rows)
