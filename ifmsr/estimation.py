@@ -6,6 +6,7 @@ the same colours, P y = D_k z + noise. That is linear in the sampling kernel k a
 
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -175,17 +176,26 @@ def as_kernel(taps: Tensor, scale: int) -> Tensor:
 def signal_basis(lr: Tensor) -> tuple[Tensor, float]:
     """The spectral directions of `lr` that rise above its noise, and the noise's standard deviation.
 
-    The noise's variance is the median of the smaller half of the covariance's eigenvalues; a direction counts
-    as signal if its eigenvalue exceeds what noise alone would give with this many pixels (the
-    Marchenko-Pastur edge). The strongest one always counts.
+    Eigenvalues of pure noise spread by the Marchenko-Pastur law, the more the fewer pixels there are a band. The
+    smaller half of the covariance's eigenvalues is taken for noise, so its median is the law's lower quartile; a
+    direction counts as signal if its eigenvalue exceeds the law's upper edge. The strongest one always counts.
     """
     values, vectors = spectral_axes(lr)
-    bands, pixels = len(lr), lr[0].numel()
-    noise = values[: max(1, bands // 2)].median().clamp_min(0)
-    edge = noise * (1 + (bands / pixels) ** 0.5) ** 2
+    bands, ratio = len(lr), len(lr) / lr[0].numel()
+    noise = values[: max(1, bands // 2)].median().clamp_min(0) / lower_quartile(ratio)
+    edge = noise * (1 + ratio**0.5) ** 2
     signal = values > edge
     signal[-1] = True
     return vectors[:, signal].float(), float(noise.sqrt())
+
+
+def lower_quartile(ratio: float) -> float:
+    """Of the Marchenko-Pastur law of unit noise, for `ratio` bands a pixel (taken for 0.9 if there are more)."""
+    spread = min(ratio, 0.9) ** 0.5
+    lowest, highest = (1 - spread) ** 2, (1 + spread) ** 2
+    values = np.linspace(lowest, highest, 2001)
+    shares = np.cumsum(np.sqrt((values - lowest) * (highest - values)) / values)
+    return float(np.interp(0.25, shares / shares[-1], values))
 
 
 def spectral_axes(cube: Tensor) -> tuple[Any, Any]:

@@ -139,7 +139,7 @@ def _draw(rows: list[Row]) -> Figure:
             show_band(ax, tone(row.predictions[method], black, white), (0, 1))
             drawn = inset(ax, row.window, shape, row.error(method) / scale, cmap="jet", vmin=0, vmax=1)
     for ax, title in zip(axes[0], (TRUTH, *methods), strict=True):
-        ax.set_title(title, fontsize=FONT_SIZE - 2 * crowded, pad=3)
+        ax.set_title(title.replace(" (", "\n("), fontsize=FONT_SIZE - 2 * crowded, pad=3)
     _colour_bar(figure, drawn, axes[0][-1], axes[-1][-1], f"Absolute error (1 = {scale:g})")
     return figure
 
