@@ -1,9 +1,9 @@
-"""Run all benchmarks, or the named ones: ``python -m benchmarks [patch_search inference scaling training beyond]``."""
+"""Run all benchmarks, or the named ones: ``python -m benchmarks patch_search beyond``; see `ALL`."""
 
 import sys
 from importlib import import_module
 
-ALL = ("patch_search", "inference", "scaling", "training", "beyond")
+ALL = ("patch_search", "inference", "scaling", "training", "beyond", "error_map")
 
 
 def main() -> None:

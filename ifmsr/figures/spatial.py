@@ -126,7 +126,8 @@ def _draw(rows: list[Row]) -> Figure:
     errors = np.concatenate([row.error(method).ravel() for row in rows for method in methods])
     scale = nice_ceiling(float(np.percentile(errors, 99)))
     sizes = [(row.truth.shape[0] / row.truth.shape[1], GAP) for row in rows]
-    sizes[0] = (sizes[0][0], 0.18)
+    titles = [title.replace(" (", "\n(") for title in (TRUTH, *methods)]
+    sizes[0] = (sizes[0][0], 0.18 * max(1 + title.count("\n") for title in titles))
     figure, axes = picture_grid(sizes, 1 + len(methods), left=0.3, right=0.5)
     crowded = len(methods) > 6
     for row, (first, *others) in zip(rows, axes, strict=True):
@@ -138,8 +139,8 @@ def _draw(rows: list[Row]) -> Figure:
         for ax, method in zip(others, methods, strict=True):
             show_band(ax, tone(row.predictions[method], black, white), (0, 1))
             drawn = inset(ax, row.window, shape, row.error(method) / scale, cmap="jet", vmin=0, vmax=1)
-    for ax, title in zip(axes[0], (TRUTH, *methods), strict=True):
-        ax.set_title(title.replace(" (", "\n("), fontsize=FONT_SIZE - 2 * crowded, pad=3)
+    for ax, title in zip(axes[0], titles, strict=True):
+        ax.set_title(title, fontsize=FONT_SIZE - 2 * crowded, pad=3)
     _colour_bar(figure, drawn, axes[0][-1], axes[-1][-1], f"Absolute error (1 = {scale:g})")
     return figure
 

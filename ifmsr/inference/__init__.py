@@ -162,10 +162,10 @@ def super_resolve(
         results = ready.with_error(observation)
     else:
         raise InputError("with_error", f"{ready.title} does not tell its error", "Use subspace-net")
-    given = [
+    alike = [
         torch.from_numpy(result).to(lr.device) if isinstance(lr, Tensor) else result for result in results
     ]
-    return tuple(given) if with_error else given[0]
+    return tuple(alike) if with_error else alike[0]
 
 
 def _float32(name: str, values: Any) -> Array:

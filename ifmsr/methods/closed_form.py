@@ -50,9 +50,9 @@ def solve(observation: Observation) -> Solution:
     sr, explained, seen = regress(lr, rgb, estimate.kernel, observation.scale)
     enough = lr[0].numel() >= LEAST_PIXELS
     if enough:
-        basis, noise = signal_basis(lr)
+        basis, _ = signal_basis(lr)
         rest = torch.tensordot(basis.T, lr - explained, dims=1)  # (R, h, w)
-        sharp = draw_sharp(rest, seen, rgb, estimate.kernel, observation.scale, noise)
+        sharp = draw_sharp(rest, seen, rgb, estimate.kernel, observation.scale, estimate.noise)
         sr += torch.tensordot(basis, sharp, dims=1)
     if enough or estimate.given:
         sr = project(sr, rgb, estimate)

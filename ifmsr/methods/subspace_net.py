@@ -38,9 +38,7 @@ IMAGES = 2 * RANK + 3
 CONDITIONS = 6
 MISFIT_GAIN, OUTPUT_GAIN = 10.0, 0.1  # bring misfits (noise, mostly) and corrections to the order of 1
 LEAST_ERROR, TYPICAL_ERROR = 2e-4, 0.005  # what the error head can tell, and before training about tells
-ANGLE_WEIGHT = (
-    3.0  # of the spectral angle in radians against the absolute error relative to the closed form's
-)
+ANGLE_WEIGHT = 3.0  # of the angle in radians against the absolute error in units of the closed form's
 ERROR_WEIGHT = 0.1  # of the error head; only that head learns from it
 
 
