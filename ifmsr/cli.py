@@ -14,7 +14,7 @@ import numpy as np
 import yaml
 
 import ifmsr
-from ifmsr import cards, doctor, evaluation, figures, notebooks, robustness, tables
+from ifmsr import ablations, cards, comparison, doctor, evaluation, figures, notebooks, robustness, tables
 from ifmsr.errors import InputError
 from ifmsr.files import write_atomically
 from ifmsr.inference import load_method, super_resolve
@@ -85,14 +85,23 @@ def measure_robustness(args: argparse.Namespace) -> None:
     print(means.round(2).to_string())
 
 
+def ablate(args: argparse.Namespace) -> None:
+    """Train variants of IFMSR that differ in one thing each, and compare them."""
+    base = with_settings(PRESETS[args.preset], {"scale": args.scale, **dict(args.settings)})
+    names = args.variants or list(ablations.VARIANTS)
+    table = ablations.ablate(base, names, args.data, args.split, args.out, args.root, args.side, args.device)
+    print(table.round(4).to_string(index=False))
+
+
 def ship(args: argparse.Namespace) -> None:
     """Ship a training's weights with their card in results/weights."""
     print(cards.ship(args.training, args.evaluations, name=args.name))
 
 
 def make_tables(args: argparse.Namespace) -> None:
-    """Table IV from finished evaluations."""
+    """Table IV from finished evaluations, and every method's differences from every other."""
     print(*tables.write_table4(args.evaluations, args.out), sep="\n")
+    print(comparison.write_differences(args.evaluations, args.out))
 
 
 def make_figures(args: argparse.Namespace) -> None:
@@ -178,6 +187,20 @@ def parser() -> argparse.ArgumentParser:
         made.add_argument("--out", type=Path, required=True, help="folder for the results")
         made.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: the GPU if there is one)")
 
+    def training(made: argparse.ArgumentParser, preset: str) -> None:
+        made.add_argument(
+            "--preset", choices=PRESETS, default=preset, help="how to train (default %(default)s)"
+        )
+        made.add_argument(
+            "--set", dest="settings", type=setting, action="append", default=[], metavar="NAME=VALUE",
+            help="change one field of the preset, for example epochs=20 or options.features=32",
+        )  # fmt: skip
+
+    def middle(made: argparse.ArgumentParser) -> None:
+        made.add_argument(
+            "--side", type=int, default=0, help="only the middle of every test scene (default: all of it)"
+        )
+
     made = command("data", data)
     made.add_argument("action", choices=("check", "fetch"))
     made.add_argument(
@@ -188,11 +211,7 @@ def parser() -> argparse.ArgumentParser:
 
     made = command("train", train)
     common(made)
-    made.add_argument("--preset", choices=PRESETS, default="quick")
-    made.add_argument(
-        "--set", dest="settings", type=setting, action="append", default=[], metavar="NAME=VALUE",
-        help="change one field of the preset, for example epochs=20 or options.features=32",
-    )  # fmt: skip
+    training(made, "quick")
     made.add_argument("--restart", action="store_true", help="start anew even if there is a checkpoint")
     made.add_argument("--workers", type=int, default=0, help="processes that prepare samples, on a CPU")
     made.add_argument("--compile", action="store_true", help="compile the network: minutes, then faster")
@@ -207,10 +226,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--scenes", nargs="+", default=[], help="some of the split's test scenes (default: all)"
     )
-
-    made.add_argument(
-        "--side", type=int, default=0, help="only the middle of every scene (default: all of it)"
-    )
+    middle(made)
 
     made = command("robustness", measure_robustness)
     common(made, scale=False)
@@ -222,6 +238,15 @@ def parser() -> argparse.ArgumentParser:
         help="one of the grid, as tables print it (default: all)",
     )  # fmt: skip
     made.add_argument("--seed", type=int, default=0)
+
+    made = command("ablations", ablate)
+    common(made)
+    training(made, "ablation")
+    made.add_argument(
+        "--variant", dest="variants", action="append", default=[], choices=ablations.VARIANTS,
+        metavar="NAME", help=f"of {', '.join(ablations.VARIANTS)} (default: all)",
+    )  # fmt: skip
+    middle(made)
 
     made = command("ship", ship)
     made.add_argument("training", type=Path, help="a folder that `ifmsr train` filled")

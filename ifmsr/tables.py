@@ -155,8 +155,9 @@ def table4(rows: pd.DataFrame, published: str | Path = PUBLISHED) -> pd.DataFram
     Returns
     -------
     dataset, scale, metric, method; `published`: the paper's figure; `ours`: the mean over scenes of the mean
-    over seeds; `difference`: ours - published; `spread`: standard deviation over scenes; `scenes` and
-    `seeds`: how many; schedule, note, split, alignment, preset. A number that does not exist is empty.
+    over seeds; `difference`: ours - published; `spread`: standard deviation over scenes; `seed_spread`: mean over
+    scenes of the standard deviation over seeds, empty for one seed; `scenes` and `seeds`: how many; schedule, note,
+    split, alignment, preset. A number that does not exist is empty.
 
     Raises
     ------
@@ -175,6 +176,7 @@ def _block(dataset: str, rows: pd.DataFrame, theirs: pd.DataFrame) -> list[dict[
     """The lines of one data set and scale; `theirs` has one row a metric, none where the paper is silent."""
     over_scenes = rows.groupby(["method", "scene"])[[*DIGITS]].mean().groupby("method")
     mean, spread, scenes = over_scenes.mean(), over_scenes.std(), over_scenes.size()
+    seed_spread = rows.groupby(["method", "scene"])[[*DIGITS]].std().groupby("method").mean()
     seeds = rows.groupby("method")["seed"].nunique()
     own = list(dict.fromkeys(rows["method"]))
     unpublished = [method for method in own if method not in theirs.columns]
@@ -190,6 +192,7 @@ def _block(dataset: str, rows: pd.DataFrame, theirs: pd.DataFrame) -> list[dict[
             line["ours"] = mean.loc[method, metric] if method in own else np.nan
             line["difference"] = line["ours"] - line["published"]
             line["spread"] = spread.loc[method, metric] if method in own else np.nan
+            line["seed_spread"] = seed_spread.loc[method, metric] if method in own else np.nan
             line["scenes"] = scenes[method] if method in own else pd.NA
             line["seeds"] = seeds[method] if method in own else pd.NA
             line["schedule"] = rows.loc[rows["method"] == method, "schedule"].iloc[0] if method in own else ""
