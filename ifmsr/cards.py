@@ -60,6 +60,14 @@ def ship(
     return write_text(target.with_suffix(".json"), json.dumps(card, indent=2) + "\n")
 
 
+def find(fingerprint: str, folder: str | Path = WEIGHTS) -> Path | None:
+    """The shipped weights with this fingerprint (see `ifmsr.inference.Learned`), or None."""
+    for card in sorted(Path(folder).glob("*.json")) if fingerprint else ():
+        if json.loads(card.read_text())["sha256"].startswith(fingerprint):
+            return card.with_suffix(".safetensors")
+    return None
+
+
 def measured(evaluation: Path, digest: str) -> dict[str, Any]:
     """What an evaluation says about the weights with this SHA-256: its task and mean metrics."""
     config = read_manifest(evaluation)["config"]

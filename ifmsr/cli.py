@@ -14,11 +14,23 @@ import numpy as np
 import yaml
 
 import ifmsr
-from ifmsr import ablations, cards, comparison, doctor, evaluation, figures, notebooks, robustness, tables
+from ifmsr import (
+    ablations,
+    cards,
+    comparison,
+    doctor,
+    evaluation,
+    figures,
+    notebooks,
+    reproduction,
+    robustness,
+    tables,
+)
 from ifmsr.errors import InputError
 from ifmsr.files import write_atomically
 from ifmsr.inference import load_method, super_resolve
 from ifmsr.methods import CLASSICAL, METHODS, NETWORKS
+from ifmsr.paths import RESULTS
 from ifmsr.scenes import DATASETS, download
 from ifmsr.scenes.own import load_cube, load_image
 from ifmsr.scenes.response import nikon_d700, read_srf
@@ -96,6 +108,24 @@ def ablate(args: argparse.Namespace) -> None:
 def ship(args: argparse.Namespace) -> None:
     """Ship a training's weights with their card in results/weights."""
     print(cards.ship(args.training, args.evaluations, name=args.name))
+
+
+def reproduce(args: argparse.Namespace) -> None:
+    """Do a committed evaluation again, with its tables and figures, and say how far its numbers differ."""
+    committed = Path(args.what)
+    if args.what == "table4":
+        committed = RESULTS / f"{args.data or 'cave'}-x{args.scale or 4}"
+    elif args.data or args.scale:
+        raise InputError("--data, --scale", f"{committed} has its own", "Give them with table4 only")
+    out = args.out or RESULTS / "reproduced" / committed.name
+    if args.settings and not args.train:
+        raise InputError("--set", "nothing is trained", "Give --train as well")
+    done = reproduction.reproduce(committed, out, args.train, dict(args.settings), args.root, args.device)
+    print(*done.files, sep="\n")
+    print(evaluation.summary(done.rows).round(4).to_string())
+    print(f"largest distance from {committed}:\n{done.distance.to_string(float_format='%.2g')}")
+    for name, reason in done.left_out.items():
+        print(f"left out: {name}: {reason}")
 
 
 def make_tables(args: argparse.Namespace) -> None:
@@ -178,23 +208,29 @@ def parser() -> argparse.ArgumentParser:
         made.set_defaults(function=function)
         return made
 
+    def places(made: argparse.ArgumentParser) -> None:
+        made.add_argument("--root", type=Path, help="the data set's folder (default: $IFMSR_DATA/<data set>)")
+        made.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: the GPU if there is one)")
+
     def common(made: argparse.ArgumentParser, scale: bool = True) -> None:
         made.add_argument("--data", required=True, choices=DATASETS, help="data set")
-        made.add_argument("--root", type=Path, help="its folder (default: $IFMSR_DATA/<data set>)")
         made.add_argument("--split", required=True, help="for example figure4, names-20-12, seed-0, spatial")
         if scale:
             made.add_argument("--scale", type=int, default=4, help="magnification (default 4)")
         made.add_argument("--out", type=Path, required=True, help="folder for the results")
-        made.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: the GPU if there is one)")
+        places(made)
+
+    def settings(made: argparse.ArgumentParser) -> None:
+        made.add_argument(
+            "--set", dest="settings", type=setting, action="append", default=[], metavar="NAME=VALUE",
+            help="change one field of the preset, for example epochs=20 or options.features=32",
+        )  # fmt: skip
 
     def training(made: argparse.ArgumentParser, preset: str) -> None:
         made.add_argument(
             "--preset", choices=PRESETS, default=preset, help="how to train (default %(default)s)"
         )
-        made.add_argument(
-            "--set", dest="settings", type=setting, action="append", default=[], metavar="NAME=VALUE",
-            help="change one field of the preset, for example epochs=20 or options.features=32",
-        )  # fmt: skip
+        settings(made)
 
     def middle(made: argparse.ArgumentParser) -> None:
         made.add_argument(
@@ -252,6 +288,15 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("training", type=Path, help="a folder that `ifmsr train` filled")
     made.add_argument("evaluations", nargs="+", type=Path, help="folders with rows of these weights")
     made.add_argument("--name", default="", help="of the file (default: the one that methods look for)")
+
+    made = command("reproduce", reproduce)
+    made.add_argument("what", help="table4, or a folder that `ifmsr evaluate` filled")
+    made.add_argument("--data", choices=DATASETS, help="table4's data set (default cave)")
+    made.add_argument("--scale", type=int, help="table4's magnification (default 4)")
+    made.add_argument("--train", action="store_true", help="train every network from nothing first")
+    settings(made)
+    places(made)
+    made.add_argument("--out", type=Path, help="folder for the results (default results/reproduced/...)")
 
     made = command("tables", make_tables)
     made.add_argument("evaluations", nargs="+", type=Path, help="folders that `ifmsr evaluate` filled")

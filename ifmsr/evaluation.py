@@ -117,14 +117,21 @@ def evaluate(
 def _claim(out: Path, task: Task) -> None:
     """Write the task into the folder, or refuse a folder that belongs to another one."""
     path = out / "task.json"
-    if path.exists() and _task(**json.loads(path.read_text())) != task:
+    if path.exists() and read_task(out) != task:
         raise InputError(out, "it holds an evaluation of another task", "Choose another folder, or delete it")
     write_text(path, json.dumps(asdict(task), indent=2) + "\n")
 
 
-def _task(seeds: Sequence[int], scenes: Sequence[str], **others: Any) -> Task:
-    """A Task from what JSON made of it."""
-    return Task(seeds=tuple(seeds), scenes=tuple(scenes), **others)
+def read_task(folder: str | Path) -> Task:
+    """The Task of an evaluation's folder. Raises InputError if it has none."""
+    path = Path(folder) / "task.json"
+    try:
+        written = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(
+            path, f"no evaluation's task ({error})", "Give the folder of an evaluation"
+        ) from error
+    return Task(**{**written, "seeds": tuple(written["seeds"]), "scenes": tuple(written["scenes"])})
 
 
 def _kept(path: Path, methods: Mapping[str, Method]) -> dict[tuple[str, int, str], dict[str, Any]]:

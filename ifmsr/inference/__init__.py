@@ -30,6 +30,8 @@ __all__ = [
     "super_resolve",
 ]
 
+BFLOAT16_NOTE = "; inference in bfloat16"
+
 
 @dataclass
 class Learned:
@@ -100,7 +102,7 @@ def load_method(
     net, metadata = load_weights(path)
     if metadata["network"] != network:
         raise InputError(path, f"weights of {metadata['network']}", f"Give weights of {network}")
-    schedule = metadata["schedule"] + (f"; inference in {precision}" if precision != "float32" else "")
+    schedule = metadata["schedule"] + (BFLOAT16_NOTE if precision == "bfloat16" else "")
     learned = Learned(net, schedule, sha256(path)[:12], device, precision, memory)
     return Adapted(learned, device=device) if name == "ual" else learned
 
