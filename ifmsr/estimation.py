@@ -9,13 +9,20 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.optimize import nnls
 from torch import Tensor
 
 from ifmsr.sampling import centroid, decimate
 from ifmsr.scenes.scene import Observation
 
 KERNEL_SMOOTHNESS = 1e-2  # weight of the kernel's gradient, relative to the data term's mean diagonal
+SUPPORT = (
+    0.2  # taps of at least this share of the largest one, and their neighbours, are the kernel's support
+)
+NARROWINGS = 3
 RESPONSE_RIDGE = 1e-3  # likewise for an unknown response
+CAMERA_RIDGES = (0.03, 0.1, 0.3, 1.0, 3.0)  # for a non-negative one, relative to the noise's energy
+AS_GOOD, BETTER = 0.015, 0.03  # differences of what is left, likewise
 RESPONSE_DOUBT = 0.02  # of an estimated response, see `Estimate.lift`
 LEAST_ENERGY = 1e-12  # of an image that is black
 DOUBTFUL = 1.5  # a given response's square misfit in units of the LR noise
@@ -120,7 +127,7 @@ def estimate_kernel(colours: Tensor, rgb: Tensor, scale: int) -> Tensor:
     """
     columns = kernel_columns(rgb, scale)
     target = (columns @ colours.flatten(1)[..., None]).sum(0)[:, 0].double()
-    return as_kernel(torch.linalg.solve(smooth_gram(columns), target), scale)
+    return as_kernel(solve_taps(smooth_gram(columns), target), scale)
 
 
 def estimate_response(lr: Tensor, rgb: Tensor, scale: int) -> tuple[Tensor, Tensor]:
@@ -138,9 +145,41 @@ def estimate_response(lr: Tensor, rgb: Tensor, scale: int) -> tuple[Tensor, Tens
     for channel in columns:
         seen = (channel @ spectra.T).double()  # (k^2, B + 1)
         left -= seen @ inverse @ seen.T
-    kernel = as_kernel(torch.linalg.solve(left, torch.ones(len(left), dtype=torch.double)), scale)
+    kernel = as_kernel(solve_taps(left, torch.ones(len(left), dtype=torch.double)), scale)
     colours = decimate(rgb, kernel, scale).flatten(1)
-    return ridge(spectra.double(), colours.double(), RESPONSE_RIDGE).float(), kernel
+    return fit_response(spectra.double(), colours.double(), signal_basis(lr)[1]), kernel
+
+
+def fit_response(spectra: Tensor, colours: Tensor, noise: float) -> Tensor:
+    """(3, B + 1) the affine response that turns `spectra` (B + 1, n), the last one 1, into `colours` (3, n).
+
+    A camera's is not negative; of those, the one of strongest ridge that leaves as little as any. Colours may be
+    rendered by a matrix with negative entries, though: if no camera comes near to what a free response leaves, that
+    one counts. What they leave is compared after the part that the spectra's noise makes of it.
+    """
+
+    def left(response: Tensor) -> float:
+        of_noise = noise**2 * response[:, :-1].square().sum(1).mean()
+        return float((response @ spectra - colours).square().mean() - of_noise)
+
+    cameras = [nonnegative_response(spectra, colours, noise, weight) for weight in CAMERA_RIDGES]
+    rests = [left(camera) for camera in cameras]
+    chosen = max(i for i, rest in enumerate(rests) if rest <= min(rests) + AS_GOOD * noise**2)
+    free = ridge(spectra, colours, RESPONSE_RIDGE)
+    return (free if left(free) < min(rests) - BETTER * noise**2 else cameras[chosen]).float()
+
+
+def nonnegative_response(spectra: Tensor, colours: Tensor, noise: float, weight: float) -> Tensor:
+    """(3, B + 1) non-negative least squares, corrected for the noise of all `spectra` but the last.
+
+    `weight` is the ridge's, relative to the noise's energy.
+    """
+    gram, pixels = spectra @ spectra.T, spectra.shape[1]
+    gram.diagonal()[:-1].sub_(pixels * noise**2)
+    values, axes = torch.linalg.eigh(gram)
+    roots = (values.clamp_min(0) + weight * pixels * max(noise**2, LEAST_ENERGY)).sqrt()
+    root, targets = (axes * roots).T, (axes / roots).T @ (spectra @ colours.T)
+    return torch.from_numpy(np.stack([nnls(root.numpy(), target.numpy())[0] for target in targets.T]))
 
 
 def kernel_columns(rgb: Tensor, scale: int) -> Tensor:
@@ -161,6 +200,22 @@ def smooth_gram(columns: Tensor) -> Tensor:
     smooth, identity = difference.T @ difference, torch.eye(side, dtype=torch.double)
     penalty = torch.kron(smooth, identity) + torch.kron(identity, smooth)
     return gram + KERNEL_SMOOTHNESS * gram.diagonal().mean().clamp_min(LEAST_ENERGY) * penalty
+
+
+def solve_taps(gram: Tensor, target: Tensor) -> Tensor:
+    """(k^2,) the taps that `gram` (k^2, k^2) and `target` ask for, all others 0.
+
+    Noise in the hundreds of taps where the kernel is 0 would widen it and pull its centroid to the middle. So it is
+    solved for again among the large taps and their neighbours, until the support has settled.
+    """
+    side = round(len(gram) ** 0.5)
+    taps = torch.linalg.solve(gram, target)
+    for _ in range(NARROWINGS):
+        large = (taps >= SUPPORT * taps.max()).view(1, 1, side, side)
+        support = F.max_pool2d(large.double(), 3, stride=1, padding=1).flatten().nonzero()[:, 0]
+        taps = torch.zeros_like(target)
+        taps[support] = torch.linalg.solve(gram[support][:, support], target[support])
+    return taps
 
 
 def as_kernel(taps: Tensor, scale: int) -> Tensor:
