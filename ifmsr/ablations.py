@@ -41,6 +41,7 @@ VARIANTS = {
     "skip over DCFM": Variant("reading", {"options.dcfm_skip": True}),
     "beta2 of the text": Variant("optimiser", {"beta2": 0.99}),
     "per-band steps": Variant("optimiser", {"steps": "per-band", "bands_per_step": 0}),
+    "wide training": Variant("degradation", {"degradation": "train"}),
     "centred": Variant("alignment", {"alignment": "centred"}),
     "seed 1": Variant("seed", {"seed": 1}),
     "seed 2": Variant("seed", {"seed": 2}),

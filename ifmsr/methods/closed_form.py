@@ -1,4 +1,4 @@
-"""A training-free method in four closed-form steps, blind to kernel, shift and noise.
+"""A training-free method in five closed-form steps, blind to kernel, shift and noise.
 
 With y the LR cube (B, n), z the RGB image (3, N), P the response and D_k "blur by k and decimate":
 
@@ -8,17 +8,21 @@ With y the LR cube (B, n), z the RGB image (3, N), P the response and D_k "blur 
    root-polynomial features phi; see `ifmsr.methods.global_regression`. x1 = W phi(z).
 3. `draw_sharp`: what W cannot explain at low resolution, in the directions above the noise, explained by local
    maps from colour and so drawn sharply; see `ifmsr.methods.local_regression`.
-4. `project`: the nearest cube whose colours are the RGB image.
+4. `keep`: less detail in bands that got too much; see `ifmsr.methods.detail`.
+5. `project`: the nearest cube whose colours are the RGB image.
 """
 
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ifmsr.estimation import Estimate, estimate_degradation, signal_basis
+from ifmsr.methods.detail import BOX, keep
 from ifmsr.methods.global_regression import regress
 from ifmsr.methods.local_regression import draw_sharp
+from ifmsr.sampling import decimate
 from ifmsr.scenes.scene import Array, Observation
 
 LEAST_PIXELS = 64  # of an LR image; fewer tell neither noise nor local maps nor a response
@@ -45,17 +49,37 @@ class Solution(NamedTuple):
 def solve(observation: Observation) -> Solution:
     """The chain on one observation."""
     lr, rgb = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb)
-    estimate = estimate_degradation(observation)
-    sr, explained, seen = regress(lr, rgb, estimate.kernel, observation.scale)
+    estimate, scale = estimate_degradation(observation), observation.scale
+    kernel, noise = estimate.kernel, estimate.noise
     enough = lr[0].numel() >= LEAST_PIXELS
     if enough:
-        basis, _ = signal_basis(lr)
-        rest = torch.tensordot(basis.T, lr - explained, dims=1)  # (R, h, w)
-        sharp = draw_sharp(rest, seen, rgb, estimate.kernel, observation.scale, estimate.noise)
-        sr += torch.tensordot(basis, sharp, dims=1)
+        seen = decimate(rgb, kernel, scale)
+        rehearsed = draw(pooled(lr), even(seen), BOX, 2, noise / 2)
+        sr = keep(draw(lr, rgb, kernel, scale, noise), rehearsed, lr, rgb, kernel, scale)
+    else:
+        sr = regress(lr, rgb, kernel, scale).fine
     if enough or estimate.given:
         sr = project(sr, rgb, estimate)
     return Solution(sr.clamp(0, 1), estimate)
+
+
+def draw(lr: Tensor, rgb: Tensor, kernel: Tensor, scale: int, noise: float) -> Tensor:
+    """(B, H, W) what global and local maps make of the colours."""
+    explained = regress(lr, rgb, kernel, scale)
+    basis, _ = signal_basis(lr)
+    rest = torch.tensordot(basis.T, lr - explained.coarse, dims=1)  # (R, h, w)
+    sharp = draw_sharp(rest, explained.seen, rgb, kernel, scale, noise)
+    return explained.fine + torch.tensordot(basis, sharp, dims=1)
+
+
+def even(image: Tensor) -> Tensor:
+    """(C, h, w) without its last row or column where their number is odd."""
+    return image[:, : image.shape[1] // 2 * 2, : image.shape[2] // 2 * 2]
+
+
+def pooled(image: Tensor) -> Tensor:
+    """(C, h, w) -> (C, h // 2, w // 2)."""
+    return F.avg_pool2d(image[None], 2)[0]
 
 
 def project(sr: Tensor, rgb: Tensor, estimate: Estimate) -> Tensor:
