@@ -22,7 +22,7 @@ SUPPORT = (
 NARROWINGS = 3
 RESPONSE_RIDGE = 1e-3  # likewise for an unknown response
 CAMERA_RIDGES = (0.03, 0.1, 0.3, 1.0, 3.0)  # for a non-negative one, relative to the noise's energy
-AS_GOOD, BETTER = 0.015, 0.03  # differences of what is left, likewise
+LEEWAY = 0.02  # in what a response leaves, likewise
 RESPONSE_DOUBT = 0.02  # of an estimated response, see `Estimate.lift`
 LEAST_ENERGY = 1e-12  # of an image that is black
 DOUBTFUL = 1.5  # a given response's square misfit in units of the LR noise
@@ -164,9 +164,9 @@ def fit_response(spectra: Tensor, colours: Tensor, noise: float) -> Tensor:
 
     cameras = [nonnegative_response(spectra, colours, noise, weight) for weight in CAMERA_RIDGES]
     rests = [left(camera) for camera in cameras]
-    chosen = max(i for i, rest in enumerate(rests) if rest <= min(rests) + AS_GOOD * noise**2)
+    chosen = max(i for i, rest in enumerate(rests) if rest <= min(rests) + LEEWAY * noise**2)
     free = ridge(spectra, colours, RESPONSE_RIDGE)
-    return (free if left(free) < min(rests) - BETTER * noise**2 else cameras[chosen]).float()
+    return (free if left(free) < min(rests) - LEEWAY * noise**2 else cameras[chosen]).float()
 
 
 def nonnegative_response(spectra: Tensor, colours: Tensor, noise: float, weight: float) -> Tensor:

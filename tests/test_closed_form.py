@@ -5,12 +5,11 @@ import pytest
 import torch
 
 from ifmsr import metrics
-from ifmsr.degradation import degrade, gaussian_kernel
-from ifmsr.estimation import Estimate, estimate_degradation, ridge
+from ifmsr.degradation import degrade
+from ifmsr.estimation import Estimate, estimate_degradation
 from ifmsr.inference import super_resolve
 from ifmsr.methods.bicubic import Bicubic
-from ifmsr.methods.closed_form import RIDGE, ClosedForm, project, regress, solve
-from ifmsr.sampling import decimate
+from ifmsr.methods.closed_form import ClosedForm, project, solve
 from ifmsr.scenes import Scene, nikon_d700, open_dataset
 from ifmsr.scenes.scene import Observation
 
@@ -25,18 +24,6 @@ def pines():
     """31 bands of Indian Pines with the camera's response."""
     cube = open_dataset("indian-pines").load("train").cube[10:41, :96, :72]
     return Scene("pines", np.ascontiguousarray(cube), srf=nikon_d700())
-
-
-def slow_features(rgb):
-    """The thirteen root-polynomial features, pixel by pixel."""
-    _, height, width = rgb.shape
-    features = np.zeros((13, height, width))
-    for i in range(height):
-        for j in range(width):
-            r, g, b = rgb[:, i, j]
-            roots = [np.sqrt(r * g), np.sqrt(g * b), np.sqrt(r * b)]
-            features[:, i, j] = [r, g, b, 1, r * r, g * g, b * b, r * g, g * b, r * b, *roots]
-    return features
 
 
 # --- the whole chain -----------------------------------------------------------------------------------------
@@ -148,20 +135,6 @@ def test_one_band_and_one_pixel_work(pines, bands, size):
 
 
 # --- its steps -----------------------------------------------------------------------------------------------
-
-
-def test_the_global_map_is_ridge_regression_on_features_that_are_blurred(pines):
-    rgb = pines.rgb()[:, :24, :20]
-    kernel = torch.from_numpy(gaussian_kernel(8, 4, lambda1=2, lambda2=5, theta=1.0, alignment="centred"))
-    features = torch.from_numpy(slow_features(rgb.astype(np.float64)))
-    small = decimate(features, kernel, 4)
-    lr = torch.from_numpy(pines.cube[:, :6, :5].copy())
-    weights = ridge(small.flatten(1), lr.flatten(1).double(), RIDGE)
-
-    sr, explained, seen = regress(lr, torch.from_numpy(rgb), kernel.float(), 4)
-    torch.testing.assert_close(sr.double(), torch.tensordot(weights, features, dims=1), atol=5e-4, rtol=0)
-    torch.testing.assert_close(explained.double(), torch.tensordot(weights, small, dims=1), atol=5e-4, rtol=0)
-    torch.testing.assert_close(seen.double(), small[:3], atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("offset", [0.0, 0.1])

@@ -3,26 +3,41 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import nnls
 
 from ifmsr.degradation import degrade, draw_degradation, gaussian_kernel, scene_seed
 from ifmsr.estimation import (
+    CAMERA_RIDGES,
+    RESPONSE_RIDGE,
     Estimate,
+    as_kernel,
     estimate_degradation,
     estimate_kernel,
     estimate_response,
+    fit_response,
+    kernel_columns,
     kernel_side,
+    nonnegative_response,
     ridge,
     signal_basis,
+    smooth_gram,
+    solve_taps,
     spectral_axes,
 )
 from ifmsr.sampling import decimate
-from ifmsr.scenes import nikon_d700, open_dataset
+from ifmsr.scenes import Scene, nikon_d700, open_dataset
 from ifmsr.scenes.scene import Observation
 
 
 @pytest.fixture(scope="module")
 def balloons(cave_root):
     return open_dataset("cave", cave_root).load("balloons", window=(128, 128, 256, 256))
+
+
+@pytest.fixture(scope="module")
+def pines():
+    """The real image (200, 144, 72)."""
+    return open_dataset("indian-pines").load("train").cube
 
 
 def moments(kernel):
@@ -106,6 +121,47 @@ def test_a_black_image_tells_no_kernel_but_has_an_estimate(known):
         assert estimate.response.isfinite().all() and estimate.noise == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.parametrize(("scale", "shift"), [(4, (0.0, 0.0)), (4, (3.0, -2.0)), (2, (2.0, 2.0))])
+@pytest.mark.parametrize("noise", [0.003, 0.02])
+def test_solving_again_on_the_support_finds_a_shifted_kernel_in_noise(pines, scale, shift, noise):
+    rgb, side = torch.from_numpy(pines[[29, 19, 9]]), kernel_side(scale)
+    down, right = (np.arange(side) - (side - 1) / 2 - place for place in shift)
+    truth = np.exp(-0.5 * ((down[:, None] / 1.2) ** 2 + (right / 1.5) ** 2))
+    truth = torch.from_numpy(truth / truth.sum()).float()
+    seen = decimate(rgb, truth, scale)
+    seen = seen + noise * torch.randn(seen.shape, generator=torch.Generator().manual_seed(1))
+    columns = kernel_columns(rgb, scale)
+    gram = smooth_gram(columns)
+    target = sum(
+        channel.double() @ colour.flatten().double() for channel, colour in zip(columns, seen, strict=True)
+    )
+
+    def errors(taps):
+        kernel = as_kernel(taps, scale)
+        return np.hypot(*np.subtract(moments(kernel)[0], shift)), float((kernel - truth).abs().sum())
+
+    taps = solve_taps(gram, target)
+    (place, form), (plain_place, plain_form) = errors(taps), errors(torch.linalg.solve(gram, target))
+    assert place < min(0.08, 0.5 * plain_place) and form < 0.75 * plain_form
+
+    support = taps != 0
+    near = (truth >= 1e-3 * truth.max()).flatten()
+    assert 9 <= support.sum() < 70 and not support[~near].any()
+    assert (truth.flatten()[support]).sum() > 0.97
+    left = (gram @ taps - target)[support]  # the equations of the taps that are not 0 hold
+    assert left.abs().max() < 1e-9 * target.abs().max()
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_equations_of_a_black_image_have_no_taps_and_a_kernel_still(scale):
+    gram = smooth_gram(kernel_columns(torch.zeros(3, 5 * scale, 4 * scale), scale))
+    taps = solve_taps(gram, torch.zeros(len(gram), dtype=torch.double))
+    assert not taps.any()
+    kernel = as_kernel(taps, scale)
+    np.testing.assert_allclose(kernel[kernel > 0], np.full(scale**2, 1 / scale**2))
+    assert moments(kernel)[0] == pytest.approx((0, 0), abs=1e-6)
+
+
 # --- what a kernel is like -----------------------------------------------------------------------------------
 
 
@@ -157,12 +213,106 @@ def test_a_single_tap_has_no_width():
 
 def test_a_response_is_recovered_in_the_directions_that_the_scene_shows(balloons):
     observation = degrade(balloons, 4)
-    lr = torch.from_numpy(observation.lr)
-    response, _ = estimate_response(lr, torch.from_numpy(observation.rgb), 4)
-    assert response.shape == (3, 32)
-    seen = response[:, :-1] @ lr.flatten(1) + response[:, -1:]
-    truth = torch.from_numpy(nikon_d700()) @ lr.flatten(1)
-    assert (seen - truth).norm() / truth.norm() < 0.01
+    lr, cube = torch.from_numpy(observation.lr), torch.from_numpy(balloons.cube)
+    response, kernel = estimate_response(lr, torch.from_numpy(observation.rgb), 4)
+    assert response.shape == (3, 32) and response.min() >= 0
+    seen = Estimate(response, kernel, 0.0).colours(cube)
+    truth = torch.tensordot(torch.from_numpy(nikon_d700()), cube, dims=1)
+    assert (seen - truth).norm() / truth.norm() < 0.005
+    curve = response[:, :-1] - torch.from_numpy(nikon_d700())
+    assert curve.norm() / np.linalg.norm(nikon_d700()) < 0.15
+
+
+def spectra_of(cube, noise, seed=0):
+    """(B + 1, n): the spectra with noise, and 1; and (B, n) without."""
+    clean = torch.from_numpy(cube).flatten(1).double()
+    noisy = clean + noise * torch.randn(clean.shape, generator=torch.Generator().manual_seed(seed)).double()
+    return torch.cat([noisy, torch.ones(1, clean.shape[1])]), clean
+
+
+@pytest.mark.parametrize(("noise", "weight"), [(0.0, 0.03), *((0.01, weight) for weight in CAMERA_RIDGES)])
+def test_a_nonnegative_response_is_that_of_the_clean_spectra_with_ridge_rows(pines, noise, weight):
+    """Noise that is exactly white: its own columns, where colours are 0. What is left is nnls of scipy's."""
+    clean = pines[10:16, ::3, ::3].reshape(6, -1).astype(np.float64)
+    pixels = clean.shape[1] + 6
+    spectra = np.vstack([clean, np.ones(clean.shape[1])])
+    white = np.vstack([np.sqrt(pixels) * noise * np.eye(6), np.zeros((1, 6))])
+    matrix = np.array([[1.2, -0.4, 0.2, 0, 0, 0], [0, 0, 0.3, 0.9, 0, 0], [0.1, 0, 0, 0, -0.3, 0.7]])
+    colours = matrix @ clean - 0.03
+    found = nonnegative_response(
+        torch.from_numpy(np.hstack([spectra, white])),
+        torch.from_numpy(np.hstack([colours, np.zeros((3, 6))])),
+        noise,
+        weight,
+    )
+    design = np.vstack([spectra.T, np.sqrt(weight * pixels) * noise * np.eye(7)])
+    for row, colour in zip(found.numpy(), colours, strict=True):
+        expected = nnls(design, np.concatenate([colour, np.zeros(7)]))[0]
+        np.testing.assert_allclose(row, expected, atol=1e-6)
+
+
+def test_more_noise_than_there_is_leaves_a_response_valid(pines):
+    spectra, clean = spectra_of(pines[10:16], 0.0)
+    assert 0 <= nonnegative_response(spectra, clean[:3], 0.5, 0.3).min() < np.inf
+
+
+@pytest.mark.parametrize("preset", ["test", "train"])
+def test_picked_bands_are_recognised_in_noise(pines, preset):
+    """Every sixteenth band: neighbours of the sensor's own spacing are one band to the noise."""
+    scene = Scene("sparse", np.ascontiguousarray(pines[::16]), rgb_bands=(6, 4, 2))
+    observation = degrade(scene, 2, preset)
+    response, _ = estimate_response(torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb), 2)
+    assert response.min() >= 0
+    assert response[:, :-1].argmax(1).tolist() == [6, 4, 2]
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.003])
+def test_picked_bands_are_recognised_among_all(pines, noise):
+    spectra, clean = spectra_of(pines[:, :96:2, ::2], noise)
+    response = fit_response(spectra, clean[[29, 19, 9]], noise)
+    assert response.min() >= 0 and response[:, :-1].argmax(1).tolist() == [29, 19, 9]
+    assert response[:, :-1].max(1).values.min() > (0.999 if noise == 0 else 0.6)
+
+
+@pytest.mark.parametrize("preset", ["test", "train", "lttr"])
+def test_picked_bands_are_recognised_on_worldview_2(worldview2_file, preset):
+    scene = open_dataset("worldview2", worldview2_file.parent).load("imgWV2", window=(0, 0, 256, 256))
+    observation = degrade(scene, 4, preset)
+    response, _ = estimate_response(torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb), 4)
+    assert response.min() >= 0 and response[:, :-1].argmax(1).tolist() == list(scene.rgb_bands)
+    assert response[:, :-1].max(1).values.min() > 0.7
+
+
+@pytest.mark.parametrize(("noise", "bound"), [(0.0, 1e-6), (0.003, 0.3), (0.01, 0.45)])
+def test_a_cameras_curves_are_nearer_than_those_of_a_free_response(pines, noise, bound):
+    camera = torch.from_numpy(nikon_d700()).double()
+    spectra, clean = spectra_of(pines[10:41, :96], noise)
+    found = fit_response(spectra, camera @ clean, noise)
+    assert found.shape == (3, 32) and found.dtype == torch.float32 and found.min() >= 0
+    free = ridge(spectra, camera @ clean, RESPONSE_RIDGE)
+    error, of_free = ((response[:, :-1] - camera).norm() / camera.norm() for response in (found, free))
+    assert error < bound and error < 0.85 * of_free
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.003, 0.01])
+def test_a_rendering_with_negative_entries_has_a_free_response(pines, noise):
+    rendering = torch.tensor([[1.8, -0.6, -0.2], [-0.4, 1.7, -0.3], [-0.1, -0.5, 1.6]]).double()
+    spectra, clean = spectra_of(pines[10:41, :96], noise)
+    colours = rendering @ torch.from_numpy(nikon_d700()).double() @ clean
+    found = fit_response(spectra, colours, noise)
+    torch.testing.assert_close(found, ridge(spectra, colours, RESPONSE_RIDGE).float())
+    assert found.min() < -0.02
+
+
+@pytest.mark.parametrize("pixels", [1, 2, 40])
+@pytest.mark.parametrize("bands", [1, 5])
+@pytest.mark.parametrize("noise", [0.0, 0.01])
+def test_a_response_of_little_or_equal_data_is_valid(bands, pixels, noise):
+    spectra = torch.ones(bands + 1, pixels, dtype=torch.double)
+    spectra[:-1] = torch.linspace(0.2, 0.6, bands)[:, None]
+    colours = torch.tensor([[0.3], [0.4], [0.5]]).double().expand(3, pixels)
+    found = fit_response(spectra, colours, noise)
+    torch.testing.assert_close(found @ spectra.float(), colours.float(), atol=0.02, rtol=0)
 
 
 def test_an_unknown_response_is_estimated_with_its_kernel(balloons):

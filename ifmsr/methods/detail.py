@@ -59,4 +59,6 @@ def split(image: Tensor, kernel: Tensor, scale: int) -> tuple[Tensor, Tensor]:
 def gradients(image: Tensor) -> Tensor:
     """(B,) mean square difference of neighbouring pixels."""
     across, down = image[:, :, 1:] - image[:, :, :-1], image[:, 1:] - image[:, :-1]
-    return across.square().mean((1, 2)) + down.square().mean((1, 2))
+    return sum(
+        (step.square().sum((1, 2)) / max(1, step[0].numel()) for step in (across, down)), start=torch.zeros(1)
+    )

@@ -9,7 +9,6 @@ two images, for each spectral axis c of the LR cube apart:
   not aligned, or differ by more than colours can tell, weakly coloured directions break this rule first.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -94,5 +93,7 @@ def sharpens(candidates: Tensor, fine: Tensor, coarse: Tensor) -> Tensor:
 
 def gradient_gram(image: Tensor) -> Tensor:
     """(C, C) mean products of the channels' differences between neighbouring pixels, float64."""
-    steps: Sequence[Tensor] = [(image[:, :, 1:] - image[:, :, :-1]), (image[:, 1:] - image[:, :-1])]
-    return torch.stack([(d.flatten(1) @ d.flatten(1).T / d[0].numel()).double() for d in steps]).sum(0)
+    steps = (image[:, :, 1:] - image[:, :, :-1], image[:, 1:] - image[:, :-1])
+    return torch.stack(
+        [(step.flatten(1) @ step.flatten(1).T / max(1, step[0].numel())).double() for step in steps]
+    ).sum(0)

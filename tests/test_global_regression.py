@@ -1,0 +1,296 @@
+import numpy as np
+import pytest
+import torch
+
+from ifmsr.degradation import gaussian_kernel
+from ifmsr.methods.global_regression import (
+    GROWTH,
+    RIDGES,
+    detail_error,
+    fitted,
+    gradient_gram,
+    regress,
+    root_polynomial,
+    sharpens,
+    split,
+)
+from ifmsr.sampling import decimate
+from ifmsr.scenes import open_dataset
+
+RED, GREEN, BLUE = 29, 19, 9  # of Indian Pines
+BANDS = [29, 24, 19, 14, 9]
+AFFINE = torch.tensor([[0.5, 0.3, 0.2], [0.9, -0.2, 0.1], [0.0, 0.5, 0.4], [0.1, 0.1, 0.7], [0.3, -0.3, 0.3]])
+
+
+@pytest.fixture(scope="module")
+def pines():
+    """The real image (200, 144, 72)."""
+    return torch.from_numpy(open_dataset("indian-pines").load("train").cube.copy())
+
+
+@pytest.fixture(scope="module")
+def kernel():
+    """A wide blur for scale 4."""
+    return torch.from_numpy(gaussian_kernel(20, 4, lambda1=8, lambda2=8, alignment="centred")).float()
+
+
+def slow_features(rgb):
+    """The thirteen root-polynomial features, pixel by pixel."""
+    _, height, width = rgb.shape
+    features = np.zeros((13, height, width))
+    for i in range(height):
+        for j in range(width):
+            r, g, b = rgb[:, i, j]
+            roots = [np.sqrt(r * g), np.sqrt(g * b), np.sqrt(r * b)]
+            features[:, i, j] = [r, g, b, 1, r * r, g * g, b * b, r * g, g * b, r * b, *roots]
+    return features
+
+
+def slow_fit(features, maps, weight):
+    """(B, features) a dense least-squares solve with the ridge as more equations."""
+    inputs, outputs = features.reshape(len(features), -1), maps.reshape(len(maps), -1)
+    rows = np.sqrt(weight * (inputs**2).sum(1).mean()) * np.eye(len(inputs))
+    design = np.vstack([inputs.T, rows])
+    aim = np.vstack([outputs.T, np.zeros((len(inputs), len(outputs)))])
+    return np.linalg.lstsq(design, aim, rcond=None)[0].T
+
+
+def cubic(distance, a=-0.75):
+    d = abs(distance)
+    if d <= 1:
+        return (a + 2) * d**3 - (a + 3) * d**2 + 1
+    return a * (d**3 - 5 * d**2 + 8 * d - 4) if d < 2 else 0.0
+
+
+def slow_split(image):
+    """Means of up to four pixels, and what the image has beyond their cubic interpolation."""
+    _, height, width = image.shape
+    low = np.zeros((len(image), -(-height // 2), -(-width // 2)))
+    for i in range(low.shape[1]):
+        for j in range(low.shape[2]):
+            low[:, i, j] = image[:, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2].mean((1, 2))
+
+    def taps(place, count):
+        at = (place + 0.5) / 2 - 0.5
+        near = int(np.floor(at))
+        return [(min(max(i, 0), count - 1), cubic(at - i)) for i in range(near - 1, near + 3)]
+
+    smooth = np.zeros(image.shape)
+    for y in range(height):
+        for x in range(width):
+            for i, down in taps(y, low.shape[1]):
+                for j, right in taps(x, low.shape[2]):
+                    smooth[:, y, x] += down * right * low[:, i, j]
+    return low, image - smooth
+
+
+def gradient_energy(image):
+    """Mean square difference of neighbours, down and right, of all channels together."""
+    return sum((np.diff(image, axis=axis) ** 2).mean((1, 2)).sum() for axis in (1, 2))
+
+
+def slow_sharpens(candidates, fine, coarse):
+    """Every candidate's maps drawn, and their gradients compared with the colours'."""
+    colours = gradient_energy(fine[:3]) / gradient_energy(coarse[:3])
+    flags = []
+    for weights in candidates:
+        high, low = (gradient_energy(np.tensordot(weights, image, axes=1)) for image in (fine, coarse))
+        flags.append(high / low > GROWTH * colours)
+    return [*flags[:-1], False]
+
+
+def as_double(*images):
+    return tuple(image.double().numpy() for image in images)
+
+
+def pair(rgb, kernel):
+    """The features of `rgb` at both resolutions."""
+    fine = root_polynomial(rgb)
+    return fine, decimate(fine, kernel, 4)
+
+
+def forced(lr, rgb, kernel, weight):
+    """The map of one ridge for all, at high resolution."""
+    fine, coarse = pair(rgb, kernel)
+    return torch.tensordot(fitted(coarse, lr, weight), fine, dims=1)
+
+
+def rmse(found, truth):
+    return float((found - truth)[:, 8:-8, 8:-8].square().mean().sqrt())
+
+
+# --- features and fits ---------------------------------------------------------------------------------------
+
+
+def test_features_are_root_polynomials_pixel_by_pixel(pines):
+    rgb = pines[[RED, GREEN, BLUE], :7, :9]
+    np.testing.assert_allclose(root_polynomial(rgb), slow_features(rgb.double().numpy()), rtol=1e-6)
+    assert root_polynomial(torch.zeros(3, 1, 2)).isfinite().all()
+
+
+@pytest.mark.parametrize("weight", RIDGES[::3])
+def test_a_fit_is_least_squares_with_the_ridge_as_more_equations(pines, weight):
+    features, maps = root_polynomial(pines[[RED, GREEN, BLUE], :20, :15]), pines[40:45, :20, :15]
+    found = fitted(features, maps, weight)
+    assert found.shape == (5, 13) and found.dtype == torch.float32
+    expected = slow_fit(*as_double(features, maps), weight)
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+
+
+# --- prediction of details -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 6), (2, 2), (3, 3), (8, 6), (9, 6), (8, 7), (11, 13)])
+def test_a_split_is_a_pooled_image_and_what_its_enlargement_lacks(pines, size):
+    image = pines[40:43, : size[0], : size[1]]
+    found, expected = split(image), slow_split(image.double().numpy())
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.shape == theirs.shape
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_detail_error_is_what_a_map_of_pooled_images_misses(pines):
+    rgb, maps = pines[[RED, GREEN, BLUE], :17, :14], pines[40:44, :17, :14]
+    features = root_polynomial(rgb)
+    found = detail_error(features, maps)
+    assert found.shape == (len(RIDGES), 4)
+    (low, detail), (low_maps, wanted) = (slow_split(image) for image in as_double(features, maps))
+    for weight, errors in zip(RIDGES, found, strict=True):
+        weights = slow_fit(low, low_maps, weight)
+        for band in range(4):
+            expected = 0.0
+            for y in range(17):
+                for x in range(14):
+                    expected += (wanted[band, y, x] - weights[band] @ detail[:, y, x]) ** 2
+            assert float(errors[band]) == pytest.approx(expected, rel=2e-3)
+
+
+# --- growth of gradients -------------------------------------------------------------------------------------
+
+
+def test_the_gram_of_gradients_is_their_mean_products(pines):
+    image = pines[40:44, :5, :6]
+    expected = np.zeros((4, 4))
+    for i in range(4):
+        for j in range(4):
+            a, b = as_double(image[i], image[j])
+            across = [(a[y, x + 1] - a[y, x]) * (b[y, x + 1] - b[y, x]) for y in range(5) for x in range(5)]
+            down = [(a[y + 1, x] - a[y, x]) * (b[y + 1, x] - b[y, x]) for y in range(4) for x in range(6)]
+            expected[i, j] = sum(across) / len(across) + sum(down) / len(down)
+    found = gradient_gram(image)
+    assert found.dtype == torch.double
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-9)
+
+
+def test_maps_that_sharpen_more_than_the_colours_are_flagged(pines, kernel):
+    """Colours of two bands a pixel apart: their difference fades with the blur, their sum does not."""
+    rgb = torch.stack([pines[RED], pines[RED].roll(1, dims=0), pines[BLUE]])
+    fine, coarse = pair(rgb, kernel)
+    plain, sharp = torch.zeros(2, 2, 13)
+    plain[:, :3] = torch.tensor([[0.5, 0.5, 0.0], [0.4, 0.4, 0.0]])
+    sharp[:, :3] = torch.tensor([[0.5, 0.5, 0.0], [6.0, -6.0, 0.0]])
+    found = sharpens(torch.stack([sharp, plain, sharp]), fine, coarse)
+    assert found.tolist() == [True, False, False]  # the strongest ridge never is
+    assert sharpens(sharp[None], fine, coarse).tolist() == [False]
+
+
+def test_flags_are_those_of_maps_that_are_drawn(pines, kernel):
+    rgb = torch.stack([pines[RED], pines[GREEN].roll(1, dims=0), pines[BLUE]])
+    fine, coarse = pair(rgb, kernel)
+    candidates = torch.randn(40, 4, 13, generator=torch.Generator().manual_seed(0))
+    found = sharpens(candidates, fine, coarse).tolist()
+    assert found == slow_sharpens(*as_double(candidates, fine, coarse))
+    assert 5 < sum(found) < 35
+
+
+# --- the whole regression ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shift", [0, 2])
+def test_every_axis_has_the_ridge_that_predicts_its_details_among_those_that_do_not_sharpen(
+    pines, kernel, shift
+):
+    """With a misaligned green band some ridges sharpen."""
+    rgb, lr = pines[[RED, GREEN, BLUE]], decimate(pines[BANDS].roll(shift, dims=1), kernel, 4)
+    rgb[1] = rgb[1].roll(shift // 2, dims=0)
+    features = pair(rgb, kernel)
+    fine, coarse, cube = as_double(*features, lr)
+    axes = np.linalg.eigh(np.cov(cube.reshape(len(cube), -1), bias=True))[1]
+    maps = np.tensordot(axes.T, cube, axes=1)
+    candidates = np.stack([slow_fit(coarse, maps, weight) for weight in RIDGES])
+    flagged = np.array(slow_sharpens(candidates, fine, coarse))
+    (low, detail), (low_maps, wanted) = slow_split(coarse), slow_split(maps)
+    errors = np.stack(
+        [
+            ((wanted - np.tensordot(slow_fit(low, low_maps, weight), detail, axes=1)) ** 2).sum((1, 2))
+            for weight in RIDGES
+        ]
+    )
+    choice = np.where(flagged[:, None], np.inf, errors).argmin(0)
+    weights = axes @ np.stack([candidates[n, axis] for axis, n in enumerate(choice)])
+
+    found = regress(lr, rgb, kernel, 4)
+    np.testing.assert_allclose(found.fine, np.tensordot(weights, fine, axes=1), atol=5e-4)
+    np.testing.assert_allclose(found.coarse, np.tensordot(weights, coarse, axes=1), atol=5e-4)
+    torch.testing.assert_close(found.seen, features[1][:3])
+    assert flagged.any() == (shift > 0)
+
+
+def test_features_are_blurred_and_not_made_of_blurred_colours(pines, kernel):
+    """A square of a colour is explained exactly only so."""
+    rgb = pines[[RED, GREEN, BLUE]]
+    truth = rgb[:1].square()
+    found = regress(decimate(truth, kernel, 4), rgb, kernel, 4)
+    assert rmse(found.fine, truth) < 5e-3 * float(truth.std())
+    of_blurred = root_polynomial(found.seen)
+    assert float((found.coarse - of_blurred[4]).abs().max()) > 1e-3
+
+
+def test_a_scene_that_obeys_one_map_is_found_exactly(pines, kernel):
+    rgb = pines[[RED, GREEN, BLUE]]
+    truth = torch.tensordot(AFFINE, rgb, dims=1) + 0.05
+    truth = torch.cat([truth, 0.4 * rgb[:1] * rgb[1:2] + (rgb[1:2] * rgb[2:]).sqrt()])
+    lr = decimate(truth, kernel, 4)
+    found = regress(lr, rgb, kernel, 4)
+    assert rmse(found.fine, truth) < 2e-3 * float(truth.std())
+    torch.testing.assert_close(found.coarse, lr, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("shift", [2, 4])
+def test_where_bands_are_misaligned_the_map_is_held_back(pines, kernel, shift):
+    """The green band and the cube lie a few pixels beside the other colours."""
+    bands, aligned = pines[BANDS], pines[[RED, GREEN, BLUE]]
+    truth, rgb = bands.roll(shift, dims=1), aligned.clone()
+    rgb[1] = rgb[1].roll(1, dims=0)
+
+    def strength(truth, rgb):
+        """Energy of the map's gradients, in units of that of the weakest ridge."""
+        lr = decimate(truth, kernel, 4)
+        weakest = forced(lr, rgb, kernel, RIDGES[0])
+        found = regress(lr, rgb, kernel, 4).fine
+        return gradient_energy(found.numpy()) / gradient_energy(weakest.numpy()), found, weakest
+
+    share, _, _ = strength(bands, aligned)
+    assert share > 0.95
+    share, found, weakest = strength(truth, rgb)
+    assert share < 0.8
+    assert rmse(found, truth) < (0.92 if shift == 2 else 0.78) * rmse(weakest, truth)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5), (4, 1), (2, 3), (3, 3)])
+@pytest.mark.parametrize("bands", [1, 2, 8])
+def test_images_of_a_few_pixels_are_explained_too(pines, kernel, bands, size):
+    cube = pines[:bands, : 4 * size[0], : 4 * size[1]]
+    found = regress(
+        decimate(cube, kernel, 4), pines[[RED, GREEN, BLUE], : 4 * size[0], : 4 * size[1]], kernel, 4
+    )
+    assert found.fine.shape == cube.shape and found.coarse.shape == (bands, *size)
+    assert found.seen.shape == (3, *size)
+    assert all(part.isfinite().all() for part in found)
+
+
+@pytest.mark.parametrize(("value", "colour"), [(0.4, 0.4), (0.0, 0.0), (1.0, 1.0), (0.3, 0.8)])
+def test_images_without_any_contrast_stay_without(kernel, value, colour):
+    found = regress(torch.full((4, 6, 5), value), torch.full((3, 24, 20), colour), kernel, 4)
+    torch.testing.assert_close(found.fine, torch.full((4, 24, 20), value), atol=1e-3, rtol=0)
+    torch.testing.assert_close(found.coarse, torch.full((4, 6, 5), value), atol=1e-3, rtol=0)
