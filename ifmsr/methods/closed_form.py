@@ -25,7 +25,7 @@ from ifmsr.methods.local_regression import draw_sharp
 from ifmsr.sampling import decimate
 from ifmsr.scenes.scene import Array, Observation
 
-LEAST_PIXELS = 64  # of an LR image; fewer tell neither noise nor local maps nor a response
+LEAST_PIXELS = 64  # of an LR image; fewer, or a single line, tell neither noise nor local maps nor a response
 
 
 class ClosedForm:
@@ -51,11 +51,11 @@ def solve(observation: Observation) -> Solution:
     lr, rgb = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb)
     estimate, scale = estimate_degradation(observation), observation.scale
     kernel, noise = estimate.kernel, estimate.noise
-    enough = lr[0].numel() >= LEAST_PIXELS
+    enough = lr[0].numel() >= LEAST_PIXELS and min(lr.shape[1:]) > 1
     if enough:
         seen = decimate(rgb, kernel, scale)
         rehearsed = draw(pooled(lr), even(seen), BOX, 2, noise / 2)
-        sr = keep(draw(lr, rgb, kernel, scale, noise), rehearsed, lr, rgb, kernel, scale)
+        sr = keep(draw(lr, rgb, kernel, scale, noise), rehearsed, lr, kernel, scale)
     else:
         sr = regress(lr, rgb, kernel, scale).fine
     if enough or estimate.given:
