@@ -134,6 +134,23 @@ def test_one_band_and_one_pixel_work(pines, bands, size):
     assert sr.shape == cube.shape and np.isfinite(sr).all() and sr.min() >= 0 and sr.max() <= 1
 
 
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize(
+    "size", [(7, 9), (8, 8), (9, 8), (8, 9), (9, 9), (5, 13), (2, 33), (33, 2), (1, 64), (64, 1)]
+)
+def test_small_odd_and_narrow_images_work(pines, size, known):
+    """A pixel fewer than it takes to estimate, just as many, and more; a line has no rehearsal."""
+    height, width = (2 * side for side in size)
+    cube = np.tile(pines.cube, (1, 2, 2))[:, :height, :width]
+    observation = degrade(Scene("small", np.ascontiguousarray(cube), srf=pines.srf), 2)
+    if not known:
+        observation = replace(observation, srf=None)
+    sr = ClosedForm()(observation)
+    assert sr.shape == cube.shape and sr.dtype == np.float32
+    assert np.isfinite(sr).all() and sr.min() >= 0 and sr.max() <= 1
+    assert not known or metrics.psnr(cube, sr) > metrics.psnr(cube, Bicubic()(observation))
+
+
 # --- its steps -----------------------------------------------------------------------------------------------
 
 
