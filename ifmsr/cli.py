@@ -120,7 +120,9 @@ def reproduce(args: argparse.Namespace) -> None:
     out = args.out or RESULTS / "reproduced" / committed.name
     if args.settings and not args.train:
         raise InputError("--set", "nothing is trained", "Give --train as well")
-    done = reproduction.reproduce(committed, out, args.train, dict(args.settings), args.root, args.device)
+    done = reproduction.reproduce(
+        committed, out, args.train, dict(args.settings), args.methods, args.root, args.device
+    )
     print(*done.files, sep="\n")
     print(evaluation.summary(done.rows).round(4).to_string())
     print(f"largest distance from {committed}:\n{done.distance.to_string(float_format='%.2g')}")
@@ -293,6 +295,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("what", help="table4, or a folder that `ifmsr evaluate` filled")
     made.add_argument("--data", choices=DATASETS, help="table4's data set (default cave)")
     made.add_argument("--scale", type=int, help="table4's magnification (default 4)")
+    made.add_argument(
+        "--method", dest="methods", action="append", default=[], choices=METHODS,
+        help="one of the evaluation's methods (default: all)",
+    )  # fmt: skip
     made.add_argument("--train", action="store_true", help="train every network from nothing first")
     settings(made)
     places(made)

@@ -1,6 +1,6 @@
 """A committed evaluation done again, from the shipped weights or from nothing, and how far its numbers differ."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,7 @@ def reproduce(
     out: str | Path,
     train: bool = False,
     settings: Mapping[str, Any] | None = None,
+    only: Sequence[str] = (),
     root: str | Path | None = None,
     device: str | None = None,
 ) -> Reproduction:
@@ -63,15 +64,19 @@ def reproduce(
     train : train every network from nothing first, by its preset in `PROTOCOL`, on the training side of the
         evaluation's split, in ``<out>/training-<network>``. Otherwise the shipped weights that made the rows serve.
     settings : changes of those presets, see `ifmsr.training.config.with_settings`.
+    only : some of the evaluation's methods; empty means all.
     root : the data set's folder.
 
     Raises
     ------
-    InputError : the folder is no evaluation, no method of it can be run, or the data cannot be had.
+    InputError : the folder is no evaluation, it has no such method, none of them can be run, or the data cannot be had.
     """
     committed, out = Path(committed), Path(out)
     task = read_task(committed)
     before = pd.read_csv(committed / "rows.csv", keep_default_na=False)
+    if unknown := sorted(set(only) - set(before["method"])):
+        raise InputError("only", f"no {', '.join(unknown)} in {committed}", "Choose from its rows")
+    before = before[before["method"].isin(only)] if only else before
     trained = {}
     if train:
         wanted = {name.removesuffix("-fusion") for name in before["method"]} & set(PROTOCOL)

@@ -39,6 +39,13 @@ def test_the_same_numbers_come_out_again(committed, tmp_path):
     assert all(path.exists() for path in done.files)
 
 
+def test_some_of_the_methods_can_be_chosen(committed, tmp_path):
+    done = reproduce(committed, tmp_path, only=["bicubic"])
+    assert list(done.distance.index) == ["bicubic"] and not done.left_out
+    with pytest.raises(InputError, match="no gsa in"):
+        reproduce(committed, tmp_path, only=["gsa"])
+
+
 def test_training_from_nothing_fills_the_row_that_was_left_out(committed, tmp_path):
     settings = {"epochs": 1, "crops_per_scene": 1, "batch": 1}
     only = tmp_path / "only-ifmsr"
