@@ -16,9 +16,7 @@ from ifmsr.sampling import centroid, decimate
 from ifmsr.scenes.scene import Observation
 
 KERNEL_SMOOTHNESS = 1e-2  # weight of the kernel's gradient, relative to the data term's mean diagonal
-SUPPORT = (
-    0.2  # taps of at least this share of the largest one, and their neighbours, are the kernel's support
-)
+SUPPORT = 0.2  # share of the largest tap from which a tap and its neighbours are solved for again
 NARROWINGS = 3
 RESPONSE_RIDGE = 1e-3  # likewise for an unknown response
 CAMERA_RIDGES = (0.03, 0.1, 0.3, 1.0, 3.0)  # for a non-negative one, relative to the noise's energy

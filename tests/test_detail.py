@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from ifmsr.degradation import gaussian_kernel
-from ifmsr.methods.closed_form import draw, even, pooled
-from ifmsr.methods.detail import BOX, SURE, keep, rehearsed_gains, split
+from ifmsr.methods.closed_form import draw
+from ifmsr.methods.detail import BOX, SURE, keep, rehearsal, rehearsed_gains, split
 from ifmsr.sampling import decimate, enlarge
 from ifmsr.scenes import nikon_d700, open_dataset
 
@@ -20,6 +20,10 @@ def pines():
 @pytest.fixture(scope="module")
 def kernel():
     return torch.from_numpy(gaussian_kernel(8, 4, lambda1=4, lambda2=4, alignment="centred")).float()
+
+
+def even(image):
+    return image[:, : image.shape[1] // 2 * 2, : image.shape[2] // 2 * 2]
 
 
 def slow_detail(image):
@@ -58,6 +62,22 @@ def without_means(image):
     """Without its 2 x 2 means, so that all of it is detail."""
     means = torch.nn.functional.avg_pool2d(image[None], 2)[0]
     return image - means.repeat_interleave(2, 1).repeat_interleave(2, 2)
+
+
+# --- the rehearsal -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(6, 8), (7, 9), (2, 3)])
+def test_a_rehearsal_observes_means_of_four_pixels_and_their_colours(pines, kernel, size):
+    height, width = size
+    rgb, lr = pines[[29, 19, 9], : 4 * height, : 4 * width], pines[:5, :height, :width]
+    small, seen = rehearsal(lr, rgb, kernel, 4)
+    assert small.shape == (5, height // 2, width // 2) and seen.shape == (3, height // 2 * 2, width // 2 * 2)
+    for row in range(height // 2):
+        for column in range(width // 2):
+            block = lr[:, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
+            torch.testing.assert_close(small[:, row, column], block.mean((1, 2)))
+    torch.testing.assert_close(seen, even(decimate(rgb, kernel, 4)))
 
 
 # --- split ---------------------------------------------------------------------------------------------------
@@ -216,7 +236,7 @@ def test_a_band_that_the_colours_do_not_show_gets_less_detail_and_is_nearer_to_t
     truth[0] = pines[29, :128].roll(5, dims=1)
     lr = with_noise(decimate(truth, kernel, 4), noise)
     drawn = draw(lr, rgb, kernel, 4, noise)
-    rehearsed = draw(pooled(lr), even(decimate(rgb, kernel, 4)), BOX, 2, noise / 2)
+    rehearsed = draw(*rehearsal(lr, rgb, kernel, 4), BOX, 2, noise / 2)
     kept = keep(drawn, rehearsed, lr, kernel, 4)
 
     gains = rehearsed_gains(rehearsed, even(lr))

@@ -15,14 +15,12 @@ With y the LR cube (B, n), z the RGB image (3, N), P the response and D_k "blur 
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ifmsr.estimation import Estimate, estimate_degradation, signal_basis
-from ifmsr.methods.detail import BOX, keep
+from ifmsr.methods.detail import BOX, keep, rehearsal
 from ifmsr.methods.global_regression import regress
 from ifmsr.methods.local_regression import draw_sharp
-from ifmsr.sampling import decimate
 from ifmsr.scenes.scene import Array, Observation
 
 LEAST_PIXELS = 64  # of an LR image; fewer, or a single line, tell neither noise nor local maps nor a response
@@ -53,8 +51,7 @@ def solve(observation: Observation) -> Solution:
     kernel, noise = estimate.kernel, estimate.noise
     enough = lr[0].numel() >= LEAST_PIXELS and min(lr.shape[1:]) > 1
     if enough:
-        seen = decimate(rgb, kernel, scale)
-        rehearsed = draw(pooled(lr), even(seen), BOX, 2, noise / 2)
+        rehearsed = draw(*rehearsal(lr, rgb, kernel, scale), BOX, 2, noise / 2)
         sr = keep(draw(lr, rgb, kernel, scale, noise), rehearsed, lr, kernel, scale)
     else:
         sr = regress(lr, rgb, kernel, scale).fine
@@ -70,16 +67,6 @@ def draw(lr: Tensor, rgb: Tensor, kernel: Tensor, scale: int, noise: float) -> T
     rest = torch.tensordot(basis.T, lr - explained.coarse, dims=1)  # (R, h, w)
     sharp = draw_sharp(rest, explained.seen, rgb, kernel, scale, noise)
     return explained.fine + torch.tensordot(basis, sharp, dims=1)
-
-
-def even(image: Tensor) -> Tensor:
-    """(C, h, w) without its last row or column where their number is odd."""
-    return image[:, : image.shape[1] // 2 * 2, : image.shape[2] // 2 * 2]
-
-
-def pooled(image: Tensor) -> Tensor:
-    """(C, h, w) -> (C, h // 2, w // 2)."""
-    return F.avg_pool2d(image[None], 2)[0]
 
 
 def project(sr: Tensor, rgb: Tensor, estimate: Estimate) -> Tensor:

@@ -7,6 +7,7 @@ wanted, the gain that would have been right is taken over, the more the surer it
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ifmsr.sampling import decimate, enlarge
@@ -14,6 +15,12 @@ from ifmsr.sampling import decimate, enlarge
 BOX = torch.full((2, 2), 0.25)  # the rehearsal's kernel
 SURE = 1600.0  # detail's energy against what a gain leaves unexplained, summed, that makes it count half
 LEAST_ENERGY = 1e-12
+
+
+def rehearsal(lr: Tensor, rgb: Tensor, kernel: Tensor, scale: int) -> tuple[Tensor, Tensor]:
+    """The pooled LR image (B, h // 2, w // 2), and the colours of the LR pixels, without an odd last row or column."""
+    _, h, w = lr.shape
+    return F.avg_pool2d(lr[None], 2)[0], decimate(rgb, kernel, scale)[:, : h - h % 2, : w - w % 2]
 
 
 def keep(drawn: Tensor, rehearsed: Tensor, lr: Tensor, kernel: Tensor, scale: int) -> Tensor:
