@@ -24,6 +24,7 @@ COLUMNS = (
     *("dataset", "split", "scene", "scale", "alignment", "seed", "method", "schedule", "weights"),
     *("PSNR", "SSIM", "SAM", "ERGAS", "RMSE", "seconds"),
 )
+TEXT = dict.fromkeys(("scene", "method", "schedule", "weights"), str)  # "444503e60302" is no number
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def _kept(path: Path, methods: Mapping[str, Method]) -> dict[tuple[str, int, str
     """The rows of an earlier evaluation that are still true: same weights, or a method not asked for now."""
     if not path.exists():
         return {}
-    rows = pd.read_csv(path, keep_default_na=False).to_dict("records")
+    rows = pd.read_csv(path, keep_default_na=False, dtype=TEXT).to_dict("records")
     return {
         (row["scene"], row["seed"], row["method"]): {str(name): value for name, value in row.items()}
         for row in rows

@@ -10,7 +10,7 @@ import pandas as pd
 from ifmsr import cards, figures
 from ifmsr.comparison import write_differences
 from ifmsr.errors import InputError
-from ifmsr.evaluation import Task, evaluate, read_task
+from ifmsr.evaluation import TEXT, Task, evaluate, read_task
 from ifmsr.inference import BFLOAT16_NOTE, Precision, load_method
 from ifmsr.methods import CLASSICAL, NETWORKS
 from ifmsr.methods.base import Method
@@ -73,7 +73,7 @@ def reproduce(
     """
     committed, out = Path(committed), Path(out)
     task = read_task(committed)
-    before = pd.read_csv(committed / "rows.csv", keep_default_na=False)
+    before = pd.read_csv(committed / "rows.csv", keep_default_na=False, dtype=TEXT)
     if unknown := sorted(set(only) - set(before["method"])):
         raise InputError("only", f"no {', '.join(unknown)} in {committed}", "Choose from its rows")
     before = before[before["method"].isin(only)] if only else before

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ifmsr.errors import InputError
+from ifmsr.evaluation import TEXT
 from ifmsr.files import write_text
 from ifmsr.paths import RESULTS
 from ifmsr.runs import read_manifest
@@ -90,7 +91,7 @@ def _read_folder(folder: Path) -> pd.DataFrame:
     config = read_manifest(folder)["config"]
     path = folder / "rows.csv"
     try:
-        rows = pd.read_csv(path, dtype={"scene": str, "schedule": str})
+        rows = pd.read_csv(path, dtype=TEXT)
     except FileNotFoundError:
         raise InputError(path, "not there", "Give the folder of an evaluation") from None
     except (ValueError, UnicodeDecodeError) as error:

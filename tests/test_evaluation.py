@@ -11,6 +11,7 @@ from ifmsr.methods.bicubic import Bicubic
 from ifmsr.runs import read_manifest
 from ifmsr.scenes import open_dataset
 from ifmsr.scenes.scene import Observation
+from ifmsr.tables import read_rows
 
 TASK = Task("indian-pines", "spatial", seeds=(0, 1))
 
@@ -58,6 +59,13 @@ def test_new_weights_replace_the_rows_of_the_old_ones(tmp_path):
     new = Counting("new")
     rows = evaluate(TASK, {"bicubic": new}, tmp_path)
     assert new.calls == 2 and set(rows["weights"]) == {"new"} and len(rows) == 2
+
+
+def test_a_fingerprint_that_looks_like_a_number_is_none(tmp_path):
+    evaluate(TASK, {"bicubic": Counting("444503e60302")}, tmp_path)
+    same = Counting("444503e60302")
+    evaluate(TASK, {"bicubic": same}, tmp_path)
+    assert same.calls == 0 and set(read_rows(tmp_path)["weights"]) == {"444503e60302"}
 
 
 def test_an_interrupted_evaluation_counts_for_nothing_and_goes_on(tmp_path):
