@@ -16,11 +16,11 @@ from ifmsr.sampling import centroid, decimate
 from ifmsr.scenes.scene import Observation
 
 KERNEL_SMOOTHNESS = 1e-2  # weight of the kernel's gradient, relative to the data term's mean diagonal
-SUPPORT = 0.2  # share of the largest tap from which a tap and its neighbours are solved for again
-NARROWINGS = 3
 RESPONSE_RIDGE = 1e-3  # likewise for an unknown response
-CAMERA_RIDGES = (0.03, 0.1, 0.3, 1.0, 3.0)  # for a non-negative one, relative to the noise's energy
-LEEWAY = 0.02  # in what a response leaves, likewise
+SUPPORT = 0.2  # share of the largest tap from which a tap and its neighbours are solved for again
+NARROWINGS = 3  # how often
+CAMERA_RIDGES = (0.03, 0.1, 0.3, 1.0, 3.0)  # of a non-negative response, relative to the noise's energy
+LEEWAY = 0.02  # in what a response leaves, relative to the noise's variance
 RESPONSE_DOUBT = 0.02  # of an estimated response, see `Estimate.lift`
 LEAST_ENERGY = 1e-12  # of an image that is black
 DOUBTFUL = 1.5  # a given response's square misfit in units of the LR noise
