@@ -291,6 +291,13 @@ def test_the_seed_alone_decides_the_start_and_no_other_random_number_is_touched(
     assert np.abs(first.sr - other.sr).max() > 1e-3
 
 
+def test_bfloat16_adapts_as_well_as_float32(balloons):
+    scene, observation, fused = balloons
+    whole, half = (adapt(fused, observation, steps=60, precision=p) for p in ("float32", "bfloat16"))
+    assert 0 < np.abs(whole.sr - half.sr).max() < 0.02
+    assert metrics.psnr(scene.cube, half.sr) == pytest.approx(metrics.psnr(scene.cube, whole.sr), abs=0.05)
+
+
 def test_a_cube_of_another_size_is_refused(balloons):
     _, observation, fused = balloons
     with pytest.raises(InputError, match=r"^fused: .*\(31, 32, 32\)"):

@@ -104,7 +104,7 @@ def load_method(
         raise InputError(path, f"weights of {metadata['network']}", f"Give weights of {network}")
     schedule = metadata["schedule"] + (BFLOAT16_NOTE if precision == "bfloat16" else "")
     learned = Learned(net, schedule, sha256(path)[:12], device, precision, memory)
-    return Adapted(learned, device=device) if name == "ual" else learned
+    return Adapted(learned, device=device, precision=precision) if name == "ual" else learned
 
 
 def shipped_name(network: str, scale: int) -> str:

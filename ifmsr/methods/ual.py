@@ -22,6 +22,7 @@ Shapes: N images, B bands, C = 128 features, (H, W) = r * (h, w).
 """
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import torch
@@ -202,7 +203,12 @@ class Adaptation:
 
 
 def adapt(
-    fused: Array, observation: Observation, steps: int = 1500, seed: int = 0, device: str | None = None
+    fused: Array,
+    observation: Observation,
+    steps: int = 1500,
+    seed: int = 0,
+    device: str | None = None,
+    precision: Literal["float32", "bfloat16"] = "float32",
 ) -> Adaptation:
     """Fit an Adaptor and a BlurNet to one observation; the last step's adaptor makes the result.
 
@@ -214,6 +220,8 @@ def adapt(
     fused : (B, H, W) in [0, 1], what the fusion network made of the observation; it stays as it was.
     seed : of the initial weights; the same seed gives the same result.
     device : default: the GPU if there is one.
+    precision : ``"bfloat16"`` computes the adaptor's residual under autocast; the weights, the sum with `fused` and
+        the losses stay float32.
 
     Raises
     ------
@@ -234,9 +242,11 @@ def adapt(
             {"params": blur.parameters(), "lr": 1e-4, "weight_decay": 1e-5},
         ]
     )
+    half = torch.autocast(where.type, torch.bfloat16, enabled=precision == "bfloat16")
     curve: dict[str, list[float]] = {"lr": []} if srf is None else {"lr": [], "rgb": []}
     for _ in tqdm(range(steps), desc="UAL adaptation", mininterval=2, leave=False):
-        out = adaptor(start)
+        with half:
+            out = adaptor(start)
         terms = [F.l1_loss(blur(out), lr)]
         if srf is not None:
             terms.append(F.l1_loss(torch.einsum("cb,nbhw->nchw", srf, out), rgb))
@@ -245,7 +255,7 @@ def adapt(
         optimizer.step()
         for values, term in zip(curve.values(), terms, strict=True):
             values.append(term.item())
-    with torch.no_grad():
+    with torch.no_grad(), half:
         sr = adaptor(start)[0].clamp(0, 1)
     return Adaptation(
         sr.cpu().numpy(),
@@ -266,6 +276,7 @@ class Adapted:
     steps: int = 1500
     seed: int = 0
     device: str | None = None
+    precision: Literal["float32", "bfloat16"] = "float32"
     last: Adaptation | None = field(default=None, init=False, repr=False)
     title = "UAL"
 
@@ -281,5 +292,6 @@ class Adapted:
 
     def __call__(self, observation: Observation) -> Array:
         """(B, h, w), (3, H, W) -> (B, H, W) in [0, 1]."""
-        self.last = adapt(self.fusion(observation), observation, self.steps, self.seed, self.device)
+        fused = self.fusion(observation)
+        self.last = adapt(fused, observation, self.steps, self.seed, self.device, self.precision)
         return self.last.sr
