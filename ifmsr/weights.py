@@ -16,9 +16,15 @@ from ifmsr.methods.base import Network
 
 
 def save_weights(path: str | Path, net: Network, network: str, schedule: str) -> Path:
-    """Store a network's weights, its configuration and how it was trained in one .safetensors file."""
+    """Store a network's weights, its configuration and how it was trained in one .safetensors file.
+
+    Floating-point numbers are written as the network's `stored` type.
+    """
     metadata = {"network": network, "config": json.dumps(asdict(net.config)), "schedule": schedule}
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
+    tensors = {
+        name: tensor.detach().to("cpu", net.stored if tensor.is_floating_point() else tensor.dtype).contiguous()
+        for name, tensor in net.state_dict().items()
+    }
     return write_atomically(path, lambda file: file.write(save(tensors, metadata)))
 
 

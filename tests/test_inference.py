@@ -36,6 +36,20 @@ def test_weights_survive_storage(weights):
         assert torch.equal(net.state_dict()[name], tensor)
 
 
+@pytest.mark.parametrize("name", ["ual", "mog-dcn"])
+def test_large_networks_are_stored_in_half_precision_and_come_back_as_float32(name, tmp_path):
+    torch.manual_seed(0)
+    made = NETWORKS[name].build(bands=4)
+    path = save_weights(tmp_path / "w.safetensors", made, name, "")
+    assert path.stat().st_size < 2.1 * sum(parameter.numel() for parameter in made.parameters())
+    read = load_weights(path)[0].state_dict()
+    for key, tensor in made.state_dict().items():
+        assert read[key].dtype == torch.float32
+        torch.testing.assert_close(read[key], tensor, rtol=2**-11, atol=1e-7)
+    again = save_weights(tmp_path / "again.safetensors", load_weights(path)[0], name, "")
+    assert all(torch.equal(value, read[key]) for key, value in load_weights(again)[0].state_dict().items())
+
+
 def test_super_resolve_answers_in_kind(observation, weights):
     lr, rgb = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb)
     as_array = super_resolve(observation.lr, observation.rgb, 4, weights=weights)

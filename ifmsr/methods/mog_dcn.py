@@ -122,6 +122,7 @@ class MoGDCN(Network):
     """
 
     title = "MoG-DCN"
+    stored = torch.float16
 
     def __init__(self, bands: int = 31, scale: int = 4):
         super().__init__()
