@@ -21,10 +21,10 @@ def save_weights(path: str | Path, net: Network, network: str, schedule: str) ->
     Floating-point numbers are written as the network's `stored` type.
     """
     metadata = {"network": network, "config": json.dumps(asdict(net.config)), "schedule": schedule}
-    tensors = {
-        name: tensor.detach().to("cpu", net.stored if tensor.is_floating_point() else tensor.dtype).contiguous()
-        for name, tensor in net.state_dict().items()
-    }
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point():
+            tensors[name] = tensor.to(net.stored)
     return write_atomically(path, lambda file: file.write(save(tensors, metadata)))
 
 
