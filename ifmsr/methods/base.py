@@ -90,6 +90,14 @@ class CubeConfig:
     scale: int = 4
 
 
+def check_bands(scene: Scene, bands: int) -> None:
+    """Raise InputError unless the scene has as many bands as the network was made for."""
+    if len(scene.cube) != bands:
+        raise InputError(
+            f"scene {scene.name}", f"{len(scene.cube)} bands", f"The network was made for {bands}"
+        )
+
+
 def check_pair(lr: Tensor, rgb: Tensor, bands: int, scale: int) -> None:
     """Raise InputError unless (N, bands, h, w) and (N, 3, scale h, scale w) belong together."""
     if lr.ndim != 4 or lr.shape[1] != bands:

@@ -28,7 +28,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ifmsr.errors import InputError
-from ifmsr.methods.base import CubeConfig, Network, check_pair
+from ifmsr.methods.base import CubeConfig, Network, check_bands, check_pair
 from ifmsr.scenes.scene import Scene
 
 RANK = 12  # channels of Yhat
@@ -186,12 +186,7 @@ class MHFNet(Network):
         """
         gram, cross = np.zeros((3, 3)), np.zeros((3, self.config.bands))
         for scene in scenes:
-            if len(scene.cube) != self.config.bands:
-                raise InputError(
-                    f"scene {scene.name}",
-                    f"{len(scene.cube)} bands",
-                    f"The network was made for {self.config.bands}",
-                )
+            check_bands(scene, self.config.bands)
             y, x = (image.reshape(len(image), -1).astype(np.float64) for image in (scene.rgb(), scene.cube))
             gram, cross = gram + y @ y.T, cross + y @ x.T
         with torch.no_grad():
