@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import yaml
@@ -26,6 +27,7 @@ from ifmsr import (
     robustness,
     tables,
 )
+from ifmsr.degradation import Alignment, Preset
 from ifmsr.errors import InputError
 from ifmsr.files import write_atomically
 from ifmsr.inference import load_method, super_resolve
@@ -70,7 +72,8 @@ def evaluate(args: argparse.Namespace) -> None:
         args.data,
         args.split,
         args.scale,
-        alignment=args.alignment,
+        args.degradation,
+        args.alignment,
         seeds=tuple(args.seeds),
         scenes=tuple(args.scenes),
         side=args.side,
@@ -258,7 +261,11 @@ def parser() -> argparse.ArgumentParser:
     common(made)
     made.add_argument("--method", dest="methods", action="append", required=True, choices=METHODS)
     made.add_argument("--weights", type=Path, help="a network's weights instead of the shipped ones")
-    made.add_argument("--alignment", choices=("released", "centred"), default="released")
+    made.add_argument(
+        "--degradation", choices=get_args(Preset), default="test",
+        help="the paper's test draw (default), its training draw, or a competitor's published blur",
+    )  # fmt: skip
+    made.add_argument("--alignment", choices=get_args(Alignment), default="released")
     made.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     made.add_argument("--seeds", type=int, nargs="+", default=[0], help="one observation a scene for each")
     made.add_argument(

@@ -10,7 +10,7 @@ from PIL import Image
 from ifmsr import cli
 from ifmsr.cli import main
 from ifmsr.degradation import degrade
-from ifmsr.scenes import Scene, open_dataset
+from ifmsr.scenes import Observation, Scene, open_dataset
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +66,15 @@ def test_from_training_to_tables_and_figures(tmp_path, capsys):
     assert "Indian Pines" in (tmp_path / "out" / "table4.md").read_text()
     assert run("figures", tmp_path / "e", "--out", tmp_path / "out") == 0
     assert {path.name for path in (tmp_path / "out").glob("figure*.png")} == {"figure4.png", "figure5.png"}
+
+
+def test_a_competitors_own_degradation_can_be_measured(tmp_path):
+    where = ("--data", "indian-pines", "--split", "spatial", "--scale", 8, "--side", 32, "--out", tmp_path)
+    assert run("evaluate", *where, "--method", "bicubic", "--degradation", "cms") == 0
+    truth = open_dataset("indian-pines").load("test").crop_to_multiple(8, 32).cube
+    stored = Observation.load(next((tmp_path / "observations").glob("*.npz")))
+    mean = truth.reshape(len(truth), 4, 8, 4, 8).mean(axis=(2, 4))  # CMS's blur
+    np.testing.assert_allclose(stored.lr, mean, atol=1e-6)
 
 
 def test_ones_own_images(tmp_path, observation):
