@@ -362,3 +362,8 @@ def test_one_patch_can_be_learned_by_heart():
         optimizer.step()
     mse = (net(lr, rgb) - truth).square().mean().item()
     assert -10 * np.log10(mse) > 36
+
+
+def test_the_schedule_names_the_networks_options():
+    plain, changed = TrainConfig(), TrainConfig(options={"features": 4, "stages": 1})
+    assert changed.schedule(24) == plain.schedule(24) + ", features 4, stages 1"

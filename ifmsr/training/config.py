@@ -113,9 +113,11 @@ class TrainConfig:
         step = "one step a band" if self.steps == "per-band" else f"one step on {bands}"
         start = f"fine-tuned from {Path(self.start).stem}: " if self.start else ""
         patches = f"{self.crops_per_scene} patches" + (f" of {self.side}²" if self.patch_side else "")
+        options = "".join(f", {name} {value}" for name, value in self.options.items())
         return (
             f"{start}{self.epochs} epochs x {scenes} scenes x {patches}, batch {self.batch}, "
             f"{step}, {self.precision}, {self.degradation} degradation, {self.alignment} alignment, seed {self.seed}"
+            f"{options}"
         )
 
     def identity(self) -> dict[str, Any]:
