@@ -41,6 +41,7 @@ METHOD_LABELS = {
     "lttr-estimated": "LTTR, estimated kernel, LR weight 0.02",
     "lttr-oracle": "LTTR, true kernel, LR weight 0.02",
     "cms": "CMS",
+    "cms-back-projected": "CMS, back-projected",
     "cms-estimated": "CMS, estimated kernel, LR weight 0.1",
     "cms-oracle": "CMS, true kernel, LR weight 0.1",
     "pzres-net": "PZRes-Net",

@@ -31,10 +31,12 @@ CLASSICAL: dict[str, Callable[[], Method]] = {
     "lttr-estimated": partial(LTTR, kernel="estimated"),
     "lttr-oracle": partial(TrueKernel, LTTR()),
     "cms": CMS,
+    "cms-back-projected": partial(CMS, back_projection=True),
     "cms-estimated": partial(CMS, kernel="estimated"),
     "cms-oracle": partial(TrueKernel, CMS()),
 }
-"""name -> function that makes the method. ``-estimated``: kernel and shift estimated; ``-oracle``: told the truth."""
+"""name -> function that makes the method. ``-estimated``: kernel and shift estimated; ``-oracle``: told the truth;
+``-back-projected``: with the last step of CMS's program."""
 
 
 NETWORKS: dict[str, type[Network]] = {
