@@ -43,7 +43,7 @@ def learn(name: str, scene: Scene) -> dict[str, object]:
 
 
 def main() -> None:
-    """Needs CAVE. Half an hour on a CPU core."""
+    """Needs CAVE. Ten minutes on a CPU core."""
     try:
         scene = open_dataset("cave").load(SCENE)
     except InputError as error:

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from ifmsr.errors import InputError, check_choice
 from ifmsr.files import sha256
-from ifmsr.inference.network import Precision, choose_device, free_memory, run_network, run_refine
+from ifmsr.inference.network import choose_device, free_memory, run_network, run_refine
 from ifmsr.methods import CLASSICAL, METHODS, NETWORKS
-from ifmsr.methods.base import Method, Network
+from ifmsr.methods.base import Method, Network, Precision
 from ifmsr.methods.subspace_net import SubspaceNet
 from ifmsr.methods.ual import Adapted
 from ifmsr.paths import WEIGHTS

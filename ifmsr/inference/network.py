@@ -1,7 +1,6 @@
 """A network on one observation: devices, precision and memory."""
 
 import warnings
-from typing import Literal
 
 import psutil
 import torch
@@ -10,12 +9,11 @@ from torch import Tensor
 from ifmsr.inference.crew import Crew
 from ifmsr.inference.ifmsr import StripIFMSR, bytes_needed
 from ifmsr.inference.maps import Workspace
-from ifmsr.methods.base import Network
+from ifmsr.methods.base import Network, Precision
 from ifmsr.methods.ifmsr import IFMSR
 from ifmsr.methods.subspace_net import Refined, SubspaceNet, refine
 from ifmsr.scenes.scene import Array, Observation
 
-Precision = Literal["float32", "bfloat16"]
 CPU_STRIP = 6_144  # pixels: 64 float32 channels of a strip have 1.5 MB and stay in a CPU's caches
 
 

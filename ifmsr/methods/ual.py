@@ -22,7 +22,6 @@ Shapes: N images, B bands, C = 128 features, (H, W) = r * (h, w).
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 import torch
@@ -32,7 +31,7 @@ from tqdm.auto import tqdm
 
 from ifmsr.blurs import gaussian
 from ifmsr.errors import InputError
-from ifmsr.methods.base import CubeConfig, Method, Network, check_pair
+from ifmsr.methods.base import CubeConfig, Method, Network, Precision, check_pair
 from ifmsr.scenes.scene import Array, Observation
 
 C = 128
@@ -209,7 +208,7 @@ def adapt(
     steps: int = 1500,
     seed: int = 0,
     device: str | None = None,
-    precision: Literal["float32", "bfloat16"] = "float32",
+    precision: Precision = "float32",
 ) -> Adaptation:
     """Fit an Adaptor and a BlurNet to one observation; the last step's adaptor makes the result.
 
@@ -277,7 +276,7 @@ class Adapted:
     steps: int = 1500
     seed: int = 0
     device: str | None = None
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     last: Adaptation | None = field(default=None, init=False, repr=False)
     title = "UAL"
 
