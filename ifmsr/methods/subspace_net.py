@@ -1,9 +1,14 @@
 """SubspaceNet: what a small network adds to the closed-form result, inside the image's own spectral subspace.
 
 Beyond the paper. `ifmsr.methods.closed_form` is right about most of an image and blind to its content; the network
-sees its result, the LR cube's misfit to that result, and the RGB image, and corrects the result:
+sees its result, the LR cube's misfit to that result, and the RGB image, and corrects the result x0:
 
-    x = x0 + (I - P^+ P) V d(inputs),    d = 0 before training
+    x = x0 + (I - P^+ P) V (S e + d),    S = 0 and d = 0 before training
+
+e are the details that x0 and the RGB image draw in a pixel, what an LR image cannot tell of them (15 maps); the
+network says how wrong they are, by one matrix S for every 4 x 4 pixels, and adds offsets d of its own. Two thirds of
+the closed form's error is detail with the wrong spectrum: a product of the detail that is there with a slope that
+depends on the surroundings. Convolutions alone learn such products slowly (see chapter 11).
 
 Three choices make one set of weights fit every sensor and scale:
 
@@ -34,11 +39,13 @@ from ifmsr.scenes.scene import Observation
 
 RANK = 12
 GRID = 4  # layers work on every 4 x 4 pixels at once
-IMAGES = 2 * RANK + 3
+SMOOTH = 2 * RANK + 3
+DETAILS = RANK + 3
 CONDITIONS = 6
-MISFIT_GAIN, OUTPUT_GAIN = 10.0, 0.1  # bring misfits (noise, mostly) and corrections to the order of 1
+MISFIT_GAIN, DETAIL_GAIN = 10.0, 10.0  # bring misfits (noise, mostly) and details to the order of 1
+SLOPE_GAIN, OFFSET_GAIN = 0.2, 0.02  # likewise corrections
 LEAST_ERROR, TYPICAL_ERROR = 2e-4, 0.005  # what the error head can tell, and before training about tells
-ANGLE_WEIGHT = 3.0  # of the angle in radians against the absolute error in units of the closed form's
+ANGLE_WEIGHT = 5.0  # of the angle in radians against the absolute error in units of the closed form's
 ERROR_WEIGHT = 0.1  # of the error head; only that head learns from it
 
 
@@ -55,13 +62,16 @@ class Prepared(NamedTuple):
 
     Attributes
     ----------
-    images : (27, H, W) coefficients of the closed-form result, of the misfit, and the RGB image.
+    smooth : (27, H, W) what an LR image tells of the closed-form result's coefficients (12), of the misfit's (12) and
+        of the RGB image (3).
+    detail : (15, H, W) what it does not tell of the first and the last.
     conditions : (6,) noise, scale, kernel.
-    lift : (B, 12) from corrections to bands, (I - P^+ P) V.
+    lift : (B, 12) from corrections to bands, (I - P^+ P) V, for coefficients that do not grow with B.
     closed : (B, H, W) the closed-form result.
     """
 
-    images: Tensor
+    smooth: Tensor
+    detail: Tensor
     conditions: Tensor
     lift: Tensor
     closed: Tensor
@@ -71,17 +81,15 @@ def prepare(observation: Observation) -> Prepared:
     """The closed form, and what it leaves."""
     closed, estimate = solve(observation)
     lr, rgb, scale = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb), observation.scale
-    axes = smooth_axes(lr)
-    misfit = torch.tensordot(axes.T, lr - decimate(closed, estimate.kernel, scale), dims=1)  # (12, h, w)
-    images = torch.cat(
-        [
-            torch.tensordot(axes.T, closed, dims=1) / len(lr) ** 0.5,
-            MISFIT_GAIN * enlarge(misfit, estimate.kernel, scale),
-            rgb,
-        ]
-    )
-    lift = axes - estimate.lift @ (estimate.response[:, :-1] @ axes)
-    return Prepared(images, conditions_of(estimate, scale), lift, closed)
+    kernel, axes, size = estimate.kernel, smooth_axes(lr), len(lr) ** 0.5
+    fine = torch.cat([torch.tensordot(axes.T, closed, dims=1) / size, rgb])
+    coarse = decimate(fine, kernel, scale)
+    misfit = torch.tensordot(axes.T, lr, dims=1) - size * coarse[:RANK]
+    known = torch.cat([coarse[:RANK], MISFIT_GAIN * misfit, coarse[RANK:]])
+    smooth = enlarge(known, kernel, scale)
+    detail = fine - torch.cat([smooth[:RANK], smooth[-3:]])
+    lift = size * (axes - estimate.lift @ (estimate.response[:, :-1] @ axes))
+    return Prepared(smooth, detail, conditions_of(estimate, scale), lift, closed)
 
 
 def smooth_axes(lr: Tensor) -> Tensor:
@@ -123,7 +131,7 @@ class SubspaceNet(Network):
     Examples
     --------
     >>> net = SubspaceNet()
-    >>> correction, error = net(torch.rand(1, 27, 16, 24), torch.rand(1, 6))
+    >>> correction, error = net(torch.rand(1, 27, 16, 24), torch.rand(1, 15, 16, 24), torch.rand(1, 6))
     >>> correction.shape, error.shape
     (torch.Size([1, 12, 16, 24]), torch.Size([1, 1, 16, 24]))
     >>> bool((correction == 0).all())
@@ -136,41 +144,51 @@ class SubspaceNet(Network):
     def __init__(self, features: int = 96, blocks: int = 8):
         super().__init__()
         self.config = SubspaceConfig(features, blocks)
-        self.head = nn.Conv2d(IMAGES * GRID**2 + CONDITIONS, features, 3, padding=1)
+        self.head = nn.Conv2d(SMOOTH + DETAILS * GRID**2 + CONDITIONS, features, 3, padding=1)
         self.body = nn.Sequential(*[Block(features) for _ in range(blocks)])
-        self.correction = nn.Conv2d(features, RANK * GRID**2, 3, padding=1)
+        self.slopes = nn.Conv2d(features, RANK * DETAILS, 3, padding=1)
+        self.offsets = nn.Conv2d(features, RANK * GRID**2, 3, padding=1)
         self.error = nn.Conv2d(features, GRID**2, 3, padding=1)
-        for parameter in (*self.correction.parameters(), *self.error.parameters()):
-            nn.init.zeros_(parameter)
+        for last in (self.slopes, self.offsets, self.error):
+            for parameter in last.parameters():
+                nn.init.zeros_(parameter)
 
-    def forward(self, images: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
-        """Corrections (N, 12, H, W) and expected error (N, 1, H, W) from images (N, 27, H, W) and conditions (N, 6).
+    def forward(self, smooth: Tensor, detail: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
+        """Corrections (N, 12, H, W) and expected error (N, 1, H, W).
 
-        H and W are multiples of 4.
+        From `smooth` (N, 27, H, W), `detail` (N, 15, H, W), H and W multiples of 4, and `conditions` (N, 6).
         """
-        x = F.pixel_unshuffle(images, GRID)  # (N, 27 * 16, H / 4, W / 4)
-        constants = conditions[:, :, None, None].expand(-1, -1, *x.shape[-2:])
-        x = self.head(torch.cat([x, constants], dim=1))
+        details = F.pixel_unshuffle(detail, GRID)  # (N, 15 * 16, H / 4, W / 4)
+        constants = conditions[:, :, None, None].expand(-1, -1, *details.shape[-2:])
+        x = self.head(torch.cat([F.avg_pool2d(smooth, GRID), DETAIL_GAIN * details, constants], dim=1))
         x = x + self.body(x)
-        correction = OUTPUT_GAIN * F.pixel_shuffle(self.correction(x), GRID)
+        corrected = SLOPE_GAIN * multiplied(self.slopes(x), details) + OFFSET_GAIN * self.offsets(x)
+        correction = F.pixel_shuffle(corrected, GRID)
         error = F.softplus(F.pixel_shuffle(self.error(x.detach()), GRID).float())
         return correction, LEAST_ERROR + TYPICAL_ERROR * error
 
     def loss(self, *batch: Tensor, bands: Tensor | None = None) -> Tensor:  # type: ignore[override]
         """Absolute error and spectral angle; the error head has its own likelihood, a Laplace distribution's.
 
-        A batch is (images, conditions, lift, closed, level, truth): stacked fields of `Prepared`, the closed form's
-        mean absolute error on the whole scene (N,), and the true cube. Errors count relative to `level`, so that
-        easy scenes and mild degradations count as much as hard ones, as they do in a mean PSNR.
+        A batch is (smooth, detail, conditions, lift, closed, level, truth): stacked fields of `Prepared`, the closed
+        form's mean absolute error on the whole scene (N,), and the true cube. Errors count relative to `level`, so
+        that easy scenes and mild degradations count as much as hard ones, as they do in a mean PSNR.
         """
-        images, conditions, lift, closed, level, truth = batch
-        correction, expected = self(images, conditions)
+        smooth, detail, conditions, lift, closed, level, truth = batch
+        correction, expected = self(smooth, detail, conditions)
         sr = closed + torch.einsum("nbr,nrhw->nbhw", lift, correction.float())
         present = (lift != 0).any(2).sum(1).view(-1, 1, 1, 1)  # the others are padding
         error = (sr - truth).abs().sum(1, keepdim=True) / present
         likelihood = (error.detach() / expected + expected.log()).mean()
         relative = (error.mean((1, 2, 3)) / level).mean()
         return relative + ANGLE_WEIGHT * angle(sr, truth) + ERROR_WEIGHT * likelihood
+
+
+def multiplied(slopes: Tensor, details: Tensor) -> Tensor:
+    """A cell's matrix times its pixels' details: (N, 12 * 15, h, w), (N, 15 * 16, h, w) -> (N, 12 * 16, h, w)."""
+    matrices = slopes.permute(0, 2, 3, 1).unflatten(3, (RANK, DETAILS))  # (N, h, w, 12, 15)
+    pixels = details.permute(0, 2, 3, 1).unflatten(3, (DETAILS, GRID**2))
+    return (matrices @ pixels.to(matrices.dtype)).flatten(3).permute(0, 3, 1, 2)
 
 
 def angle(sr: Tensor, truth: Tensor) -> Tensor:
@@ -188,11 +206,12 @@ class Refined(NamedTuple):
 
 def refine(net: SubspaceNet, observation: Observation, device: torch.device, dtype: torch.dtype) -> Refined:
     """One observation through closed form and network."""
-    images, conditions, lift, closed = prepare(observation)
+    smooth, detail, conditions, lift, closed = prepare(observation)
     height, width = closed.shape[1:]
-    padded = F.pad(images[None], (0, -width % GRID, 0, -height % GRID), mode="replicate")
+    missing = (0, -width % GRID, 0, -height % GRID)
+    images = [F.pad(image[None], missing, mode="replicate").to(device) for image in (smooth, detail)]
     with torch.autocast(device.type, dtype, dtype != torch.float32):
-        correction, error = net(padded.to(device), conditions[None].to(device))
+        correction, error = net(*images, conditions[None].to(device))
     correction = correction[0, :, :height, :width].float().cpu()
     sr = (closed + torch.tensordot(lift, correction, dims=1)).clamp(0, 1)
     return Refined(sr, error[0, 0, :height, :width].cpu())

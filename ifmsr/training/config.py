@@ -41,6 +41,7 @@ class TrainConfig:
         `decay_every` epochs; ``"cosine"`` lets it fall to `decay_by` times itself by the end of the last epoch.
     beta2 : 0.99 in the paper's text, 0.999 in the released program.
     weight_decay : Adam's, added to the gradient.
+    gradient_clip : a gradient of larger norm is scaled down to it; 0 means no limit.
     steps, bands_per_step : see the module's docstring; `bands_per_step` 0 means all bands.
     degradation, alignment : what patches go through, see `ifmsr.degradation`. ``"train"`` is the paper's wide
         draw; ``"test"`` draws from the test family, for trainings too short to learn more than that.
@@ -63,6 +64,7 @@ class TrainConfig:
     decay_every: int = 30
     beta2: float = 0.99
     weight_decay: float = 0.0
+    gradient_clip: float = 0.0
     steps: Steps = "per-band"
     bands_per_step: int = 0
     degradation: Preset = "train"

@@ -133,5 +133,6 @@ PRESETS["subspace-net"] = TrainConfig(
     decay="cosine",
     decay_by=0.01,
     beta2=0.999,
+    gradient_clip=1.0,
     steps="batched",
 )

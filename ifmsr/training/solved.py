@@ -30,7 +30,7 @@ WIDE = 0.4  # share of draws beyond the test family
 class SolvedPatches(Dataset[tuple[Tensor, ...]]):
     """`crops_per_scene` crops of every scene, solved anew each epoch, in random order.
 
-    Sample ``epoch * len(self) + number`` is (images, conditions, lift, closed, level, truth): crops of
+    Sample ``epoch * len(self) + number`` is (smooth, detail, conditions, lift, closed, level, truth): crops of
     `ifmsr.methods.subspace_net.Prepared`, its mean absolute error, and crops of the scene. A scene with fewer bands
     than the others in its epoch has zeros for the missing ones. All solved scenes of an epoch are held: about 0.1 GB
     for one of CAVE.
@@ -72,10 +72,10 @@ class SolvedPatches(Dataset[tuple[Tensor, ...]]):
         side = self.config.side
         top, left = (int(rng.integers(length - side + 1)) for length in truth.shape[1:])
         window = (..., slice(top, top + side), slice(left, left + side))
-        images, closed, truth = (
-            image[window].contiguous() for image in (prepared.images, prepared.closed, truth)
+        smooth, detail, closed, truth = (
+            image[window].contiguous() for image in (prepared.smooth, prepared.detail, prepared.closed, truth)
         )
-        return images, prepared.conditions, prepared.lift, closed, level, truth
+        return smooth, detail, prepared.conditions, prepared.lift, closed, level, truth
 
     def solve(self, epoch: int, number: int) -> tuple[Prepared, Tensor, Tensor]:
         """Scene `number` as this epoch has it, the closed form's mean absolute error, and the truth (B, H, W)."""

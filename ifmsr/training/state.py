@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
+from torch.nn.utils import clip_grad_norm_
 
 from ifmsr import metrics
 from ifmsr.degradation import degrade
@@ -119,6 +120,8 @@ class State:
             with torch.autocast(self.device.type, torch.bfloat16, self.config.precision == "bfloat16"):
                 loss = self.loss(*batch, bands=bands)
             loss.backward()
+            if self.config.gradient_clip:
+                clip_grad_norm_(self.net.parameters(), self.config.gradient_clip)
             self.optimizer.found_inf = (~loss.detach().isfinite()).float()  # type: ignore[attr-defined]
             self.optimizer.step()
             self.unread.append(loss.detach().clone())  # a CUDA graph writes the next one to the same place
