@@ -55,7 +55,7 @@ def prepared(monkeypatch):
 
 
 def assert_equal_samples(a, b):
-    assert len(a) == len(b) == 6
+    assert len(a) == len(b) == 7
     for ours, theirs in zip(a, b, strict=True):
         assert ours.dtype == torch.float32 and torch.equal(ours, theirs)
 
@@ -89,9 +89,9 @@ def test_every_scene_is_solved_once_an_epoch_and_gives_all_its_crops(pines, prep
     for epoch in (0, 1):
         taken = [patches[epoch * len(patches) + number] for number in range(len(patches))]
         assert len(prepared) == 2 * (epoch + 1)
-        levels = [sample[4].item() for sample in taken]  # one a scene
+        levels = [sample[5].item() for sample in taken]  # one a scene
         assert sorted(levels.count(level) for level in set(levels)) == [4, 4]
-        assert len({sample[5].numpy().tobytes() for sample in taken}) == 8  # no crop twice
+        assert len({sample[6].numpy().tobytes() for sample in taken}) == 8  # no crop twice
     assert not np.array_equal(prepared[0].lr, prepared[2].lr)
 
 
@@ -109,14 +109,18 @@ def test_solved_scenes_of_an_old_epoch_are_dropped(pines, prepared):
 
 
 def test_crops_of_all_images_lie_at_the_same_place(pines, prepared):
-    """The colours among a sample's images are those of its truth, and the closed form is near to it."""
+    """A sample's smooth and detailed colours add up to those of its truth, and the closed form is near to it."""
     patches = SolvedPatches(pines, TINY)
     srf = nikon_d700()
     for number in range(len(patches)):
-        images, conditions, lift, closed, level, truth = (part.numpy() for part in patches[number])
-        assert images.shape == (27, 32, 32) and closed.shape == truth.shape == (31, 32, 32)
+        sample = [part.numpy() for part in patches[number]]
+        smooth, detail, conditions, lift, closed, level, truth = sample
+        assert smooth.shape == (27, 32, 32) and detail.shape == (15, 32, 32)
+        assert closed.shape == truth.shape == (31, 32, 32)
         assert conditions.shape == (6,) and lift.shape == (31, 12) and level.shape == ()
-        np.testing.assert_allclose(np.tensordot(srf, truth, axes=1).clip(0, 1), images[24:], atol=1e-6)
+        np.testing.assert_allclose(
+            np.tensordot(srf, truth, axes=1).clip(0, 1), smooth[24:] + detail[12:], atol=1e-6
+        )
         assert np.isfinite(closed).all()
         assert np.abs(closed - truth).mean() < 2 * level
 
@@ -333,6 +337,7 @@ def test_other_networks_learn_from_patches_and_the_preset_is_complete(pines):
     assert isinstance(samples(pines, TrainConfig(crops_per_scene=1)), Patches)
     preset = PRESETS["subspace-net"]
     assert (preset.network, preset.steps, preset.degradation) == ("subspace-net", "batched", "train")
+    assert preset.gradient_clip == 1
     assert preset.side % 4 == 0 and preset.learning_rate_at(preset.epochs) == pytest.approx(5e-6)
     net = build_network(preset)
     assert isinstance(net, SubspaceNet) and (net.config.features, net.config.blocks) == (96, 8)

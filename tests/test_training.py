@@ -110,6 +110,26 @@ def test_per_band_takes_a_step_a_band_and_batched_one_a_batch(pines, tmp_path):
         assert list(pd.read_csv(tmp_path / steps / "log.csv")["step"]) == [expected]
 
 
+def test_a_gradient_above_the_limit_is_scaled_down_to_it(pines, tmp_path):
+    """Read off Adam's first moment: after one step it is a tenth of the gradient that the step was given."""
+    config = replace(TINY, bands_per_step=0)
+    patches = Patches(pines[:1], config)
+    batch = [torch.stack(field) for field in zip(patches[0], patches[1], strict=True)]
+    net = State(config, pines, tmp_path, torch.device("cpu")).net
+    net.loss(*batch, bands=torch.arange(12)).backward()
+    gradients = [parameter.grad for parameter in net.parameters()]
+    norm = sum(float((gradient.double() ** 2).sum()) for gradient in gradients) ** 0.5
+    assert TrainConfig().gradient_clip == 0
+    for clip, share in ((0.0, 1), (2 * norm, 1), (norm / 7, 1 / 7), (1e-3 * norm, 1e-3)):
+        state = State(replace(config, gradient_clip=clip), pines, tmp_path, torch.device("cpu"))
+        state.learn(*batch)
+        moments = [state.optimizer.state[parameter]["exp_avg"] / 0.1 for parameter in state.net.parameters()]
+        for moment, gradient in zip(moments, gradients, strict=True):
+            torch.testing.assert_close(moment, share * gradient, atol=1e-5 * share * norm, rtol=1e-4)
+        found = sum(float((moment.double() ** 2).sum()) for moment in moments) ** 0.5
+        assert found == pytest.approx(share * norm, rel=1e-4)
+
+
 def test_workers_change_nothing(pines, tmp_path):
     for workers in (0, 2):
         train(replace(TINY, epochs=1), pines[:1], [], tmp_path / str(workers), workers=workers)

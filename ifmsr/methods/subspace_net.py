@@ -188,7 +188,7 @@ def multiplied(slopes: Tensor, details: Tensor) -> Tensor:
     """A cell's matrix times its pixels' details: (N, 12 * 15, h, w), (N, 15 * 16, h, w) -> (N, 12 * 16, h, w)."""
     matrices = slopes.permute(0, 2, 3, 1).unflatten(3, (RANK, DETAILS))  # (N, h, w, 12, 15)
     pixels = details.permute(0, 2, 3, 1).unflatten(3, (DETAILS, GRID**2))
-    return (matrices @ pixels.to(matrices.dtype)).flatten(3).permute(0, 3, 1, 2)
+    return (matrices @ pixels).flatten(3).permute(0, 3, 1, 2)
 
 
 def angle(sr: Tensor, truth: Tensor) -> Tensor:
