@@ -14,7 +14,8 @@ Three choices make one set of weights fit every sensor and scale:
 
 - V (B, 12), the leading spectral directions of the LR cube, turned within their span as near as they come to smooth
   cosines over the bands. Unlike principal components they keep their meaning, sign and order from image to image.
-- All images are brought to high resolution and unshuffled by 4 whatever the scale, so layers work on (H / 4, W / 4).
+- Whatever the scale, layers work on (H / 4, W / 4): there an input is every detail of a cell's 4 x 4 pixels, and the
+  mean of what is smooth.
 - The noise level, the scale and the kernel's size, estimated from the image, enter as constant maps.
 
 (I - P^+ P) keeps the colours as the closed form left them, P the response, given or estimated. A second head, which
