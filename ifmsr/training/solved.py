@@ -25,8 +25,6 @@ SCALES = (*USUAL_SCALES, *OTHER_SCALES)
 LEAST_BANDS = 8
 LEAST_LEVEL = 1e-4  # of an error that errors are counted relative to
 WIDE = 0.4  # share of draws beyond the test family
-LIT = 0.5  # share of draws in another light
-WAVES, STRENGTH = 4, 0.3  # of a light's logarithm: cosines over the bands, and their amplitudes' spread
 
 
 class SolvedPatches(Dataset[tuple[Tensor, ...]]):
@@ -39,8 +37,7 @@ class SolvedPatches(Dataset[tuple[Tensor, ...]]):
 
     With the degradation ``"test"`` every draw is of the test family and the camera known. With ``"train"`` most are;
     the others are of the training family in either alignment, with some scenes seen by another camera, by an
-    unknown one, or through fewer bands. Half of all these scenes are put into another light, because a few scenes
-    have few spectra.
+    unknown one, or through fewer bands.
 
     Raises
     ------
@@ -106,8 +103,6 @@ def observe(scene: Scene, config: TrainConfig, words: tuple[int, ...]) -> tuple[
     rng = np.random.default_rng(words)
     scale = int(rng.choice(USUAL_SCALES if rng.random() < USUAL else OTHER_SCALES))
     scene = scene.crop_to_multiple(scale)
-    if config.degradation != "test" and rng.random() < LIT:
-        scene = replace(scene, cube=in_another_light(scene.cube, rng))
     moves = replace(Moves.draw(rng), roll=False) if config.augment else Moves()  # a roll's seam is no image
     cube, rgb, srf = moves(scene.cube), moves(scene.rgb()), scene.srf
     wide = config.degradation != "test" and rng.random() < WIDE
@@ -126,15 +121,6 @@ def observe(scene: Scene, config: TrainConfig, words: tuple[int, ...]) -> tuple[
     else:
         degradation = draw_degradation(scale, "test", (*words, 1), config.alignment)
     return cube, Observation(degradation(cube, scale), rgb.clip(0, 1), scale, srf)
-
-
-def in_another_light(cube: Array, rng: np.random.Generator) -> Array:
-    """(B, H, W) multiplied by a smooth positive spectrum, and darker as a whole if it would exceed 1."""
-    places = (np.arange(len(cube)) + 0.5) * np.pi / len(cube)
-    waves = np.cos(places[:, None] * np.arange(1, WAVES + 1))  # (B, 4)
-    light = np.exp(waves @ rng.normal(0, STRENGTH, WAVES)).astype(np.float32)
-    lit = cube * light[:, None, None]
-    return lit / max(1.0, float(lit.max()))
 
 
 def another_camera(srf: Array, rng: np.random.Generator) -> Array:
