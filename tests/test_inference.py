@@ -3,12 +3,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from ifmsr import super_resolve
+from ifmsr import inference, super_resolve
 from ifmsr.degradation import degrade
 from ifmsr.errors import InputError
-from ifmsr.inference import Learned, load_method, run_network
+from ifmsr.inference import Learned, load_method, run_network, shipped_name
 from ifmsr.methods import CLASSICAL, METHODS, NETWORKS
 from ifmsr.methods.ifmsr import IFMSR, IFMSRConfig
+from ifmsr.methods.subspace_net import SubspaceNet
 from ifmsr.scenes import Observation, Scene, open_dataset
 from ifmsr.tables import method_label
 from ifmsr.weights import load_weights, save_weights
@@ -159,3 +160,32 @@ def test_ual_adapts_what_its_fusion_alone_returns(observation, tmp_path):
     assert not np.array_equal(fused(part), adapted(part))
     with pytest.raises(InputError, match="weights of ual"):
         load_method("mog-dcn", 4, weights)
+
+
+def test_one_file_of_a_network_without_scale_serves_them_all(tmp_path, monkeypatch):
+    assert shipped_name("subspace-net", 4) == shipped_name("subspace-net", 7) == "subspace-net"
+    others = set(NETWORKS) - {"subspace-net"}
+    assert others and {shipped_name(name, 8) for name in others} == {f"{name}-x8" for name in others}
+
+    monkeypatch.setattr(inference, "WEIGHTS", tmp_path)
+    for scale in (3, 4):
+        with pytest.raises(InputError, match=r"/subspace-net\.safetensors"):
+            load_method("subspace-net", scale)
+    with pytest.raises(InputError, match=r"/ifmsr-x3\.safetensors"):
+        load_method("ifmsr", 3)
+
+    torch.manual_seed(1)
+    net = SubspaceNet(4, 1)
+    for layer in (net.slopes, net.offsets):
+        torch.nn.init.normal_(layer.weight, std=0.1)
+    save_weights(tmp_path / "subspace-net.safetensors", net, "subspace-net", "100 epochs")
+    method = load_method("subspace-net", 4)
+    assert method.title == "SubspaceNet" and method.schedule == "100 epochs"
+    cube = open_dataset("indian-pines").load("train").cube[10:41]
+    for scale, bands in ((4, 31), (3, 31), (2, 9)):
+        scene = Scene("part", np.ascontiguousarray(cube[:bands]), rgb_bands=(6, 4, 1))
+        observation = degrade(scene.crop(0, 0, scale * 8, scale * 7), scale)
+        before = observation.lr.copy(), observation.rgb.copy()
+        np.testing.assert_array_equal(method(observation), run_network(net, observation, "cpu"))
+        for now, then in zip((observation.lr, observation.rgb), before, strict=True):
+            np.testing.assert_array_equal(now, then)

@@ -5,12 +5,10 @@ import pytest
 import torch
 from scipy.fft import dct
 
-from ifmsr import inference
 from ifmsr.degradation import degrade
-from ifmsr.errors import InputError
 from ifmsr.estimation import RESPONSE_DOUBT, Estimate, estimate_degradation
-from ifmsr.inference import load_method, run_network, shipped_name, super_resolve
-from ifmsr.methods import NETWORKS, subspace_net
+from ifmsr.inference import run_network, super_resolve
+from ifmsr.methods import subspace_net
 from ifmsr.methods.closed_form import ClosedForm, solve
 from ifmsr.methods.subspace_net import (
     ANGLE_WEIGHT,
@@ -383,31 +381,3 @@ def test_it_learns(batch):
     before, after = (((told - error).abs() / error).mean() for told in (untrained, expected[:, 0]))
     assert after < 0.9 * before
     assert expected.min() >= LEAST_ERROR
-
-
-# --- by name -------------------------------------------------------------------------------------------------
-
-
-def test_one_file_serves_every_scale(pines, tmp_path, monkeypatch):
-    assert shipped_name("subspace-net", 4) == shipped_name("subspace-net", 7) == "subspace-net"
-    others = set(NETWORKS) - {"subspace-net"}
-    assert others and {shipped_name(name, 8) for name in others} == {f"{name}-x8" for name in others}
-
-    monkeypatch.setattr(inference, "WEIGHTS", tmp_path)
-    for scale in (3, 4):
-        with pytest.raises(InputError, match=r"/subspace-net\.safetensors"):
-            load_method("subspace-net", scale)
-    with pytest.raises(InputError, match=r"/ifmsr-x3\.safetensors"):
-        load_method("ifmsr", 3)
-
-    net = random_net()
-    save_weights(tmp_path / "subspace-net.safetensors", net, "subspace-net", "100 epochs")
-    method = load_method("subspace-net", 4)
-    assert method.title == "SubspaceNet" and method.schedule == "100 epochs"
-    for scale, bands in ((4, 31), (3, 31), (2, 9)):
-        scene = Scene("part", pines.cube[:bands], rgb_bands=(6, 4, 1))
-        observation = observed(scene, scale, 8, 7)
-        before = observation.lr.copy(), observation.rgb.copy()
-        np.testing.assert_array_equal(method(observation), run_network(net, observation, "cpu"))
-        for now, then in zip((observation.lr, observation.rgb), before, strict=True):
-            np.testing.assert_array_equal(now, then)

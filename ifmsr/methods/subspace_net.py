@@ -6,8 +6,8 @@ sees its result, the LR cube's misfit to that result, and the RGB image, and cor
     x = x0 + (I - P^+ P) V (S e + d),    S = 0 and d = 0 before training
 
 e are the details that x0 and the RGB image draw in a pixel, what an LR image cannot tell of them (15 maps); the
-network says how wrong they are, by one matrix S for every 4 x 4 pixels, and adds offsets d of its own. Two thirds of
-the closed form's error is detail with the wrong spectrum: a product of the detail that is there with a slope that
+network says how wrong they are, by one matrix S for every 4 x 4 pixels, and adds offsets d of its own. Most of the
+closed form's error is detail with the wrong spectrum: a product of the detail that is there with a slope that
 depends on the surroundings. Convolutions alone learn such products slowly (see chapter 11).
 
 Three choices make one set of weights fit every sensor and scale:
@@ -67,7 +67,7 @@ class Prepared(NamedTuple):
         of the RGB image (3).
     detail : (15, H, W) what it does not tell of the first and the last.
     conditions : (6,) noise, scale, kernel.
-    lift : (B, 12) from corrections to bands, (I - P^+ P) V, for coefficients that do not grow with B.
+    lift : (B, 12) from corrections to bands, sqrt(B) (I - P^+ P) V: corrections are of the same order for any B.
     closed : (B, H, W) the closed-form result.
     """
 
