@@ -62,6 +62,7 @@ def train(args: argparse.Namespace) -> None:
         device=args.device,
         workers=args.workers,
         compile=args.compile,
+        with_validation=args.with_validation,
     )
     print(weights)
 
@@ -254,6 +255,11 @@ def parser() -> argparse.ArgumentParser:
     common(made)
     training(made, "quick")
     made.add_argument("--restart", action="store_true", help="start anew even if there is a checkpoint")
+    made.add_argument(
+        "--with-validation",
+        action="store_true",
+        help="train on the validation scenes too; nothing is watched",
+    )
     made.add_argument("--workers", type=int, default=0, help="processes that prepare samples, on a CPU")
     made.add_argument("--compile", action="store_true", help="compile the network: minutes, then faster")
 

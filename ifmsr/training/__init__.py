@@ -1,5 +1,6 @@
 """Training: `train` on scenes at hand, `train_on_split` on a data set's split as a finished run."""
 
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -34,15 +35,19 @@ def train_on_split(
     device: str | None = None,
     workers: int = 0,
     compile: bool = False,
+    with_validation: bool = False,
 ) -> Path:
     """Train on a split's training scenes, watch its validation scenes, and leave a finished run in `out`.
 
-    Returns the weights' path. With `resume`, a run of the same configuration that was stopped goes on, and a
+    `with_validation` trains on the validation scenes as well, once they have made their choices; then the log has no
+    PSNR. Returns the weights' path. With `resume`, a run of the same configuration that was stopped goes on, and a
     finished one is left as it is. Test scenes are never read. Raises what `train` and `open_dataset` raise.
     """
     out = Path(out)
     data = open_dataset(dataset, root)
     chosen = data.split(split)
+    if with_validation:
+        chosen = replace(chosen, train=chosen.train + chosen.validation, validation=())
     about = {
         "dataset": dataset,
         "split": split,
@@ -55,7 +60,7 @@ def train_on_split(
     if resume and finished and read_manifest(out)["config"] == about:
         return weights
     if resume:
-        read_checkpoint(out, config, torch.device("cpu"))  # refuse before the old manifest goes
+        read_checkpoint(out, config, chosen.train, torch.device("cpu"))  # refuse before the old manifest goes
     with Run(out, about, [config.seed]) as run:
         scenes, validation = (
             [data.load(name) for name in names] for names in (chosen.train, chosen.validation)

@@ -76,6 +76,7 @@ class State:
         compile: bool = False,
     ):
         self.config, self.out, self.device = config, out, device
+        self.scenes = [scene.name for scene in scenes]
         self.net = build_network(config, bands=scenes[0].cube.shape[0])
         if not config.start:
             self.net.start_from(scenes)
@@ -184,6 +185,7 @@ class State:
         self.read_losses()
         content = {
             "config": self.config.identity(),
+            "scenes": self.scenes,
             "net": self.net.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "random": torch.get_rng_state(),
@@ -197,7 +199,7 @@ class State:
         self.saved = perf_counter()
 
     def restore(self) -> None:
-        content = read_checkpoint(self.out, self.config, self.device)
+        content = read_checkpoint(self.out, self.config, self.scenes, self.device)
         if content is None:
             return
         self.net.load_state_dict(content["net"])
@@ -211,20 +213,22 @@ class State:
         self.losses, self.rows = content["losses"], content["rows"]
 
 
-def read_checkpoint(out: Path, config: TrainConfig, device: torch.device) -> dict[str, Any] | None:
+def read_checkpoint(
+    out: Path, config: TrainConfig, scenes: Sequence[str], device: torch.device
+) -> dict[str, Any] | None:
     """What `State.save_checkpoint` left in `out`, or None.
 
-    Raises InputError if it cannot be read or belongs to a training of another configuration.
+    Raises InputError if it cannot be read or belongs to a training of another configuration or on other scenes.
     """
     path = out / "checkpoint.pt"
     if not path.exists():
         return None
     try:
         content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-        theirs = content["config"]
+        theirs = {**content["config"], "scenes": content["scenes"]}
     except Exception as error:
         raise InputError(path, f"not a checkpoint ({error})", "Delete it to start anew") from error
-    ours = config.identity()
+    ours = {**config.identity(), "scenes": list(scenes)}
     if changed := [name for name in ours if theirs.get(name) != ours[name]]:
         raise InputError(
             path,
