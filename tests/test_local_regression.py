@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import torch
-from scipy.ndimage import correlate1d
 
 from ifmsr.degradation import gaussian_kernel
 from ifmsr.methods import local_regression
@@ -10,17 +9,15 @@ from ifmsr.methods.local_regression import (
     LEAST_RIDGE,
     RIDGES,
     SMOOTHINGS,
-    STRETCH,
     WINDOWS,
     affine_fits,
     by_brightness,
     draw_sharp,
     explain,
-    gaussian_taps,
-    smoothed,
     smoothings,
     stein,
 )
+from ifmsr.methods.smoothing import gaussian_taps, smoothed
 from ifmsr.sampling import decimate, enlarge
 from ifmsr.scenes import open_dataset
 
@@ -90,28 +87,6 @@ def record_risks(monkeypatch):
 
 
 # --- smoothing -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("size", [(1, 1), (3, 3), (6, 31), (32, 33), (40, 64), (65, 100)])
-def test_smoothed_is_a_correlation_with_a_replicated_border(size):
-    """Around and beyond the length of a stretch, with taps that reach farther than the image."""
-    assert STRETCH == 32
-    generator = np.random.default_rng(0)
-    image = generator.standard_normal((2, *size)).astype(np.float32)
-    for count in (1, 3, 7, 25, 101):
-        taps = generator.standard_normal(count).astype(np.float32)  # not symmetric: order matters
-        expected = correlate1d(correlate1d(image, taps, axis=1, mode="nearest"), taps, axis=2, mode="nearest")
-        found = smoothed(torch.from_numpy(image), torch.from_numpy(taps)).numpy()
-        assert found.shape == image.shape
-        np.testing.assert_allclose(found, expected, atol=1e-5 * np.abs(taps).sum() ** 2)
-
-
-@pytest.mark.parametrize("sigma", [0.5, 1.0, 1.4, 4.0])
-def test_taps_are_a_gaussian_as_far_as_three_deviations(sigma):
-    taps = gaussian_taps(sigma, CPU).numpy()
-    weights, reach = window_weights(sigma)
-    assert len(taps) == 2 * reach + 1 and reach >= 3 * sigma > reach - 1
-    np.testing.assert_allclose(np.outer(taps, taps), weights, rtol=1e-5)
 
 
 def test_smoothings_begin_with_the_maps_as_they_are(pines):

@@ -177,14 +177,15 @@ def test_conditions_are_noise_scale_and_the_kernels_form(scale):
 def test_it_sees_what_an_lr_image_tells_of_closed_form_misfit_and_colours_and_what_not(pines, known):
     observation = observed(pines, 3, 11, 9, known)
     prepared = prepare(observation)
-    closed, estimate = solve(observation)
+    closed, estimate, colours = solve(observation)
     assert torch.equal(prepared.closed, closed)
     np.testing.assert_array_equal(prepared.conditions, conditions_of(estimate_degradation(observation), 3))
-    lr, rgb = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb)
+    lr = torch.from_numpy(observation.lr)
     axes = smooth_axes(lr)
     seen = decimate(closed, estimate.kernel, 3)
     told, told_rgb, misfit = (  # all bands
-        enlarge(image, estimate.kernel, 3) for image in (seen, decimate(rgb, estimate.kernel, 3), lr - seen)
+        enlarge(image, estimate.kernel, 3)
+        for image in (seen, decimate(colours, estimate.kernel, 3), lr - seen)
     )
     smooth, detail = torch.zeros(27, 33, 27), torch.zeros(15, 33, 27)
     for i in range(33):
@@ -192,7 +193,7 @@ def test_it_sees_what_an_lr_image_tells_of_closed_form_misfit_and_colours_and_wh
             smooth[:12, i, j] = told[:, i, j] @ axes / 31**0.5
             smooth[12:24, i, j] = MISFIT_GAIN * (misfit[:, i, j] @ axes)
             detail[:12, i, j] = (closed - told)[:, i, j] @ axes / 31**0.5
-    smooth[24:], detail[12:] = told_rgb, rgb - told_rgb
+    smooth[24:], detail[12:] = told_rgb, colours - told_rgb
     torch.testing.assert_close(prepared.smooth, smooth, atol=3e-5, rtol=0)
     torch.testing.assert_close(prepared.detail, detail, atol=1e-5, rtol=0)
     response = estimate.response[:, :-1].numpy()

@@ -1,15 +1,16 @@
-"""A training-free method in five closed-form steps, blind to kernel, shift and noise.
+"""A training-free method in six closed-form steps, blind to kernel, shift and noise.
 
 With y the LR cube (B, n), z the RGB image (3, N), P the response and D_k "blur by k and decimate":
 
 1. `estimate_degradation`: the sampling kernel k with its sub-pixel shift, the noise, and a response that is unknown
    or does not fit.
-2. `regress`: one map from colour to spectrum for the whole image, W = argmin |y - W D_k phi(z)|^2 + ridge, with
+2. `calm`: colours without what cannot be detail; see `ifmsr.methods.colour_detail`.
+3. `regress`: one map from colour to spectrum for the whole image, W = argmin |y - W D_k phi(z)|^2 + ridge, with
    root-polynomial features phi; see `ifmsr.methods.global_regression`. x1 = W phi(z).
-3. `draw_sharp`: what W cannot explain at low resolution, in the directions above the noise, explained by local
+4. `draw_sharp`: what W cannot explain at low resolution, in the directions above the noise, explained by local
    maps from colour and so drawn sharply; see `ifmsr.methods.local_regression`.
-4. `keep`: less detail in bands that got too much; see `ifmsr.methods.detail`.
-5. `project`: the nearest cube whose colours are the RGB image.
+5. `keep`: less detail in bands that got too much; see `ifmsr.methods.detail`.
+6. `project`: the nearest cube whose colours are the RGB image.
 """
 
 from typing import NamedTuple
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 
 from ifmsr.estimation import Estimate, estimate_degradation, signal_basis
+from ifmsr.methods.colour_detail import calm
 from ifmsr.methods.detail import BOX, keep, rehearsal
 from ifmsr.methods.global_regression import regress
 from ifmsr.methods.local_regression import draw_sharp
@@ -38,10 +40,11 @@ class ClosedForm:
 
 
 class Solution(NamedTuple):
-    """`sr` (B, H, W) in [0, 1], and the degradation that it rests on."""
+    """`sr` (B, H, W) in [0, 1], and the degradation and the calmed colours (3, H, W) that it rests on."""
 
     sr: Tensor
     estimate: Estimate
+    colours: Tensor
 
 
 def solve(observation: Observation) -> Solution:
@@ -49,15 +52,17 @@ def solve(observation: Observation) -> Solution:
     lr, rgb = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb)
     estimate, scale = estimate_degradation(observation), observation.scale
     kernel, noise = estimate.kernel, estimate.noise
+    colours = calm(rgb, scale)
     enough = lr[0].numel() >= LEAST_PIXELS and min(lr.shape[1:]) > 1
     if enough:
-        rehearsed = draw(*rehearsal(lr, rgb, kernel, scale), BOX, 2, noise / 2)
-        sr = keep(draw(lr, rgb, kernel, scale, noise), rehearsed, lr, kernel, scale)
+        small, seen = rehearsal(lr, rgb, kernel, scale)
+        rehearsed = draw(small, calm(seen, 2), BOX, 2, noise / 2)
+        sr = keep(draw(lr, colours, kernel, scale, noise), rehearsed, lr, kernel, scale)
     else:
-        sr = regress(lr, rgb, kernel, scale).fine
+        sr = regress(lr, colours, kernel, scale).fine
     if enough or estimate.given:
         sr = project(sr, rgb, estimate)
-    return Solution(sr.clamp(0, 1), estimate)
+    return Solution(sr.clamp(0, 1), estimate, colours)
 
 
 def draw(lr: Tensor, rgb: Tensor, kernel: Tensor, scale: int, noise: float) -> Tensor:

@@ -80,10 +80,10 @@ class Prepared(NamedTuple):
 
 def prepare(observation: Observation) -> Prepared:
     """The closed form, and what it leaves."""
-    closed, estimate = solve(observation)
-    lr, rgb, scale = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb), observation.scale
+    closed, estimate, colours = solve(observation)
+    lr, scale = torch.from_numpy(observation.lr), observation.scale
     kernel, axes, size = estimate.kernel, smooth_axes(lr), len(lr) ** 0.5
-    fine = torch.cat([torch.tensordot(axes.T, closed, dims=1) / size, rgb])
+    fine = torch.cat([torch.tensordot(axes.T, closed, dims=1) / size, colours])
     coarse = decimate(fine, kernel, scale)
     misfit = torch.tensordot(axes.T, lr, dims=1) - size * coarse[:RANK]
     known = torch.cat([coarse[:RANK], MISFIT_GAIN * misfit, coarse[RANK:]])
