@@ -62,7 +62,6 @@ def train(args: argparse.Namespace) -> None:
         device=args.device,
         workers=args.workers,
         compile=args.compile,
-        with_validation=args.with_validation,
     )
     print(weights)
 
@@ -255,11 +254,6 @@ def parser() -> argparse.ArgumentParser:
     common(made)
     training(made, "quick")
     made.add_argument("--restart", action="store_true", help="start anew even if there is a checkpoint")
-    made.add_argument(
-        "--with-validation",
-        action="store_true",
-        help="train on the validation scenes too; nothing is watched",
-    )
     made.add_argument("--workers", type=int, default=0, help="processes that prepare samples, on a CPU")
     made.add_argument("--compile", action="store_true", help="compile the network: minutes, then faster")
 

@@ -23,7 +23,6 @@ from ifmsr.training.config import with_settings
 from ifmsr.training.loop import train as loop_train
 from ifmsr.training.patches import augment
 from ifmsr.training.state import State
-from ifmsr.weights import load_weights
 
 TINY = TrainConfig(
     options={"features": 4, "stages": 1},
@@ -309,7 +308,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(pines, tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
 
 
-def test_a_run_on_a_split_is_finished_once(tmp_path):
+def test_a_run_on_a_split_is_finished_once(pines, tmp_path):
     config = replace(TINY, epochs=1, crops_per_scene=2, bands_per_step=1)
     weights = train_on_split(config, "indian-pines", "spatial", tmp_path)
     manifest = (tmp_path / "manifest.json").read_text()
@@ -320,21 +319,11 @@ def test_a_run_on_a_split_is_finished_once(tmp_path):
         train_on_split(replace(config, seed=1), "indian-pines", "spatial", tmp_path)
     assert (tmp_path / "manifest.json").read_text() == manifest
     with pytest.raises(InputError, match="other scenes"):
-        train_on_split(config, "indian-pines", "spatial", tmp_path, with_validation=True)
+        train(config, [Scene("elsewhere", pines[0].cube)], [], tmp_path)
     assert (tmp_path / "manifest.json").read_text() == manifest
     before = load_file(weights)
     weights.unlink()  # as in a clone: weights of a training are not committed
     assert_same_weights(load_file(train_on_split(config, "indian-pines", "spatial", tmp_path)), before)
-
-
-def test_validation_scenes_can_be_learned_from(tmp_path):
-    config = replace(TINY, epochs=1, crops_per_scene=2, bands_per_step=1, patch_side=24)
-    train_on_split(config, "indian-pines", "spatial", tmp_path, with_validation=True)
-    about = read_manifest(tmp_path)["config"]
-    assert (about["scenes"], about["validation"]) == (["train", "validation"], [])
-    log = pd.read_csv(tmp_path / "log.csv")
-    assert log["val_psnr"].isna().all()
-    assert f"{len(about['scenes'])} scenes" in load_weights(tmp_path / "weights.safetensors")[1]["schedule"]
 
 
 def test_the_same_seed_gives_the_same_network_and_presets_are_the_protocols():

@@ -1,50 +1,74 @@
-"""Colours calmed: no more detail in a mixture of colours than it can have.
+"""Colours calmed: without the noise that maps from colour to spectrum would blow up.
 
-A map from colour to spectrum is learned at low resolution, where noise and misaligned bands are averaged away, and used
-at high resolution, where they are not. From octave to octave an image's energy does not grow towards the fine ones;
-that of noise does. So the octaves that an LR image cannot see are compared with the last one that it sees, direction by
-direction in colour space, and filtered by
+Such a map is learned at low resolution, where noise and misaligned bands are averaged away, and used at high
+resolution, where they are not. It leans on small differences of colours, which show them first. From octave to octave
+an image's energy falls towards the fine ones; that of white noise grows. So noise is what the colours' finest octave
+has beyond half the energy of the last octave that an LR image sees, in each direction of colour space,
 
-    S = L U min(1, 1 / growth) U^T L^-1,   C_seen = L L^T,   L^-1 C L^-T = U growth U^T
+    N = (C_finest - C_seen / 2)+,
 
-with C the covariance of the colours in the fine octave. That is Wiener's filter if all that grew is noise. First come
-differences of nearly equal bands, on which spectra depend most strongly; where nothing grows nothing changes.
+with C the covariances of three colours. In the other unseen octaves it has as much less as white noise would have,
+and each of them goes through Wiener's filter I - N C^-1. Colours without such noise stay as they are.
 """
 
 from itertools import pairwise
-from math import log2
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ifmsr.methods.smoothing import gaussian_taps, smoothed
 
 FINEST = 0.6  # pixels: the standard deviation of the Gaussian that takes an image's finest octave away
-LEAST_SHARE = 1e-6  # of the seen octave's energy, for every direction
+MOST = 0.5  # of the seen octave's energy that the finest one can have
+LEAST_SHARE = 1e-6  # of a covariance's trace, added to it
 
 
 def calm(rgb: Tensor, scale: int) -> Tensor:
-    """The colours (3, H, W) without what cannot be detail in the octaves that an LR image does not see."""
-    sigmas = [2 * FINEST * scale / 2**octave for octave in range(int(log2(scale)) + 2)]
-    levels = [smoothed(rgb, gaussian_taps(sigma, rgb.device)) for sigma in sigmas] + [rgb]
+    """The colours (3, H, W) with Wiener's filter in the octaves that an image `scale` times coarser does not see."""
+    finer = [FINEST * 2**octave for octave in range((scale - 1).bit_length())]
+    sigmas = [2 * FINEST * scale, FINEST * scale, *reversed(finer)]
+    windows = [gaussian_taps(sigma, rgb.device) for sigma in sigmas]
+    levels = [smoothed(rgb, taps) for taps in windows] + [rgb]
     seen, *unseen = [fine - coarse for coarse, fine in pairwise(levels)]
+    _, *white = [energy_between(*pair) for pair in pairwise([*windows, rgb.new_ones(1)])]
+    noise = excess(covariance(unseen[-1]), MOST * covariance(seen))
     calmed = rgb
-    for octave in unseen:
-        calmed = calmed - torch.tensordot(excess(octave, seen), octave, dims=1)
+    for octave, energy in zip(unseen, white, strict=True):
+        lost = share(noise * energy / white[-1], covariance(octave))
+        calmed = calmed - torch.tensordot(lost.float(), octave, dims=1)
     return calmed.clamp(0, 1)
 
 
-def excess(octave: Tensor, seen: Tensor) -> Tensor:
-    """I - S of the module's docstring, (3, 3), for two octaves (3, H, W)."""
-    allowed = covariance(seen)
-    least = LEAST_SHARE * allowed.trace() + torch.finfo(torch.double).tiny
-    root = torch.linalg.cholesky(allowed + least * torch.eye(3, dtype=torch.double, device=seen.device))
-    inverse = torch.linalg.inv(root)
-    growth, axes = torch.linalg.eigh(inverse @ covariance(octave) @ inverse.T)
-    return (root @ axes @ torch.diag(1 - 1 / growth.clamp_min(1)) @ axes.T @ inverse).float()
+def energy_between(wide: Tensor, narrow: Tensor) -> Tensor:
+    """The variance that white noise of variance 1 has between two windows of odd numbers of taps, the first longer."""
+    padded = F.pad(narrow, ((len(wide) - len(narrow)) // 2,) * 2)
+    return (padded @ padded) ** 2 - 2 * (padded @ wide) ** 2 + (wide @ wide) ** 2
 
 
 def covariance(octave: Tensor) -> Tensor:
     """(3, 3) mean products of an octave (3, H, W), whose mean is about zero, float64."""
     pixels = octave.flatten(1).double()
-    return pixels @ pixels.T / pixels.shape[1]
+    products = pixels @ pixels.T / pixels.shape[1]
+    least = LEAST_SHARE * products.trace() + torch.finfo(torch.double).tiny
+    return products + least * torch.eye(3, dtype=torch.double, device=octave.device)
+
+
+def excess(found: Tensor, most: Tensor) -> Tensor:
+    """(found - most)+ for covariances (3, 3): what exceeds along the directions that belong to the pair."""
+    root, ratios, axes = compared(found, most)
+    return root @ axes @ torch.diag((ratios - 1).clamp_min(0)) @ axes.T @ root.T
+
+
+def share(noise: Tensor, whole: Tensor) -> Tensor:
+    """N C^-1 (3, 3), at most the identity."""
+    root, ratios, axes = compared(noise, whole)
+    return root @ axes @ torch.diag(ratios.clamp(0, 1)) @ axes.T @ torch.linalg.inv(root)
+
+
+def compared(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """L, ratios and U with b = L L^T and a = L U diag(ratios) U^T L^T; U orthogonal."""
+    root = torch.linalg.cholesky(b)
+    inverse = torch.linalg.inv(root)
+    ratios, axes = torch.linalg.eigh(inverse @ a @ inverse.T)
+    return root, ratios, axes

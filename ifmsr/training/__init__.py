@@ -1,6 +1,5 @@
 """Training: `train` on scenes at hand, `train_on_split` on a data set's split as a finished run."""
 
-from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -35,19 +34,15 @@ def train_on_split(
     device: str | None = None,
     workers: int = 0,
     compile: bool = False,
-    with_validation: bool = False,
 ) -> Path:
     """Train on a split's training scenes, watch its validation scenes, and leave a finished run in `out`.
 
-    `with_validation` trains on the validation scenes as well, once they have made their choices; then the log has no
-    PSNR. Returns the weights' path. With `resume`, a run of the same configuration that was stopped goes on, and a
+    Returns the weights' path. With `resume`, a run of the same configuration that was stopped goes on, and a
     finished one is left as it is. Test scenes are never read. Raises what `train` and `open_dataset` raise.
     """
     out = Path(out)
     data = open_dataset(dataset, root)
     chosen = data.split(split)
-    if with_validation:
-        chosen = replace(chosen, train=chosen.train + chosen.validation, validation=())
     about = {
         "dataset": dataset,
         "split": split,
