@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 
-ALL = ("patch_search", "inference", "scaling", "training", "beyond", "error_map", "one_patch")
+ALL = ("patch_search", "inference", "scaling", "training", "beyond", "error_map", "one_patch", "band_shifts")
 
 
 def main() -> None:

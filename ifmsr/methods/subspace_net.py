@@ -46,7 +46,7 @@ CONDITIONS = 6
 MISFIT_GAIN, DETAIL_GAIN = 10.0, 10.0  # bring misfits (noise, mostly) and details to the order of 1
 SLOPE_GAIN, OFFSET_GAIN = 0.2, 0.02  # likewise corrections
 LEAST_ERROR, TYPICAL_ERROR = 2e-4, 0.005  # what the error head can tell, and before training about tells
-ANGLE_WEIGHT = 5.0  # of the angle in radians against the absolute error in units of the closed form's
+ANGLE_WEIGHT = 15.0  # of the angle in radians against the absolute error in units of the closed form's
 ERROR_WEIGHT = 0.1  # of the error head; only that head learns from it
 
 

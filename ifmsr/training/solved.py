@@ -18,6 +18,7 @@ from ifmsr.errors import InputError
 from ifmsr.methods.subspace_net import GRID, Prepared, prepare
 from ifmsr.scenes.scene import Array, Observation, Scene
 from ifmsr.training.config import TrainConfig
+from ifmsr.training.motion import moving
 from ifmsr.training.patches import Moves, Patches
 
 USUAL_SCALES, OTHER_SCALES, USUAL = (4, 8), (2, 3, 6, 12, 16), 0.8
@@ -25,6 +26,7 @@ SCALES = (*USUAL_SCALES, *OTHER_SCALES)
 LEAST_BANDS = 8
 LEAST_LEVEL = 1e-4  # of an error that errors are counted relative to
 WIDE = 0.4  # share of draws beyond the test family
+MOVING = 0.25  # share of draws in which part of the scene moves from band to band
 
 
 class SolvedPatches(Dataset[tuple[Tensor, ...]]):
@@ -106,6 +108,9 @@ def observe(scene: Scene, config: TrainConfig, words: tuple[int, ...]) -> tuple[
     moves = replace(Moves.draw(rng), roll=False) if config.augment else Moves()  # a roll's seam is no image
     cube, rgb, srf = moves(scene.cube), moves(scene.rgb()), scene.srf
     wide = config.degradation != "test" and rng.random() < WIDE
+    if srf is not None and config.degradation != "test" and rng.random() < MOVING:
+        cube = moving(cube, rng)
+        rgb = np.tensordot(srf, cube, axes=1)
     if wide:
         alignment = str(rng.choice(["released", "centred"]))
         degradation = draw_degradation(scale, "train", (*words, 1), alignment)  # type: ignore[arg-type]
