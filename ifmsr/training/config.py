@@ -42,6 +42,8 @@ class TrainConfig:
     beta2 : 0.99 in the paper's text, 0.999 in the released program.
     weight_decay : Adam's, added to the gradient.
     gradient_clip : a gradient of larger norm is scaled down to it; 0 means no limit.
+    average : decay of a moving average of the weights, taken after each step; the average is what is validated and
+        kept. 0 keeps the last weights.
     steps, bands_per_step : see the module's docstring; `bands_per_step` 0 means all bands.
     degradation, alignment : what patches go through, see `ifmsr.degradation`. ``"train"`` is the paper's wide
         draw; ``"test"`` draws from the test family, for trainings too short to learn more than that.
@@ -65,6 +67,7 @@ class TrainConfig:
     beta2: float = 0.99
     weight_decay: float = 0.0
     gradient_clip: float = 0.0
+    average: float = 0.0
     steps: Steps = "per-band"
     bands_per_step: int = 0
     degradation: Preset = "train"
@@ -86,6 +89,8 @@ class TrainConfig:
         for name in ("scale", "epochs", "crops_per_scene", "batch", "decay_every"):
             if getattr(self, name) < 1:
                 raise InputError(name, f"found {getattr(self, name)}", "Give a whole number of at least 1")
+        if not 0 <= self.average < 1:
+            raise InputError("average", f"found {self.average}", "Give a decay below 1 like 0.999, or 0")
         if self.patch_side % self.scale:
             raise InputError(
                 "patch_side", f"{self.patch_side} is no multiple of scale {self.scale}", "Give one, or 0"
@@ -116,10 +121,11 @@ class TrainConfig:
         start = f"fine-tuned from {Path(self.start).stem}: " if self.start else ""
         patches = f"{self.crops_per_scene} patches" + (f" of {self.side}²" if self.patch_side else "")
         options = "".join(f", {name} {value}" for name, value in self.options.items())
+        average = f", average {self.average:g}" if self.average else ""
         return (
             f"{start}{self.epochs} epochs x {scenes} scenes x {patches}, batch {self.batch}, "
             f"{step}, {self.precision}, {self.degradation} degradation, {self.alignment} alignment, seed {self.seed}"
-            f"{options}"
+            f"{average}{options}"
         )
 
     def identity(self) -> dict[str, Any]:

@@ -89,7 +89,7 @@ def train(
             for name in ("loss", "val_psnr"):
                 board(name, row[name], state.epoch)
     weights = out / "weights.safetensors"
-    return save_weights(weights, state.net, config.network, config.schedule(len(scenes)))
+    return save_weights(weights, state.trained, config.network, config.schedule(len(scenes)))
 
 
 def samples(scenes: Sequence[Scene], config: TrainConfig) -> Samples:

@@ -1,6 +1,7 @@
 """Everything that a resumed training has to find again, and what changes it."""
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -65,7 +66,10 @@ def build_network(config: TrainConfig, bands: int = 31) -> Network:
 
 
 class State:
-    """Network, optimiser, place in the schedule and log of one training."""
+    """Network, optimiser, place in the schedule and log of one training.
+
+    `trained` is what is validated and kept: the network itself, or the moving average of its weights.
+    """
 
     def __init__(
         self,
@@ -83,6 +87,7 @@ class State:
         self.net.to(device)
         if device.type == "cuda":
             self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.trained = deepcopy(self.net) if config.average else self.net
         self.loss: Callable[..., Tensor] = (
             torch.compile(self.net.loss, **COMPILERS[config.steps]) if compile else self.net.loss
         )
@@ -125,10 +130,17 @@ class State:
                 clip_grad_norm_(self.net.parameters(), self.config.gradient_clip)
             self.optimizer.found_inf = (~loss.detach().isfinite()).float()  # type: ignore[attr-defined]
             self.optimizer.step()
+            if self.trained is not self.net:
+                self.add_to_average()
             self.unread.append(loss.detach().clone())  # a CUDA graph writes the next one to the same place
         self.batch += 1
         if self.device.type == "cpu" or len(self.unread) >= READ_EVERY:
             self.read_losses()
+
+    @torch.no_grad()
+    def add_to_average(self) -> None:
+        for mean, now in zip(self.trained.parameters(), self.net.parameters(), strict=True):
+            mean.lerp_(now, 1 - self.config.average)
 
     def _bands(self, total: int) -> Sequence[Tensor | None]:
         """The bands of each optimiser step, on the device; None means all."""
@@ -166,7 +178,7 @@ class State:
             "step": int(self.optimizer.state[next(self.net.parameters())]["step"]),
             "lr": self.optimizer.param_groups[0]["lr"],
             "loss": self.mean_loss,
-            "val_psnr": validation_psnr(self.net, validation, self.config, self.device),
+            "val_psnr": validation_psnr(self.trained, validation, self.config, self.device),
             "seconds": round(self.seconds, 1),
         }
         self.rows.append(row)
@@ -187,6 +199,7 @@ class State:
             "config": self.config.identity(),
             "scenes": self.scenes,
             "net": self.net.state_dict(),
+            "trained": self.trained.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "random": torch.get_rng_state(),
             "epoch": self.epoch,
@@ -203,6 +216,7 @@ class State:
         if content is None:
             return
         self.net.load_state_dict(content["net"])
+        self.trained.load_state_dict(content["trained"])
         self.optimizer.load_state_dict(content["optimizer"])
         for parameter, moments in self.optimizer.state.items():
             for name, value in moments.items():
