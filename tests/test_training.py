@@ -130,6 +130,32 @@ def test_a_gradient_above_the_limit_is_scaled_down_to_it(pines, tmp_path):
         assert found == pytest.approx(share * norm, rel=1e-4)
 
 
+def test_the_moving_average_of_the_weights_is_what_is_kept(pines, tmp_path, monkeypatch):
+    seen = []
+    learn = State.learn
+
+    def watched(state, *batch):
+        seen.append([parameter.detach().clone().double() for parameter in state.net.parameters()])
+        learn(state, *batch)
+        last.append([parameter.detach().clone().double() for parameter in state.net.parameters()])
+
+    last = []
+    monkeypatch.setattr(State, "learn", watched)
+    config = replace(TINY, average=0.7, epochs=1)
+    kept = load_file(train(config, pines[:1], [], tmp_path / "mean"))
+    expected = seen[0]
+    for weights in last:
+        expected = [0.7 * mean + 0.3 * now for mean, now in zip(expected, weights, strict=True)]
+    names = [name for name, _ in build_network(config, 12).named_parameters()]
+    assert len(last) == 3
+    for name, mean, now in zip(names, expected, last[-1], strict=True):
+        torch.testing.assert_close(kept[name].double(), mean, atol=1e-7, rtol=1e-5)
+        assert not torch.allclose(mean, now, atol=1e-5)
+    assert "average 0.7" in config.schedule(1) and "average" not in TINY.schedule(1)
+    with pytest.raises(InputError, match="average"):
+        replace(TINY, average=1.0)
+
+
 def test_workers_change_nothing(pines, tmp_path):
     for workers in (0, 2):
         train(replace(TINY, epochs=1), pines[:1], [], tmp_path / str(workers), workers=workers)
@@ -229,7 +255,7 @@ data = open_dataset("indian-pines")
 parts = [data.load(name) for name in ("train", "validation")]
 parts = [Scene(part.name, part.cube[20:32], rgb_bands=(9, 5, 1)) for part in parts]
 config = TrainConfig(options={"features": 4, "stages": 1}, epochs=2, crops_per_scene=6, batch=2,
-                     steps="batched", bands_per_step=2, learning_rate=1e-3, checkpoint_every=0)
+                     steps="batched", bands_per_step=2, learning_rate=1e-3, checkpoint_every=0, average=0.9)
 train(config, parts[:1], parts[1:], sys.argv[1])
 """
 
@@ -257,13 +283,14 @@ def wait_for_batches(folder, count):
 def test_a_training_stopped_at_any_moment_ends_bit_for_bit_as_if_it_had_not_been(
     pines, tmp_path, number, code
 ):
-    train(TINY, pines[:1], pines[1:], tmp_path / "whole")
+    config = replace(TINY, average=0.9)
+    train(config, pines[:1], pines[1:], tmp_path / "whole")
     process = start(tmp_path / "stopped")
     wait_for_batches(tmp_path / "stopped", 1)
     os.kill(process.pid, number)
     assert process.wait(60) == code
     assert not (tmp_path / "stopped" / "weights.safetensors").exists()
-    train(TINY, pines[:1], pines[1:], tmp_path / "stopped")
+    train(config, pines[:1], pines[1:], tmp_path / "stopped")
     assert_same_weights(weights_of(tmp_path / "whole"), weights_of(tmp_path / "stopped"))
     logs = [pd.read_csv(tmp_path / name / "log.csv").drop(columns="seconds") for name in ("whole", "stopped")]
     pd.testing.assert_frame_equal(*logs)
