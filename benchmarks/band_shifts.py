@@ -3,9 +3,7 @@
 import numpy as np
 from scipy.ndimage import gaussian_filter, shift
 
-from benchmarks.common import write_rows
-from ifmsr.errors import InputError
-from ifmsr.scenes import open_dataset
+from benchmarks.common import cave, write_rows
 from ifmsr.scenes.scene import Array
 
 SCENE, MIDDLE = "photo_and_face", 15
@@ -20,10 +18,8 @@ SMOOTH, BORDER, ROUNDS = 1.5, 6, 6  # pixels, pixels, Newton's
 
 def main() -> None:
     """Needs CAVE. `down`, `right`: pixels by which a band is displaced against the middle one."""
-    try:
-        data = open_dataset("cave")
-    except InputError as error:
-        print(f"not measured: {error}")
+    data = cave()
+    if data is None:
         return
     cube = data.load(SCENE).cube
     rows = []

@@ -13,9 +13,11 @@ import pandas as pd
 import psutil
 import torch
 
+from ifmsr.errors import InputError
 from ifmsr.files import write_text
 from ifmsr.inference import choose_device
 from ifmsr.paths import RESULTS
+from ifmsr.scenes import DataSet, open_dataset
 
 FOLDER = RESULTS / "performance"
 PEAK_MACS = 64 * 64 * 9  # a pixel of the 64 -> 64 3x3 convolution
@@ -72,6 +74,15 @@ def conv_peak(device: torch.device, dtype: torch.dtype, backward: bool = False) 
         best = seconds(lambda: layer(x).backward(gradient), 30, device)
     pixels = shape[0] * shape[2] * shape[3]
     return PEAK_MACS * pixels * (3 if backward else 1) / best
+
+
+def cave() -> DataSet | None:
+    """CAVE, or None and a line that says why."""
+    try:
+        return open_dataset("cave")
+    except InputError as error:
+        print(f"not measured: {error}")
+        return None
 
 
 def write_rows(name: str, rows: Sequence[Mapping[str, Any]]) -> Path:

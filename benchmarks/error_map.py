@@ -3,21 +3,17 @@
 import numpy as np
 from scipy.stats import spearmanr
 
-from benchmarks.common import write_rows
+from benchmarks.common import cave, write_rows
 from ifmsr.degradation import degrade
-from ifmsr.errors import InputError
 from ifmsr.inference import Learned, load_method
-from ifmsr.scenes import open_dataset
 
 SEED = 0
 
 
 def main() -> None:
     """Needs CAVE. `most_trusted`, `least_trusted`: the error in the tenths of the pixels expected to be best, worst."""
-    try:
-        data = open_dataset("cave")
-    except InputError as error:
-        print(f"not measured: {error}")
+    data = cave()
+    if data is None:
         return
     rows = []
     for name in data.split("figure4").test:

@@ -5,12 +5,11 @@ A network whose wiring hides its input from a part of it, or whose loss pulls el
 
 import torch
 
-from benchmarks.common import write_rows
+from benchmarks.common import cave, write_rows
 from ifmsr.degradation import degrade
-from ifmsr.errors import InputError
 from ifmsr.methods import NETWORKS
 from ifmsr.metrics import psnr
-from ifmsr.scenes import Scene, open_dataset
+from ifmsr.scenes import Scene
 
 SCENE, SIDE, SCALE, SEED = "balloons", 32, 4, 0
 RATES = {"pzres-net": 2e-3, "mhf-net": 1e-3, "mog-dcn": 5e-4, "ual": 5e-4}  # Adam's, at the top of one cycle
@@ -44,11 +43,9 @@ def learn(name: str, scene: Scene) -> dict[str, object]:
 
 def main() -> None:
     """Needs CAVE. Ten minutes on a CPU core."""
-    try:
-        scene = open_dataset("cave").load(SCENE)
-    except InputError as error:
-        print(f"not measured: {error}")
+    data = cave()
+    if data is None:
         return
-    patch = scene.crop_to_multiple(SCALE, SIDE)
+    patch = data.load(SCENE).crop_to_multiple(SCALE, SIDE)
     task = {"scene": SCENE, "side": SIDE, "scale": SCALE, "degradation": "test", "seed": SEED}
     write_rows("one_patch", [task | learn(name, patch) for name in RATES])

@@ -39,7 +39,8 @@ class SolvedPatches(Dataset[tuple[Tensor, ...]]):
 
     With the degradation ``"test"`` every draw is of the test family and the camera known. With ``"train"`` most are;
     the others are of the training family in either alignment, with some scenes seen by another camera, by an
-    unknown one, or through fewer bands.
+    unknown one, or through fewer bands; and in a quarter of all draws, part of the scene moves from band to band
+    (`ifmsr.training.motion`).
 
     Raises
     ------
@@ -101,7 +102,7 @@ class SolvedPatches(Dataset[tuple[Tensor, ...]]):
 
 
 def observe(scene: Scene, config: TrainConfig, words: tuple[int, ...]) -> tuple[Array, Observation]:
-    """A truth (B, H, W) made of `scene`, moved and perhaps with fewer bands, and what is observed of it."""
+    """A truth (B, H, W) made of `scene`: turned, perhaps moving, perhaps with fewer bands; and what is observed of it."""
     rng = np.random.default_rng(words)
     scale = int(rng.choice(USUAL_SCALES if rng.random() < USUAL else OTHER_SCALES))
     scene = scene.crop_to_multiple(scale)
