@@ -102,7 +102,7 @@ class SolvedPatches(Dataset[tuple[Tensor, ...]]):
 
 
 def observe(scene: Scene, config: TrainConfig, words: tuple[int, ...]) -> tuple[Array, Observation]:
-    """A truth (B, H, W) made of `scene`: turned, perhaps moving, perhaps with fewer bands; and what is observed of it."""
+    """A truth (B, H, W) made of `scene`: turned, perhaps moving, perhaps with fewer bands; and what is seen of it."""
     rng = np.random.default_rng(words)
     scale = int(rng.choice(USUAL_SCALES if rng.random() < USUAL else OTHER_SCALES))
     scene = scene.crop_to_multiple(scale)
