@@ -42,8 +42,8 @@ class TrainConfig:
     beta2 : 0.99 in the paper's text, 0.999 in the released program.
     weight_decay : Adam's, added to the gradient.
     gradient_clip : a gradient of larger norm is scaled down to it; 0 means no limit.
-    average : decay of a moving average of the weights, taken after each step; the average is what is validated and
-        kept. 0 keeps the last weights.
+    average : decay of a moving average of the weights, from those at the start on, taken after each step; the average
+        is what is validated and kept. 0 keeps the last weights.
     steps, bands_per_step : see the module's docstring; `bands_per_step` 0 means all bands.
     degradation, alignment : what patches go through, see `ifmsr.degradation`. ``"train"`` is the paper's wide
         draw; ``"test"`` draws from the test family, for trainings too short to learn more than that.
