@@ -11,10 +11,8 @@ import torch.nn.functional as F
 
 from ifmsr.scenes.scene import Array
 
-DRIFT, JITTER = (
-    0.3,
-    0.8,
-)  # pixels: most standard deviation of a step to the next band, and of a band by itself
+DRIFT = 0.3  # pixels: the largest standard deviation of a step from one band to the next
+JITTER = 0.8  # pixels: the largest of a band by itself
 PLACES = 5  # cells of a random map a side; about half of them move
 STEEPNESS = 4.0  # how sharply what moves ends
 
