@@ -16,7 +16,7 @@ Neither a blur nor a spectral response is an input. Choices:
   PReLU slopes are idle as well. All are kept, so that the number of parameters is the program's.
 - Up(Down(x) - y) is added, not subtracted: Up learns the sign.
 - The number of bands replaces the program's literal 31; the widths stay.
-- ``start="projection"`` is ours, for trainings of minutes instead of days: see `MoGDCN.start_from`.
+- ``start="subspace"`` is ours, for trainings of minutes instead of days: see `MoGDCN.start_from`.
 
 Shapes: N images, B bands, (H, W) = r * (h, w).
 """
@@ -25,16 +25,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ifmsr.errors import check_choice
-from ifmsr.methods.base import CubeConfig, Network, check_bands, check_pair
+from ifmsr.methods.base import CubeConfig, Network, check_pair
+from ifmsr.methods.mog_start import spectral_maps
 from ifmsr.scenes.scene import Scene
 
-Start = Literal["published", "projection"]
+Start = Literal["published", "subspace"]
 
 ENTRY, FEATURES, DECODED = 64, 128, 512
 
@@ -42,6 +42,13 @@ ENTRY, FEATURES, DECODED = 64, 128, 512
 def c3(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
     """A 3 x 3 convolution that keeps the size, or halves it rounding up."""
     return nn.Conv2d(inputs, outputs, 3, stride, padding=1)
+
+
+def carry(conv: nn.Module, channels: int, first: int = 0) -> None:
+    """Let a 3 x 3 convolution's first outputs be its inputs from `first` on, unchanged."""
+    for parameter in conv.parameters():
+        parameter[:channels] = 0
+    conv.get_parameter("weight")[range(channels), range(first, first + channels), 1, 1] = 1
 
 
 class Encoder(nn.Module):
@@ -160,42 +167,53 @@ class MoGDCN(Network):
                 nn.init.xavier_normal_(module.weight)
 
     def start_from(self, scenes: Sequence[Scene]) -> None:
-        """With ``start="projection"`` the network begins as a projection on the colour image and learns from there.
+        """With ``start="subspace"`` the network begins as a linear method and learns from there.
 
-        ToRGB is the least-squares map from spectra to colours, ToHSI the one from the colours' details to the
-        spectra's, details being what the mean of r x r pixels loses. Down begins as that mean, as far as it reaches.
-        Up and the U-Net's residual begin as zero, and the steps' weights such that x + ToHSI(rgb - ToRGB(x)), x the
-        enlarged LR cube, is all that is left.
+        With z = x + ToHSI(rgb - ToRGB(x)), x the enlarged LR cube and ToRGB and ToHSI the least-squares maps of
+        `mog_start.SpectralMaps`, it returns P z, P the projection that takes out the directions of spectra in which
+        there is more noise than signal: what the U-Net begins as. Down begins as a block's mean, as far as it reaches,
+        Up as zero, and the steps' weights such that this is all that is left.
 
         Raises InputError if a scene has another number of bands, or no colour image.
         """
         if self.config.start == "published":
             return
         bands, r = self.config.bands, self.config.scale
-        gram, cross, details = np.zeros((bands, bands)), np.zeros((bands, 3)), np.zeros((bands, bands))
-        for scene in scenes:
-            check_bands(scene, bands)
-            cube = torch.from_numpy(scene.crop_to_multiple(r).cube)[None]
-            mean = F.interpolate(F.avg_pool2d(cube, r), scale_factor=r, mode="bicubic")
-            x, y, d = (
-                image.reshape(len(image), -1).astype(np.float64)
-                for image in (scene.cube, scene.rgb(), (cube - mean)[0].numpy())
-            )
-            gram, cross, details = gram + x @ x.T, cross + x @ y.T, details + d @ d.T
-        colours = np.linalg.lstsq(gram, cross)[0].T  # (3, B)
-        lift = np.linalg.lstsq(colours @ details @ colours.T, colours @ details)[0].T  # (B, 3)
-        last = self.unet.decoders[-1]
-        assert isinstance(last, Decoder)
+        maps = spectral_maps(scenes, bands, r, at_most=ENTRY // 2)
         with torch.no_grad():
-            for module in (self.to_rgb, self.to_hsi, self.down, self.up, last.out):
+            for module in (self.to_rgb, self.to_hsi, self.down, self.up):
                 for parameter in module.parameters():
                     parameter.zero_()
-            for conv, matrix in ((self.to_rgb, colours), (self.to_hsi, lift)):
+            for conv, matrix in ((self.to_rgb, maps.colours), (self.to_hsi, maps.lift)):
                 conv.weight[:, :, 1, 1] = torch.from_numpy(matrix)
             block = slice(6, min(6 + r, 13))  # tap 6 reads the block's first pixel
             self.down.weight[range(bands), range(bands), block, block] = 1 / (block.stop - block.start) ** 2
             self.delta[0], self.eta[0] = 1, 0
             self.delta[3], self.eta[3] = 0.5, 1
+            self.start_denoiser(torch.from_numpy(maps.noise).float())
+
+    def start_denoiser(self, noise: Tensor) -> None:
+        """Let the U-Net take out the directions `noise` (B, K) of spectra, along its first level.
+
+        Of a part u in such a direction one channel carries u and another one -u. After n activations of slope a
+        their difference is (1 + a^n) u. What else the level learns from stays random; its last convolution does not
+        read it yet.
+        """
+        level, last = self.unet.encoders[0], self.unet.decoders[-1]
+        assert isinstance(level, Encoder) and isinstance(last, Decoder)
+        signed = torch.cat([noise, -noise], dim=1)  # (B, 2 K)
+        channels, slope = signed.shape[1], level.act.weight.item()
+        for conv in (self.f2, self.f3, self.f4, self.f5, self.f6, self.f7, self.f8, *level.convs, level.out):
+            carry(conv, channels)
+        carry(last.convs[0], channels, first=FEATURES)  # what comes from below is read before it
+        for conv in last.convs[1:]:
+            carry(conv, channels)
+        for parameter in self.f1.parameters():
+            parameter[:channels] = 0
+        for parameter in last.out.parameters():
+            parameter.zero_()
+        self.f1.weight[:channels, :, 1, 1] = signed.T
+        last.out.weight[:, :channels, 1, 1] = -signed / (1 + slope ** (len(level.convs) + len(last.convs)))
 
     def forward(self, lr: Tensor, rgb: Tensor) -> Tensor:
         """(N, B, h, w), (N, 3, H, W) -> (N, B, H, W), not clipped. Raises InputError if the shapes do not fit."""
