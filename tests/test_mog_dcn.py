@@ -242,9 +242,10 @@ def scene():
     return Scene("part", part.cube[::20], rgb_bands=(1, 4, 8))
 
 
-def test_it_can_start_as_a_projection_on_colours_and_subspace(scene):
+@pytest.mark.parametrize("start", ["projection", "subspace"])
+def test_it_can_start_as_a_projection_on_colours_and_on_a_subspace(scene, start):
     """P z with z = x + T (rgb - C x), stage after stage; T = G C^T (C G C^T)^-1, G the covariance of details."""
-    net = MoGDCN(len(scene.cube), 4, start="subspace")
+    net = MoGDCN(len(scene.cube), 4, start=start)
     net.start_from([scene])
     observation = degrade(scene, 4)
     lr, rgb = (torch.from_numpy(image)[None] for image in (observation.lr, observation.rgb))
@@ -260,7 +261,7 @@ def test_it_can_start_as_a_projection_on_colours_and_subspace(scene):
     u, s, _ = np.linalg.svd(spectra)
     kept = u[:, s > 3 / 255 * spectra.shape[1] ** 0.5]
     assert 0 < kept.shape[1] < len(cube)
-    p = kept @ kept.T
+    p = kept @ kept.T if start == "subspace" else np.eye(len(cube))
 
     def on_colours(x):
         return x + np.einsum("bc,chw->bhw", lift, rgb[0].numpy() - np.einsum("cb,bhw->chw", c, x))
@@ -289,9 +290,10 @@ def test_of_many_bands_it_takes_out_as_many_directions_as_it_can_carry():
     )
 
 
-def test_from_there_every_part_that_is_used_can_learn(scene):
+@pytest.mark.parametrize("start", ["projection", "subspace"])
+def test_from_there_every_part_that_is_used_can_learn(scene, start):
     torch.manual_seed(0)
-    net = MoGDCN(len(scene.cube), 4, start="subspace")
+    net = MoGDCN(len(scene.cube), 4, start=start)
     net.start_from([scene])
     observation = degrade(scene, 4)
     lr, rgb, truth = (torch.from_numpy(a)[None] for a in (observation.lr, observation.rgb, scene.cube))

@@ -16,7 +16,7 @@ Neither a blur nor a spectral response is an input. Choices:
   PReLU slopes are idle as well. All are kept, so that the number of parameters is the program's.
 - Up(Down(x) - y) is added, not subtracted: Up learns the sign.
 - The number of bands replaces the program's literal 31; the widths stay.
-- ``start="subspace"`` is ours, for trainings of minutes instead of days: see `MoGDCN.start_from`.
+- Other starts than ``"published"`` are ours, for trainings of minutes instead of days: see `MoGDCN.start_from`.
 
 Shapes: N images, B bands, (H, W) = r * (h, w).
 """
@@ -34,7 +34,7 @@ from ifmsr.methods.base import CubeConfig, Network, check_pair
 from ifmsr.methods.mog_start import spectral_maps
 from ifmsr.scenes.scene import Scene
 
-Start = Literal["published", "subspace"]
+Start = Literal["published", "projection", "subspace"]
 
 ENTRY, FEATURES, DECODED = 64, 128, 512
 
@@ -167,19 +167,19 @@ class MoGDCN(Network):
                 nn.init.xavier_normal_(module.weight)
 
     def start_from(self, scenes: Sequence[Scene]) -> None:
-        """With ``start="subspace"`` the network begins as a linear method and learns from there.
+        """With another start than ``"published"`` the network begins as a linear method and learns from there.
 
-        With z = x + ToHSI(rgb - ToRGB(x)), x the enlarged LR cube and ToRGB and ToHSI the least-squares maps of
-        `mog_start.SpectralMaps`, it returns P z, P the projection that takes out the directions of spectra in which
-        there is more noise than signal: what the U-Net begins as. Down begins as a block's mean, as far as it reaches,
-        Up as zero, and the steps' weights such that this is all that is left.
+        ``"projection"`` begins as z = x + ToHSI(rgb - ToRGB(x)), x the enlarged LR cube and ToRGB and ToHSI the
+        least-squares maps of `mog_start.SpectralMaps`; ``"subspace"`` as P z, P the projection that takes out the
+        directions of spectra in which there is more noise than signal: what the U-Net begins as. Down begins as a
+        block's mean, as far as it reaches, Up as zero, and the steps' weights such that this is all that is left.
 
         Raises InputError if a scene has another number of bands, or no colour image.
         """
         if self.config.start == "published":
             return
         bands, r = self.config.bands, self.config.scale
-        maps = spectral_maps(scenes, bands, r, at_most=ENTRY // 2)
+        maps = spectral_maps(scenes, bands, r, at_most=ENTRY // 2 if self.config.start == "subspace" else 0)
         with torch.no_grad():
             for module in (self.to_rgb, self.to_hsi, self.down, self.up):
                 for parameter in module.parameters():
