@@ -38,6 +38,7 @@ CONVOLVED: tuple[Mode, ...] = ("strided", "block")  # blur and decimation in one
 
 TRAIN_SIDES = (7, 9, 13, 15, 21)
 TEST_SIDE = 13
+TEST_NOISE = 3 / 255
 
 
 def gaussian_kernel(
@@ -222,7 +223,7 @@ def draw_degradation(
         kernel = gaussian_kernel(
             TEST_SIDE, scale, lambda1=lambda1, lambda2=lambda2, theta=theta, alignment=alignment
         )
-        return Degradation(kernel, "bicubic", 3 / 255, (*words, 1))
+        return Degradation(kernel, "bicubic", TEST_NOISE, (*words, 1))
     if preset in ASSUMED:
         return Degradation(assumed_blur(preset, scale), "block", 0.0, (*words, 1))
     if preset == "ual":

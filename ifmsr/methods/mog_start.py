@@ -8,10 +8,9 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from ifmsr.degradation import TEST_NOISE
 from ifmsr.methods.base import check_bands
 from ifmsr.scenes.scene import Scene
-
-NOISE = 3 / 255  # of the test degradation
 
 
 @dataclass(frozen=True)
@@ -48,4 +47,4 @@ def spectral_maps(scenes: Sequence[Scene], bands: int, scale: int, at_most: int)
     colours = np.linalg.lstsq(gram, cross)[0].T
     lift = np.linalg.lstsq(colours @ details @ colours.T, colours @ details)[0].T
     powers, directions = np.linalg.eigh(gram / pixels)  # the weakest first
-    return SpectralMaps(colours, lift, directions[:, powers < NOISE**2][:, :at_most])
+    return SpectralMaps(colours, lift, directions[:, powers < TEST_NOISE**2][:, :at_most])
