@@ -10,6 +10,7 @@ from ifmsr.estimation import Estimate, estimate_degradation
 from ifmsr.inference import super_resolve
 from ifmsr.methods.bicubic import Bicubic
 from ifmsr.methods.closed_form import ClosedForm, project, solve
+from ifmsr.methods.shadows import calm_shadows
 from ifmsr.scenes import Scene, nikon_d700, open_dataset
 from ifmsr.scenes.scene import Observation
 
@@ -78,10 +79,12 @@ def test_large_scales_and_odd_scales_run(scale):
     assert metrics.psnr(scene.cube, sr) > metrics.psnr(scene.cube, blurry)
 
 
-def test_a_solution_is_the_result_and_the_degradation_that_it_rests_on(pines):
-    observation = degrade(pines, 4)
-    solution = solve(observation)
-    np.testing.assert_array_equal(solution.sr, ClosedForm()(observation))
+def test_a_result_is_a_solution_with_calm_shadows_and_the_degradation_that_it_rests_on(pines):
+    observation = degrade(Scene("dark", 0.1 * pines.cube, srf=pines.srf), 4)
+    solution, sr = solve(observation), ClosedForm()(observation)
+    calmed = calm_shadows(solution.sr, torch.from_numpy(observation.rgb), solution.estimate.noise, 4)
+    np.testing.assert_array_equal(sr, calmed.clamp(0, 1))
+    assert 1e-5 < np.abs(sr - solution.sr.numpy()).mean() < 1e-2
     expected = estimate_degradation(observation)
     assert torch.equal(solution.estimate.kernel, expected.kernel)
     assert torch.equal(solution.estimate.response, expected.response)

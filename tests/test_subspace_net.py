@@ -3,6 +3,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from scipy.fft import dct
 
 from ifmsr.degradation import degrade
@@ -10,6 +11,8 @@ from ifmsr.estimation import RESPONSE_DOUBT, Estimate, estimate_degradation
 from ifmsr.inference import run_network, super_resolve
 from ifmsr.methods import subspace_net
 from ifmsr.methods.closed_form import ClosedForm, solve
+from ifmsr.methods.coherence import coherence
+from ifmsr.methods.shadows import calm_shadows
 from ifmsr.methods.subspace_net import (
     ANGLE_WEIGHT,
     DETAIL_GAIN,
@@ -218,8 +221,13 @@ def test_before_training_it_is_the_closed_form(pines, scale, known):
 
 @pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize(("scale", "size"), [(2, (11, 9)), (3, (7, 9)), (4, (5, 6))])
-def test_a_result_is_the_closed_form_and_the_lifted_correction(pines, scale, size, known):
+def test_a_result_is_the_closed_form_and_the_lifted_correction_where_bands_cohere_shadows_calmed(
+    pines, scale, size, known
+):
     observation, net = observed(pines, scale, *size, known), random_net()
+    observation.lr[::2, :, :4] = np.roll(
+        observation.lr[::2, :, :4], 2, axis=1
+    )  # in places, every other band moved
     smooth, detail, conditions, lift, closed = prepare(observation)
     height, width = closed.shape[1:]
     right, below = -width % 4, -height % 4
@@ -228,8 +236,14 @@ def test_a_result_is_the_closed_form_and_the_lifted_correction(pines, scale, siz
         correction, expected = net(*(torch.from_numpy(image)[None] for image in images), conditions[None])
     change = np.einsum("br,rhw->bhw", lift, correction[0, :, :height, :width])
     assert np.abs(change).max() > 0.03
+    noise = estimate_degradation(observation).noise
+    trusted = coherence(torch.from_numpy(observation.lr), noise)
+    assert trusted.min() < 0.9
+    shares = F.interpolate(trusted[None, None], (height, width), mode="bilinear")[0].numpy()
+    corrected = torch.from_numpy((closed.numpy() + shares * change).astype(np.float32))
+    expected_sr = calm_shadows(corrected, torch.from_numpy(observation.rgb), noise, scale).clamp(0, 1)
     sr, error = refine(net, observation, CPU, torch.float32)
-    np.testing.assert_allclose(sr.detach(), (closed.numpy() + change).clip(0, 1), atol=1e-6)
+    np.testing.assert_allclose(sr.detach(), expected_sr, atol=1e-6)
     np.testing.assert_allclose(error.detach(), expected[0, 0, :height, :width], rtol=1e-5)
     found = run_network(net, observation, "cpu")
     np.testing.assert_array_equal(found, sr.detach())

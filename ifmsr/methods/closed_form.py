@@ -1,4 +1,4 @@
-"""A training-free method in six closed-form steps, blind to kernel, shift and noise.
+"""A training-free method in seven closed-form steps, blind to kernel, shift and noise.
 
 With y the LR cube (B, n), z the RGB image (3, N), P the response and D_k "blur by k and decimate":
 
@@ -11,6 +11,9 @@ With y the LR cube (B, n), z the RGB image (3, N), P the response and D_k "blur 
    maps from colour and so drawn sharply; see `ifmsr.methods.local_regression`.
 5. `keep`: less detail in bands that got too much; see `ifmsr.methods.detail`.
 6. `project`: the nearest cube whose colours are the RGB image.
+7. `calm_shadows`: what is darker than the noise, averaged; see `ifmsr.methods.shadows`.
+
+SubspaceNet starts from what six of them make, and has its own corrections calmed with them.
 """
 
 from typing import NamedTuple
@@ -23,6 +26,7 @@ from ifmsr.methods.colour_detail import calm
 from ifmsr.methods.detail import BOX, keep, rehearsal
 from ifmsr.methods.global_regression import regress
 from ifmsr.methods.local_regression import draw_sharp
+from ifmsr.methods.shadows import calm_shadows
 from ifmsr.scenes.scene import Array, Observation
 
 LEAST_PIXELS = 64  # of an LR image; fewer, or a single line, tell neither noise nor local maps nor a response
@@ -36,11 +40,13 @@ class ClosedForm:
 
     def __call__(self, observation: Observation) -> Array:
         """(B, h, w), (3, H, W) -> (B, H, W) in [0, 1]."""
-        return solve(observation).sr.numpy()
+        solution = solve(observation)
+        rgb, noise = torch.from_numpy(observation.rgb), solution.estimate.noise
+        return calm_shadows(solution.sr, rgb, noise, observation.scale).clamp(0, 1).numpy()
 
 
 class Solution(NamedTuple):
-    """`sr` (B, H, W) in [0, 1], and the degradation and the calmed colours (3, H, W) that it rests on."""
+    """`sr` (B, H, W) in [0, 1] after six steps, the degradation and the calmed colours (3, H, W) that it rests on."""
 
     sr: Tensor
     estimate: Estimate
@@ -48,7 +54,7 @@ class Solution(NamedTuple):
 
 
 def solve(observation: Observation) -> Solution:
-    """The chain on one observation."""
+    """The first six steps on one observation."""
     lr, rgb = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb)
     estimate, scale = estimate_degradation(observation), observation.scale
     kernel, noise = estimate.kernel, estimate.noise

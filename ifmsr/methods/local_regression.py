@@ -13,7 +13,7 @@ estimate tells it, and does so for dark and bright pixels apart, because shadows
 the trace of the linear map from c to its fit, which one random probe gives.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -93,20 +93,27 @@ def stein(error: Tensor, traces: Tensor, noise: float, group: Tensor) -> Tensor:
 
 def affine_fits(maps: Tensor, seen: Tensor, noise: float) -> Iterator[tuple[Tensor, Tensor]]:
     """Slopes (3, R, h, w) and offsets (R, h, w) for every window and ridge."""
-    identity = torch.eye(3, device=maps.device)
+    ridges = [max(relative * noise**2, LEAST_RIDGE) for relative in RIDGES]
     for window in WINDOWS:
-        taps = gaussian_taps(window, maps.device)
-        mean_seen, mean = smoothed(seen, taps), smoothed(maps, taps)
-        among = smoothed((seen[:, None] * seen).flatten(0, 1), taps).unflatten(0, (3, 3))
-        among = (among - mean_seen[:, None] * mean_seen).permute(2, 3, 0, 1)  # (h, w, 3, 3)
-        across = smoothed((seen[:, None] * maps).flatten(0, 1), taps).unflatten(0, (3, len(maps)))
-        across = across - mean_seen[:, None] * mean  # (3, R, h, w)
-        for relative in RIDGES:
-            inverse = torch.linalg.inv(among + max(relative * noise**2, LEAST_RIDGE) * identity)
-            slopes = (inverse.permute(2, 3, 0, 1)[:, :, None] * across).sum(1)
-            offsets = mean - (slopes * mean_seen[:, None]).sum(0)
-            both = smoothed(torch.cat([slopes.flatten(0, 1), offsets]), taps)
-            yield both[: -len(maps)].unflatten(0, (3, len(maps))), both[-len(maps) :]
+        yield from affine_fit(maps, seen, window, ridges)
+
+
+def affine_fit(
+    maps: Tensor, seen: Tensor, window: float, ridges: Sequence[float]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Likewise in windows of one standard deviation, in pixels of `maps`, for every ridge."""
+    taps = gaussian_taps(window, maps.device)
+    mean_seen, mean = smoothed(seen, taps), smoothed(maps, taps)
+    among = smoothed((seen[:, None] * seen).flatten(0, 1), taps).unflatten(0, (3, 3))
+    among = (among - mean_seen[:, None] * mean_seen).permute(2, 3, 0, 1)  # (h, w, 3, 3)
+    across = smoothed((seen[:, None] * maps).flatten(0, 1), taps).unflatten(0, (3, len(maps)))
+    across = across - mean_seen[:, None] * mean  # (3, R, h, w)
+    for ridge in ridges:
+        inverse = torch.linalg.inv(among + ridge * torch.eye(3, device=maps.device))
+        slopes = (inverse.permute(2, 3, 0, 1)[:, :, None] * across).sum(1)
+        offsets = mean - (slopes * mean_seen[:, None]).sum(0)
+        both = smoothed(torch.cat([slopes.flatten(0, 1), offsets]), taps)
+        yield both[: -len(maps)].unflatten(0, (3, len(maps))), both[-len(maps) :]
 
 
 def smoothings(maps: Tensor) -> Iterator[Tensor]:

@@ -18,7 +18,9 @@ Three choices make one set of weights fit every sensor and scale:
   mean of what is smooth.
 - The noise level, the scale and the kernel's size, estimated from the image, enter as constant maps.
 
-(I - P^+ P) keeps the colours as the closed form left them, P the response, given or estimated. A second head, which
+(I - P^+ P) keeps the colours as the closed form left them, P the response, given or estimated. A correction counts
+less where neighbouring bands do not go together (`ifmsr.methods.coherence`), and shadows are calmed as in the closed
+form (`ifmsr.methods.shadows`); training leaves both out. A second head, which
 does not influence the first, tells the expected absolute error of every pixel (mean over bands).
 
 Shapes: B bands, (H, W) = scale * (h, w), N crops.
@@ -32,9 +34,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ifmsr.estimation import Estimate, spectral_axes
+from ifmsr.estimation import Estimate, signal_basis, spectral_axes
 from ifmsr.methods.base import Network
 from ifmsr.methods.closed_form import solve
+from ifmsr.methods.coherence import coherence
+from ifmsr.methods.shadows import calm_shadows
 from ifmsr.sampling import decimate, enlarge
 from ifmsr.scenes.scene import Observation
 
@@ -208,11 +212,14 @@ class Refined(NamedTuple):
 def refine(net: SubspaceNet, observation: Observation, device: torch.device, dtype: torch.dtype) -> Refined:
     """One observation through closed form and network."""
     smooth, detail, conditions, lift, closed = prepare(observation)
+    lr, rgb, scale = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb), observation.scale
+    noise = signal_basis(lr)[1]
     height, width = closed.shape[1:]
     missing = (0, -width % GRID, 0, -height % GRID)
     images = [F.pad(image[None], missing, mode="replicate").to(device) for image in (smooth, detail)]
     with torch.autocast(device.type, dtype, dtype != torch.float32):
         correction, error = net(*images, conditions[None].to(device))
     correction = correction[0, :, :height, :width].float().cpu()
-    sr = (closed + torch.tensordot(lift, correction, dims=1)).clamp(0, 1)
-    return Refined(sr, error[0, 0, :height, :width].cpu())
+    share = F.interpolate(coherence(lr, noise)[None, None], scale_factor=scale, mode="bilinear")[0]
+    sr = closed + torch.tensordot(lift, share * correction, dims=1)
+    return Refined(calm_shadows(sr, rgb, noise, scale).clamp(0, 1), error[0, 0, :height, :width].cpu())
