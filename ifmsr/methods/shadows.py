@@ -29,13 +29,18 @@ def calm_shadows(sr: Tensor, rgb: Tensor, noise: float, scale: int) -> Tensor:
         return sr
     window = WINDOW * scale / CELL
     slopes, offsets = next(affine_fit(pooled(sr), pooled(rgb), window, [LEAST_RIDGE]))
-    *fine, change = enlarged(torch.cat([slopes.flatten(0, 1), offsets]), sr).unflatten(0, (4, len(sr)))
-    change = change - sr
-    for slope, colour in zip(fine, rgb, strict=True):
-        change = torch.addcmul(change, slope, colour)
+    change = torch.stack([drawn(*maps, rgb) for maps in zip(slopes.unbind(1), offsets, strict=True)]) - sr
     around = smoothed(pooled(change.square().mean(0, keepdim=True)), gaussian_taps(window, sr.device))
     share = noise / (noise + rgb.mean(0)) / (1 + enlarged(around, sr)[0] / (LEFT * noise**2))
     return sr + share * change
+
+
+def drawn(slopes: Tensor, offset: Tensor, rgb: Tensor) -> Tensor:
+    """A band (H, W) from slopes (3, h, w) and an offset (h, w) of cells."""
+    *fine, band = enlarged(torch.cat([slopes, offset[None]]), rgb)
+    for slope, colour in zip(fine, rgb, strict=True):
+        band = torch.addcmul(band, slope, colour)
+    return band
 
 
 def pooled(image: Tensor) -> Tensor:
