@@ -1,10 +1,10 @@
 """How methods fare where the degradation is not the one of the paper's test."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ from ifmsr.errors import InputError
 from ifmsr.evaluation import fingerprint
 from ifmsr.files import write_text
 from ifmsr.methods.base import Method
-from ifmsr.runs import Run
+from ifmsr.runs import MANIFEST, Run, read_manifest
 from ifmsr.scenes import open_dataset
 from ifmsr.scenes.scene import Array, Observation, Scene
 
@@ -136,17 +136,47 @@ def measure_split(
     seed: int = 0,
     root: str | Path | None = None,
 ) -> pd.DataFrame:
-    """`measure` on a split's test scenes as a finished run: ``rows.csv`` and ``manifest.json`` in `out`."""
+    """`measure` on a split's test scenes as a finished run: ``rows.csv`` and ``manifest.json`` in `out`.
+
+    Rows that the folder has of other methods stay. Returns the new ones.
+
+    Raises
+    ------
+    InputError : the folder's rows are of another split, other conditions or another seed.
+    """
     data = open_dataset(dataset, root)
     scenes = data.split(split).test
-    about = {
+    about: dict[str, Any] = {
         "dataset": dataset,
         "split": split,
         "scenes": list(scenes),
         "conditions": [asdict(condition) for condition in conditions],
-        "weights": {name: fingerprint(method) for name, method in methods.items()},
     }
+    others, weights = earlier(Path(out), about, seed, methods)
+    about["weights"] = weights | {name: fingerprint(method) for name, method in methods.items()}
+    rows = measure([data.load(name) for name in scenes], methods, conditions, seed)
+    order = [[condition.name for condition in conditions], list(scenes)]
+    together = pd.concat([others, rows]).sort_values(
+        ["condition", "scene"],
+        key=lambda column: column.map(order[column.name == "scene"].index),
+        kind="stable",
+    )
     with Run(out, about, [seed]) as run:
-        rows = measure([data.load(name) for name in scenes], methods, conditions, seed)
-        write_text(run.record("rows.csv"), rows.to_csv(index=False, float_format="%.5g"))
+        write_text(run.record("rows.csv"), together.to_csv(index=False, float_format="%.5g"))
     return rows
+
+
+def earlier(
+    folder: Path, about: Mapping[str, Any], seed: int, methods: Collection[str]
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """A finished grid's rows of other methods, and their weights; none if the folder has no such grid."""
+    if not (folder / MANIFEST).exists():
+        return pd.DataFrame(), {}
+    manifest = read_manifest(folder)
+    config = manifest["config"]
+    weights = config.pop("weights", {})
+    if config != about or manifest["seeds"] != [seed]:
+        raise InputError(folder, "holds a grid of another split, conditions or seed", "Give another folder")
+    rows = pd.read_csv(folder / "rows.csv")
+    kept = {name: mark for name, mark in weights.items() if name not in methods}
+    return rows[rows["method"].isin(kept)], kept

@@ -91,3 +91,24 @@ def test_the_command_runs_one_condition_and_refuses_unknown_ones(tmp_path, capsy
     assert read_manifest(tmp_path)["config"]["conditions"][0]["alignment"] == "centred"
     assert main([*command, "--condition", "fog", "--out", str(tmp_path)]) == 2
     assert "there is no fog" in capsys.readouterr().err
+
+
+def test_another_method_joins_a_finished_grid_and_another_grid_does_not(tmp_path, capsys):
+    command = ["robustness", "--data", "indian-pines", "--split", "spatial", "--out", str(tmp_path)]
+    conditions = ["--condition", "centred", "--condition", "test, x8"]
+    assert main([*command, *conditions, "--method", "bicubic"]) == 0
+    alone = pd.read_csv(tmp_path / "rows.csv")
+    assert main([*command, *conditions, "--method", "gsa"]) == 0
+    both = pd.read_csv(tmp_path / "rows.csv")
+    assert list(both["method"]) == ["bicubic", "gsa"] * 2
+    assert list(both["condition"]) == ["test, x8"] * 2 + ["centred"] * 2  # as the grid has them
+    pd.testing.assert_frame_equal(both[both["method"] == "bicubic"].reset_index(drop=True), alone)
+    assert read_manifest(tmp_path)["config"]["weights"] == {"bicubic": "", "gsa": ""}
+    assert main([*command, *conditions, "--method", "bicubic"]) == 0
+    assert len(pd.read_csv(tmp_path / "rows.csv")) == 4  # measured again, not twice
+
+    capsys.readouterr()
+    assert main([*command, "--condition", "centred", "--method", "bicubic"]) == 2
+    assert "another split, conditions or seed" in capsys.readouterr().err
+    assert main([*command, *conditions, "--method", "bicubic", "--seed", "1"]) == 2
+    assert len(pd.read_csv(tmp_path / "rows.csv")) == 4
