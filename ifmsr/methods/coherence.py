@@ -3,8 +3,9 @@
 They do not where something moved while the bands were taken one after the other. In the LR cube that shows as jumps
 from band to band that spectra do not have: fourth differences over the bands, of what differs from the surroundings.
 Around every LR pixel, J is their mean square (scaled so that white noise has that of the cube) and D the mean square
-of what differs from the surroundings itself, beyond the noise. Sensors with few bands have jumps everywhere; so what
-counts is the excess over the usual ratio u of the image, the median of (J - noise^2) / D weighted by D:
+of what differs from the surroundings itself, less that of the noise. Sensors with few bands have jumps everywhere; so
+what counts is the excess over the usual ratio u of the image, the median of (J - noise^2)+ / (D + noise^2) weighted
+by D:
 
     excess = (J - 1.2 noise^2 - u D)+
     coherence = 1 / (1 + excess / (noise^2 + D / 20))

@@ -20,8 +20,8 @@ Three choices make one set of weights fit every sensor and scale:
 
 (I - P^+ P) keeps the colours as the closed form left them, P the response, given or estimated. A correction counts
 less where neighbouring bands do not go together (`ifmsr.methods.coherence`), and shadows are calmed as in the closed
-form (`ifmsr.methods.shadows`); training leaves both out. A second head, which
-does not influence the first, tells the expected absolute error of every pixel (mean over bands).
+form (`ifmsr.methods.shadows`); training leaves both out. A second head, which does not influence the first, tells the
+expected absolute error of every pixel (mean over bands).
 
 Shapes: B bands, (H, W) = scale * (h, w), N crops.
 """
