@@ -1,7 +1,7 @@
 """Shadows calmed: what is darker than the LR noise, drawn from the colours by maps over wide windows.
 
-Most of a mean spectral angle comes from pixels below the noise of the LR cube. There that noise is most of what is
-wrong with an estimate, while the RGB image tells where the surfaces lie. So the result is explained by affine maps
+About half of a mean spectral angle comes from pixels below the noise of the LR cube. There that noise is most of what
+is wrong with an estimate, while the RGB image tells where the surfaces lie. So the result is explained by affine maps
 from its own colours, as in `ifmsr.methods.local_regression`, in windows wide enough to average noise away. A pixel of
 brightness m takes the share
 
