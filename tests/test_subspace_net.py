@@ -67,7 +67,7 @@ def batch(pines):
     parts = []
     for scene in (pines, few):
         observation = observed(scene, 4, 8, 9)
-        smooth, detail, conditions, lift, closed = prepare(observation)
+        smooth, detail, conditions, lift, closed, _ = prepare(observation)
         missing = 31 - len(scene.cube)
         truth = torch.from_numpy(scene.cube[:, :32, :36].copy())
         level = (closed - truth).abs().mean()
@@ -228,7 +228,7 @@ def test_a_result_is_the_closed_form_and_the_lifted_correction_where_bands_coher
     observation.lr[::2, :, :4] = np.roll(
         observation.lr[::2, :, :4], 2, axis=1
     )  # in places, every other band moved
-    smooth, detail, conditions, lift, closed = prepare(observation)
+    smooth, detail, conditions, lift, closed, noise = prepare(observation)
     height, width = closed.shape[1:]
     right, below = -width % 4, -height % 4
     images = [np.pad(image, ((0, 0), (0, below), (0, right)), mode="edge") for image in (smooth, detail)]
@@ -236,7 +236,7 @@ def test_a_result_is_the_closed_form_and_the_lifted_correction_where_bands_coher
         correction, expected = net(*(torch.from_numpy(image)[None] for image in images), conditions[None])
     change = np.einsum("br,rhw->bhw", lift, correction[0, :, :height, :width])
     assert np.abs(change).max() > 0.03
-    noise = estimate_degradation(observation).noise
+    assert noise == estimate_degradation(observation).noise
     trusted = coherence(torch.from_numpy(observation.lr), noise)
     assert trusted.min() < 0.9
     shares = F.interpolate(trusted[None, None], (height, width), mode="bilinear")[0].numpy()

@@ -34,7 +34,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ifmsr.estimation import Estimate, signal_basis, spectral_axes
+from ifmsr.estimation import Estimate, spectral_axes
 from ifmsr.methods.base import Network
 from ifmsr.methods.closed_form import solve
 from ifmsr.methods.coherence import coherence
@@ -72,7 +72,8 @@ class Prepared(NamedTuple):
     detail : (15, H, W) what it does not tell of the first and the last.
     conditions : (6,) noise, scale, kernel.
     lift : (B, 12) from corrections to bands, sqrt(B) (I - P^+ P) V: corrections are of the same order for any B.
-    closed : (B, H, W) the closed-form result.
+    closed : (B, H, W) what the closed form's first six steps make.
+    noise : standard deviation of the LR cube's noise.
     """
 
     smooth: Tensor
@@ -80,6 +81,7 @@ class Prepared(NamedTuple):
     conditions: Tensor
     lift: Tensor
     closed: Tensor
+    noise: float
 
 
 def prepare(observation: Observation) -> Prepared:
@@ -94,7 +96,7 @@ def prepare(observation: Observation) -> Prepared:
     smooth = enlarge(known, kernel, scale)
     detail = fine - torch.cat([smooth[:RANK], smooth[-3:]])
     lift = size * (axes - estimate.lift @ (estimate.response[:, :-1] @ axes))
-    return Prepared(smooth, detail, conditions_of(estimate, scale), lift, closed)
+    return Prepared(smooth, detail, conditions_of(estimate, scale), lift, closed, estimate.noise)
 
 
 def smooth_axes(lr: Tensor) -> Tensor:
@@ -211,9 +213,8 @@ class Refined(NamedTuple):
 
 def refine(net: SubspaceNet, observation: Observation, device: torch.device, dtype: torch.dtype) -> Refined:
     """One observation through closed form and network."""
-    smooth, detail, conditions, lift, closed = prepare(observation)
+    smooth, detail, conditions, lift, closed, noise = prepare(observation)
     lr, rgb, scale = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb), observation.scale
-    noise = signal_basis(lr)[1]
     height, width = closed.shape[1:]
     missing = (0, -width % GRID, 0, -height % GRID)
     images = [F.pad(image[None], missing, mode="replicate").to(device) for image in (smooth, detail)]
