@@ -39,7 +39,7 @@ def ship(
     source = Path(training) / "weights.safetensors"
     made, digest = read_manifest(training), sha256(source)
     net, metadata = load_weights(source)
-    results = [measured(Path(evaluation), digest) for evaluation in evaluations]
+    results = [line for evaluation in evaluations for line in measured(Path(evaluation), digest)]
     if not name:
         name = shipped_name(metadata["network"], 0 if net.scale_free else net.config.scale)
     target = Path(folder) / f"{name}.safetensors"
@@ -68,16 +68,20 @@ def find(fingerprint: str, folder: str | Path = WEIGHTS) -> Path | None:
     return None
 
 
-def measured(evaluation: Path, digest: str) -> dict[str, Any]:
-    """What an evaluation says about the weights with this SHA-256: its task and mean metrics."""
+def measured(evaluation: Path, digest: str) -> list[dict[str, Any]]:
+    """What an evaluation says about the weights with this SHA-256: its task and each method's mean metrics."""
     config = read_manifest(evaluation)["config"]
     rows = read_rows(evaluation)
-    rows = rows[rows["weights"] == digest[:12]]
+    rows = rows[rows["weights"].str.startswith(digest[:12])]
     if rows.empty:
         raise InputError(evaluation, f"no row of the weights {digest[:12]}", "Evaluate them first")
-    means = summary(rows).iloc[0]
-    return {
-        **{key: config[key] for key in ("dataset", "split", "scale", "preset", "alignment", "seeds")},
-        "scenes": sorted(rows["scene"].unique()),
-        **{metric: round(float(means[metric]), 4) for metric in DIGITS},
-    }
+    task = {key: config[key] for key in ("dataset", "split", "scale", "preset", "alignment", "seeds")}
+    return [
+        {
+            "method": method,
+            **task,
+            "scenes": sorted(rows.loc[rows["method"] == method, "scene"].unique()),
+            **{metric: round(float(means[metric]), 4) for metric in DIGITS},
+        }
+        for method, means in summary(rows).iterrows()
+    ]

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from ifmsr.cards import ship
+from ifmsr.cards import measured, ship
 from ifmsr.errors import InputError
 from ifmsr.evaluation import Task, evaluate
 from ifmsr.inference import load_method
@@ -30,7 +30,9 @@ def test_shipped_weights_say_where_they_come_from_and_are_checked_when_read(trai
     rows = evaluate(TASK, methods, tmp_path / "e").set_index("method")
     card = json.loads(ship(training, [tmp_path / "e"], tmp_path / "weights").read_text())
     assert card["dataset"] == "indian-pines" and card["scenes"] == ["train"] and card["training"]["seed"] == 0
-    assert card["measured"][0]["PSNR"] == pytest.approx(rows.loc["ifmsr", "PSNR"], abs=1e-4)
+    (line,) = card["measured"]
+    assert line["method"] == "IFMSR"
+    assert line["PSNR"] == pytest.approx(rows.loc["ifmsr", "PSNR"], abs=1e-4)
     weights = tmp_path / "weights" / "ifmsr-x4.safetensors"
     load_weights(weights)
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
@@ -52,3 +54,17 @@ def test_every_shipped_file_has_a_card_and_loads(path):
     assert metadata["schedule"] == card["schedule"]
     assert sum(parameter.numel() for parameter in net.parameters()) == card["parameters"]
     assert {"dataset", "split", "training", "git", "measured"} <= card.keys()
+
+
+def test_a_card_names_every_method_that_works_with_the_weights(tmp_path):
+    fusion, adapted, other = Bicubic(), Bicubic(), Bicubic()
+    fusion.fingerprint, adapted.fingerprint, other.fingerprint = "0123456789ab", "0123456789ab+1500s0", "ba98"
+    evaluate(TASK, {"ual-fusion": fusion, "ual": adapted, "mog-dcn": other}, tmp_path)
+    assert {line["method"] for line in measured(tmp_path, "0123456789ab" + "c" * 52)} == {
+        "UAL (fusion only)",
+        "UAL",
+    }
+
+
+def test_the_shipped_files_take_less_than_80_megabytes():
+    assert sum(path.stat().st_size for path in WEIGHTS.glob("*.safetensors")) < 80e6
