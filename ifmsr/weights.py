@@ -19,7 +19,7 @@ def save_weights(path: str | Path, net: Network, network: str, schedule: str) ->
     """Store a network's weights, its configuration and how it was trained in one .safetensors file.
 
     Floating-point numbers are written in half precision, which takes half the room and moved no test scene of CAVE
-    by more than 0.005 dB; a tensor with values beyond half precision's range stays as it is. A training goes on from
+    by more than 0.006 dB; a tensor with values beyond half precision's range stays as it is. A training goes on from
     its checkpoint, in float32.
     """
     metadata = {"network": network, "config": json.dumps(asdict(net.config)), "schedule": schedule}

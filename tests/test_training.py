@@ -110,8 +110,9 @@ def test_the_moving_average_of_the_weights_is_what_is_kept(pines, tmp_path, monk
         seen.append([parameter.detach().clone().double() for parameter in state.net.parameters()])
         learn(state, *batch)
         last.append([parameter.detach().clone().double() for parameter in state.net.parameters()])
+        averages.append([parameter.detach().clone() for parameter in state.trained.parameters()])
 
-    last = []
+    last, averages = [], []
     monkeypatch.setattr(State, "learn", watched)
     config = replace(tiny.CONFIG, average=0.7, epochs=1)
     kept = load_file(train(config, pines[:1], [], tmp_path / "mean"))
@@ -120,9 +121,10 @@ def test_the_moving_average_of_the_weights_is_what_is_kept(pines, tmp_path, monk
         expected = [0.7 * mean + 0.3 * now for mean, now in zip(expected, weights, strict=True)]
     names = [name for name, _ in build_network(config, 12).named_parameters()]
     assert len(last) == 3
-    for name, mean, now in zip(names, expected, last[-1], strict=True):
-        torch.testing.assert_close(kept[name].double(), mean, atol=1e-7, rtol=2**-11)
-        assert not torch.allclose(kept[name].double(), now, atol=1e-5)
+    for name, mean, average, now in zip(names, expected, averages[-1], last[-1], strict=True):
+        torch.testing.assert_close(average.double(), mean, atol=1e-7, rtol=1e-5)
+        assert torch.equal(kept[name], average.half())
+        assert not torch.allclose(mean, now, atol=1e-5)
     assert "average 0.7" in config.schedule(1) and "average" not in tiny.CONFIG.schedule(1)
     with pytest.raises(InputError, match="average"):
         replace(tiny.CONFIG, average=1.0)
