@@ -4,8 +4,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.common import alone, seconds, write_rows
 from benchmarks.inference import MACS, scene
-from ifmsr.estimation import estimate_degradation
-from ifmsr.inference import Precision, load_method
+from ifmsr.degradation.estimation import estimate_degradation
+from ifmsr.inference.api import load_method
+from ifmsr.methods.base import Precision
 
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 

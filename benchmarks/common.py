@@ -15,7 +15,7 @@ import torch
 
 from ifmsr.errors import InputError
 from ifmsr.files import write_text
-from ifmsr.inference import choose_device
+from ifmsr.inference.devices import choose_device
 from ifmsr.paths import RESULTS
 from ifmsr.scenes import DataSet, open_dataset
 

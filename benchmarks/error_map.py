@@ -4,8 +4,8 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from benchmarks.common import cave, write_rows
-from ifmsr.degradation import degrade
-from ifmsr.inference import Learned, load_method
+from ifmsr.degradation.protocol import degrade
+from ifmsr.inference.api import Learned, load_method
 
 SEED = 0
 

@@ -3,9 +3,9 @@
 import torch
 
 from benchmarks.common import alone, conv_peak, seconds, write_rows
-from ifmsr.degradation import degrade
+from ifmsr.degradation.protocol import degrade
 from ifmsr.errors import InputError
-from ifmsr.inference import choose_device, run_network
+from ifmsr.inference.devices import choose_device, run_network
 from ifmsr.metrics import psnr
 from ifmsr.paths import WEIGHTS
 from ifmsr.scenes import open_dataset

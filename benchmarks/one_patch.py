@@ -6,7 +6,7 @@ A network whose wiring hides its input from a part of it, or whose loss pulls el
 import torch
 
 from benchmarks.common import cave, write_rows
-from ifmsr.degradation import degrade
+from ifmsr.degradation.protocol import degrade
 from ifmsr.methods import NETWORKS
 from ifmsr.metrics import psnr
 from ifmsr.scenes import Scene

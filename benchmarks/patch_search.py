@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks.common import alone, seconds, write_rows
-from ifmsr.methods.ifmsr import cut_patches, similar_patches
+from ifmsr.methods.ifmsr.network import cut_patches, similar_patches
 
 PATCH, NEIGHBOURS, SIDES, ROWS = 12, 3, (256, 512, 1024, 2048), 4
 

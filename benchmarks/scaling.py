@@ -4,12 +4,11 @@ import torch
 
 from benchmarks.common import FOLDER, alone, seconds, write_rows
 from ifmsr.figures import save_figure, scaling_figure
-from ifmsr.inference import choose_device, free_memory
-from ifmsr.inference.crew import Crew
-from ifmsr.inference.ifmsr import StripIFMSR
-from ifmsr.inference.maps import Workspace
-from ifmsr.inference.network import CPU_STRIP
-from ifmsr.methods.ifmsr import IFMSR, similar_patches
+from ifmsr.inference.devices import CPU_STRIP, choose_device, free_memory
+from ifmsr.inference.fast_ifmsr.maps import Workspace
+from ifmsr.inference.fast_ifmsr.strip_network import StripIFMSR
+from ifmsr.inference.fast_ifmsr.thread_pool import ThreadPool
+from ifmsr.methods.ifmsr.network import IFMSR, similar_patches
 
 SIDES = ((512, 512), (720, 720), (1040, 1392), (2048, 2048))
 LITTLE = 1 << 28  # bytes of whole feature maps, where they are to go to files
@@ -26,8 +25,8 @@ def one(height: int, width: int, memory: int | None) -> dict[str, float]:
     strip = CPU_STRIP if device.type == "cpu" else height * width
     workers = torch.get_num_threads() if device.type == "cpu" else 1
     made: list[StripIFMSR] = []
-    with torch.inference_mode(), Workspace(device, budget) as workspace, Crew(workers) as crew:
-        arguments = net, lr, rgb, torch.float32, workspace, crew, 1, strip
+    with torch.inference_mode(), Workspace(device, budget) as workspace, ThreadPool(workers) as pool:
+        arguments = net, lr, rgb, torch.float32, workspace, pool, 1, strip
         shared = seconds(lambda: made.append(StripIFMSR(*arguments)), 1, device) - search
         band = seconds(lambda: made[0].bands(lr), 2, device)  # the first one also gets its memory
     megapixels = height * width / 1e6

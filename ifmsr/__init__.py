@@ -9,6 +9,6 @@ Examples
 (31, 32, 32)
 """
 
-from ifmsr.inference import super_resolve
+from ifmsr.inference.api import super_resolve
 
 __all__ = ["super_resolve"]

@@ -15,27 +15,18 @@ import numpy as np
 import yaml
 
 import ifmsr
-from ifmsr import (
-    ablations,
-    cards,
-    comparison,
-    doctor,
-    evaluation,
-    figures,
-    notebooks,
-    reproduction,
-    robustness,
-    tables,
-)
-from ifmsr.degradation import Alignment, Preset
+from ifmsr import doctor, figures, notebooks
+from ifmsr.degradation.protocol import Alignment, Preset
 from ifmsr.errors import InputError
+from ifmsr.experiments import ablations, cards, reproduction
 from ifmsr.files import write_atomically
-from ifmsr.inference import load_method, super_resolve
-from ifmsr.methods import CLASSICAL, METHODS, NETWORKS
+from ifmsr.inference.api import load_method, super_resolve
+from ifmsr.methods.registry import CLASSICAL, METHODS, NETWORKS
 from ifmsr.paths import RESULTS
 from ifmsr.scenes import DATASETS, download
 from ifmsr.scenes.own import load_cube, load_image
 from ifmsr.scenes.response import nikon_d700, read_srf
+from ifmsr.study import comparison, evaluation, rendering, robustness
 from ifmsr.training import PRESETS, TrainingError, train_on_split
 from ifmsr.training.config import with_settings
 
@@ -135,7 +126,7 @@ def reproduce(args: argparse.Namespace) -> None:
 
 def make_tables(args: argparse.Namespace) -> None:
     """Table IV from finished evaluations, and every method's differences from every other."""
-    print(*tables.write_table4(args.evaluations, args.out), sep="\n")
+    print(*rendering.write_table4(args.evaluations, args.out), sep="\n")
     print(comparison.write_differences(args.evaluations, args.out))
 
 

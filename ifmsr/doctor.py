@@ -5,7 +5,7 @@ import platform
 
 import torch
 
-from ifmsr.inference import choose_device, free_memory
+from ifmsr.inference.devices import choose_device, free_memory
 from ifmsr.paths import WEIGHTS
 from ifmsr.runs import git_state, versions
 from ifmsr.scenes import DATASETS, download

@@ -11,8 +11,8 @@ from safetensors.torch import save
 
 from ifmsr.errors import InputError
 from ifmsr.files import sha256, write_atomically
-from ifmsr.methods import NETWORKS
 from ifmsr.methods.base import Network
+from ifmsr.methods.registry import NETWORKS
 
 
 def save_weights(path: str | Path, net: Network, network: str, schedule: str) -> Path:

@@ -40,4 +40,4 @@ def worldview2_file() -> Path:
 @pytest.fixture(scope="session")
 def oracles() -> Path:
     """One forward pass of the published program, as arrays, and the formula of its weights."""
-    return Path(__file__).parent / "released"
+    return Path(__file__).parent / "methods" / "ifmsr" / "released"

@@ -9,7 +9,7 @@ from PIL import Image
 
 from ifmsr import cli
 from ifmsr.cli import main
-from ifmsr.degradation import degrade
+from ifmsr.degradation.protocol import degrade
 from ifmsr.scenes import Observation, Scene, open_dataset
 
 

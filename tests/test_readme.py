@@ -1,7 +1,9 @@
 import re
 
 from ifmsr.paths import RESULTS, ROOT
-from ifmsr.tables import read_rows, table4, write_table4
+from ifmsr.study.rendering import write_table4
+from ifmsr.study.rows import read_rows
+from ifmsr.study.table4 import table4
 
 README = (ROOT / "README.md").read_text()
 

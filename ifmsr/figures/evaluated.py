@@ -12,7 +12,7 @@ from ifmsr.paths import in_project
 from ifmsr.runs import read_manifest
 from ifmsr.scenes import open_dataset
 from ifmsr.scenes.scene import Array, Observation
-from ifmsr.tables import DATASET_LABELS, method_label
+from ifmsr.study.names import DATASET_LABELS, method_label
 
 PAPER_BANDS = {"cave": 15, "harvard": 15, "chikusei": 100}  # figure 4, counted from 1
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ifmsr.blurs import Kernel
+from ifmsr.degradation.blurs import Kernel
 from ifmsr.errors import InputError
 from ifmsr.scenes.scene import Array, Observation, Scene
 
@@ -38,8 +38,8 @@ class Oracle(Protocol):
     An evaluation tells it, and its title says so.
     """
 
-    def told(self, kernel: Kernel) -> Method:
-        """The method for observations with this `kernel` (see `ifmsr.blurs`)."""
+    def with_kernel(self, kernel: Kernel) -> Method:
+        """The method for observations with this `kernel` (see `ifmsr.degradation.blurs`)."""
         ...
 
 

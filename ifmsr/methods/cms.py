@@ -25,11 +25,11 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from ifmsr.degradation.observation_operator import BlurDecimate
+from ifmsr.degradation.sampling import upsample
 from ifmsr.errors import InputError
-from ifmsr.methods.non_blind import NonBlind
-from ifmsr.methods.observation_operator import BlurDecimate
-from ifmsr.methods.patch_groups import PatchGroups
-from ifmsr.sampling import enlarge
+from ifmsr.methods.patch_based.non_blind import NonBlind
+from ifmsr.methods.patch_based.patch_groups import PatchGroups
 
 PATCH, STRIDE = 4, 2
 RIDGE = 1e-3  # of W's least squares
@@ -102,7 +102,7 @@ class CMS(NonBlind):
         weights = [SelfRepresentation(patches.flatten(1)) for patches in groups.vectors(rgb)]
         seen_lr = self.weight * operator.adjoint(lr)
         seen_rgb = torch.tensordot(srf.T, rgb, dims=1)
-        cube = enlarge(lr, kernel, scale)
+        cube = upsample(lr, kernel, scale)
         u_multiplier, s_multiplier = torch.zeros_like(cube), torch.zeros_like(cube)
         penalty, growth, iterations = course(scale)
         for _ in tqdm(range(iterations), desc=self.title, mininterval=2, leave=False):

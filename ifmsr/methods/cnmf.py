@@ -16,7 +16,7 @@ most three channels. From it are the numbers, too: the weight of the sum-to-one 
 (where its test of virtual dimensionality does not ask for more; that test is left out), 200 updates a fit
 (600 for the first), tolerance 1e-8, one outer round, and an unknown response by non-negative least squares
 with an offset. Ours, common to the classical methods here: blur and sub-pixel shift are estimated from the
-two images (`ifmsr.estimation`). Ours, too: abundances are enlarged on the shifted grid, bicubically
+two images (`ifmsr.degradation.estimation`). Ours, too: abundances are enlarged on the shifted grid, bicubically
 instead of bilinearly, and the objective is looked at after every tenth update.
 """
 
@@ -28,9 +28,9 @@ import torch
 from scipy.optimize import nnls
 from torch import Tensor
 
+from ifmsr.degradation.estimation import estimate_degradation
+from ifmsr.degradation.sampling import decimate, upsample
 from ifmsr.errors import InputError
-from ifmsr.estimation import estimate_degradation
-from ifmsr.sampling import decimate, enlarge
 from ifmsr.scenes.scene import Array, Observation
 
 SMALLEST = 1e-7  # of endmembers and abundances at the start: updates never leave zero
@@ -80,7 +80,7 @@ class CNMF:
         w, low = self.fit(spectra, w, low, constraint, move_h, 3 * self.updates)
         w, low = self.fit(spectra, w, low, constraint, move_both, self.updates)
         low_maps = low.unflatten(1, lr.shape[1:])  # (M, n) -> (M, h, w)
-        h = enlarge(low_maps, kernel, scale).clamp_min(SMALLEST).flatten(1)
+        h = upsample(low_maps, kernel, scale).clamp_min(SMALLEST).flatten(1)
         _, h = self.fit(colours, (response @ w).clamp_min(0), h, constraint, move_h, self.updates)
         for _ in range(self.outer):
             maps = h.unflatten(1, rgb.shape[1:])  # (M, N) -> (M, H, W)

@@ -9,15 +9,15 @@ correlate with most at low resolution, and every group is sharpened with its cha
 
 with x_b the enlarged band. Published: all of this. Ours, common to the classical methods here: the blur that
 brings P to low resolution and the sub-pixel shift of the enlargement are estimated from the two images
-(`ifmsr.estimation`), where the papers assume a known, centred one. Nothing suppresses noise.
+(`ifmsr.degradation.estimation`), where the papers assume a known, centred one. Nothing suppresses noise.
 """
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ifmsr.estimation import estimate_degradation
-from ifmsr.sampling import decimate, enlarge
+from ifmsr.degradation.estimation import estimate_degradation
+from ifmsr.degradation.sampling import decimate, upsample
 from ifmsr.scenes.scene import Array, Observation
 
 NO_CONTRAST = 1e-9  # an image of smaller variance (0.00003 of full scale) has nothing to inject
@@ -34,7 +34,7 @@ class GSA:
         lr, rgb = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb)
         kernel = estimate_degradation(observation).kernel
         seen = decimate(rgb, kernel, observation.scale)
-        sr = enlarge(lr, kernel, observation.scale)
+        sr = upsample(lr, kernel, observation.scale)
         owner = nearest_channel(lr, seen)
         for channel, (fine, coarse) in enumerate(zip(rgb, seen, strict=True)):
             group = owner == channel

@@ -18,9 +18,9 @@ Published: all of this, with lambda_m = 1, mu = 0.05, p = 10 and 200 iterations 
 takes E by SVD or by VCA), and lambda_phi = 1e-3 (the one in the review of Yokoya, Grohnfeldt and Chanussot,
 IEEE GRSM 5(2), 2017; the authors' examples have 5e-4, and more noise asks for more). HySure's own estimate
 of the blur, least squares with a quadratic penalty on the kernel's differences, has the form of
-`ifmsr.estimation.estimate_kernel`, which stands in for it (ours: non-negative, weighted relative to the data);
-an unknown response is the common estimate `ifmsr.estimation`, where HySure regresses strongly blurred
-images. Ours, too: X starts from the enlarged LR cube, because from 0 the published iterations do not always
+`ifmsr.degradation.estimation.estimate_kernel`, which stands in for it (ours: non-negative, weighted relative to
+the data); an unknown response is the common estimate `ifmsr.degradation.estimation`, where HySure regresses strongly
+blurred images. Ours, too: X starts from the enlarged LR cube, because from 0 the published iterations do not always
 converge; and the colour image is continued by its border, so that the cyclic blur does not mix opposite
 sides (no LR pixel is observed there).
 """
@@ -32,9 +32,9 @@ from scipy.fft import next_fast_len
 from torch import Tensor
 from torch.nn.functional import pad
 
+from ifmsr.degradation.estimation import estimate_degradation
+from ifmsr.degradation.sampling import upsample
 from ifmsr.errors import InputError
-from ifmsr.estimation import estimate_degradation
-from ifmsr.sampling import enlarge
 from ifmsr.scenes.scene import Array, Observation
 
 
@@ -109,7 +109,7 @@ class HySure:
         mu, weight = self.penalty, self.colour_weight
         inverse = torch.linalg.inv(weight * response.T @ response + mu * torch.eye(response.shape[1]))
         colours = weight * torch.tensordot(response.T, rgb, dims=1)  # (p, rows, columns)
-        x = pad(enlarge(low, kernel, scale), border, mode="replicate")
+        x = pad(upsample(low, kernel, scale), border, mode="replicate")
         blurred, (down, across) = cyclic.blur(x), differences(x)
         d1 = torch.zeros_like(low)
         d2, d3, d4 = torch.zeros_like(x), torch.zeros_like(x), torch.zeros_like(x)

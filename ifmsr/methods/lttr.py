@@ -26,11 +26,11 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from ifmsr.degradation.observation_operator import BlurDecimate
+from ifmsr.degradation.sampling import upsample
 from ifmsr.errors import InputError
-from ifmsr.methods.non_blind import NonBlind
-from ifmsr.methods.observation_operator import BlurDecimate
-from ifmsr.methods.patch_groups import PatchGroups
-from ifmsr.sampling import enlarge
+from ifmsr.methods.patch_based.non_blind import NonBlind
+from ifmsr.methods.patch_based.patch_groups import PatchGroups
 
 PATCH, STRIDE = 8, 4
 LARGEST_GROUP = 512
@@ -76,7 +76,7 @@ class LTTR(NonBlind):
         operator = BlurDecimate(kernel, scale, (rgb.shape[1], rgb.shape[2]))
         groups = PatchGroups(rgb, PATCH, STRIDE, self.clusters, self.seed, largest=LARGEST_GROUP)
         seen = torch.tensordot(srf.T, rgb, dims=1) + self.weight * operator.adjoint(lr)
-        copies = [enlarge(lr, kernel, scale)] * 3
+        copies = [upsample(lr, kernel, scale)] * 3
         multipliers = [torch.zeros_like(copy) for copy in copies]  # O_c / (2 mu)
         cube = z_step(operator, srf, seen, copies, multipliers, self.weight)
         for _ in tqdm(range(1, self.iterations), desc=self.title, mininterval=2, leave=False):

@@ -4,20 +4,20 @@ Selva, Aiazzi, Butera, Chiarantini and Baronti, IEEE JSTARS 8(6), 2015, in the f
 Grohnfeldt and Chanussot, IEEE GRSM 5(2), 2017 (synthesised images, no equalisation of their moments):
 
     P_b = sum_c w_bc z_c + w_b0          w by least squares of LR band b on the blurred and decimated channels
-    L_b = enlarge(blur-and-decimate(P_b))                    its low-pass version
+    L_b = upsample(blur-and-decimate(P_b))                    its low-pass version
     y_b = x_b + g_b (P_b - L_b),   g_b = cov(x_b, L_b) / var(L_b)
 
 with x_b the enlarged band. Published: all of this, with a Gaussian matched to the sensor's modulation
 transfer function as the blur. Ours, common to the classical methods here: the blur and its sub-pixel shift
-are estimated from the two images (`ifmsr.estimation`). Nothing suppresses noise.
+are estimated from the two images (`ifmsr.degradation.estimation`). Nothing suppresses noise.
 """
 
 import torch
 from torch import Tensor
 
-from ifmsr.estimation import estimate_degradation
+from ifmsr.degradation.estimation import estimate_degradation
+from ifmsr.degradation.sampling import decimate, upsample
 from ifmsr.methods.gsa import NO_CONTRAST
-from ifmsr.sampling import decimate, enlarge
 from ifmsr.scenes.scene import Array, Observation
 
 
@@ -31,9 +31,9 @@ class MTFGLPHS:
         """(B, h, w), (3, H, W) -> (B, H, W) in [0, 1]."""
         lr, rgb = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb)
         kernel = estimate_degradation(observation).kernel
-        enlarged = enlarge(lr, kernel, observation.scale)
+        enlarged = upsample(lr, kernel, observation.scale)
         fine = synthesise(lr, rgb, decimate(rgb, kernel, observation.scale))
-        coarse = enlarge(decimate(fine, kernel, observation.scale), kernel, observation.scale)
+        coarse = upsample(decimate(fine, kernel, observation.scale), kernel, observation.scale)
         return inject(enlarged, fine, coarse).clamp(0, 1).numpy()
 
 

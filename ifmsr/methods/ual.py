@@ -29,7 +29,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ifmsr.blurs import gaussian
+from ifmsr.degradation.blurs import gaussian
 from ifmsr.errors import InputError
 from ifmsr.methods.base import CubeConfig, Method, Network, Precision, check_pair
 from ifmsr.scenes.scene import Array, Observation
@@ -157,8 +157,8 @@ class Adaptor(nn.Module):
 class BlurNet(nn.Module):
     """The unknown blur and decimation: one kernel and an offset for all bands, replicated border.
 
-    (N, B, H, W) -> (N, B, h, w). `kernel` is a sampling kernel (see `ifmsr.blurs`) that starts as a Gaussian of 6
-    pixels; nothing keeps it non-negative or of sum 1. `bias` starts at random within 1/32 of zero.
+    (N, B, H, W) -> (N, B, h, w). `kernel` is a sampling kernel (see `ifmsr.degradation.blurs`) that starts as a
+    Gaussian of 6 pixels; nothing keeps it non-negative or of sum 1. `bias` starts at random within 1/32 of zero.
 
     Raises InputError for a scale beyond the kernel's side.
     """

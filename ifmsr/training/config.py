@@ -15,10 +15,10 @@ from math import cos, pi
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from ifmsr.degradation import Alignment, Preset
+from ifmsr.degradation.protocol import Alignment, Preset
 from ifmsr.errors import InputError, check_choice
-from ifmsr.inference import Precision
-from ifmsr.methods import NETWORKS
+from ifmsr.methods.base import Precision
+from ifmsr.methods.registry import NETWORKS
 
 Steps = Literal["per-band", "batched"]
 Decay = Literal["steps", "cosine"]
@@ -45,7 +45,7 @@ class TrainConfig:
     average : decay of a moving average of the weights, from those at the start on, taken after each step; the average
         is what is validated and kept. 0 keeps the last weights.
     steps, bands_per_step : see the module's docstring; `bands_per_step` 0 means all bands.
-    degradation, alignment : what patches go through, see `ifmsr.degradation`. ``"train"`` is the paper's wide
+    degradation, alignment : what patches go through, see `ifmsr.degradation.protocol`. ``"train"`` is the paper's wide
         draw; ``"test"`` draws from the test family, for trainings too short to learn more than that.
     precision : ``"bfloat16"`` computes the network under autocast; weights stay float32.
     checkpoint_every : seconds between checkpoints; it changes nothing else.

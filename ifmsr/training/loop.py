@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import DataLoader, Subset
 from tqdm.auto import tqdm
 
-from ifmsr.inference import choose_device
+from ifmsr.inference.devices import choose_device
 from ifmsr.scenes.scene import Scene
 from ifmsr.training.config import TrainConfig
 from ifmsr.training.on_device import Batches, OnDevice

@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ifmsr.degradation import CONVOLVED, Mode, border, interpolate
-from ifmsr.inference import free_memory
+from ifmsr.degradation.protocol import CONVOLVED, Mode, border, interpolate
+from ifmsr.inference.devices import free_memory
 from ifmsr.scenes.scene import Scene
 from ifmsr.training.patches import Draw, Patches
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ifmsr.degradation import Degradation, draw_degradation
+from ifmsr.degradation.protocol import Degradation, draw_degradation
 from ifmsr.errors import InputError
 from ifmsr.scenes.scene import Array, Scene
 from ifmsr.training.config import TrainConfig

@@ -100,7 +100,7 @@ PRESETS = {
 }
 """``paper``: its text. ``released``: the program's defaults where they differ. ``quick``: fine-tunes the shipped
 weights for a new sensor, minutes on a CPU. ``smoke``: a tiny network from nothing, seconds, to see that all works.
-``ablation``: a narrow network from nothing, one to four minutes on a CPU core, for `ifmsr.ablations`.
+``ablation``: a narrow network from nothing, one to four minutes on a CPU core, for `ifmsr.experiments.ablations`.
 
 A competitor's name: its published recipe, with its own blur and without noise. Random crops stand for PZRes-Net's
 and UAL's fixed grids, and the augmentation is the paper's where the competitor has any. MoG-DCN's 100,500 epochs

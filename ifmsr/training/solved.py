@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ifmsr.degradation import draw_degradation
+from ifmsr.degradation.protocol import draw_degradation
 from ifmsr.errors import InputError
-from ifmsr.methods.subspace_net import GRID, Prepared, prepare
+from ifmsr.methods.subspace_net.network import GRID, Prepared, prepare
 from ifmsr.scenes.scene import Array, Observation, Scene
 from ifmsr.training.config import TrainConfig
 from ifmsr.training.motion import moving
@@ -33,8 +33,8 @@ class SolvedPatches(Dataset[tuple[Tensor, ...]]):
     """`crops_per_scene` crops of every scene, solved anew each epoch, in random order.
 
     Sample ``epoch * len(self) + number`` is (smooth, detail, conditions, lift, closed, level, truth): crops of
-    `ifmsr.methods.subspace_net.Prepared`, its mean absolute error, and crops of the scene. A scene with fewer bands
-    than the others in its epoch has zeros for the missing ones. All solved scenes of an epoch are held: about 0.1 GB
+    `Prepared`, its mean absolute error, and crops of the scene. A scene with fewer bands than the
+    others in its epoch has zeros for the missing ones. All solved scenes of an epoch are held: about 0.1 GB
     for one of CAVE.
 
     With the degradation ``"test"`` every draw is of the test family and the camera known. With ``"train"`` most are;
@@ -78,7 +78,7 @@ class SolvedPatches(Dataset[tuple[Tensor, ...]]):
         smooth, detail, closed, truth = (
             image[window].contiguous() for image in (prepared.smooth, prepared.detail, prepared.closed, truth)
         )
-        return smooth, detail, prepared.conditions, prepared.lift, closed, level, truth
+        return smooth, detail, prepared.conditions, prepared.to_bands, closed, level, truth
 
     def solve(self, epoch: int, number: int) -> tuple[Prepared, Tensor, Tensor]:
         """Scene `number` as this epoch has it, the closed form's mean absolute error, and the truth (B, H, W)."""
@@ -92,7 +92,7 @@ class SolvedPatches(Dataset[tuple[Tensor, ...]]):
             level = (prepared.closed - torch.from_numpy(truth)).abs().mean().clamp_min(LEAST_LEVEL)
             self.solved[number] = (
                 prepared._replace(
-                    lift=F.pad(prepared.lift, (0, 0, 0, missing)),
+                    to_bands=F.pad(prepared.to_bands, (0, 0, 0, missing)),
                     closed=F.pad(prepared.closed, (0, 0, 0, 0, 0, missing)),
                 ),
                 level,

@@ -13,12 +13,12 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
 from ifmsr import metrics
-from ifmsr.degradation import degrade
+from ifmsr.degradation.protocol import degrade
 from ifmsr.errors import InputError
 from ifmsr.files import write_atomically, write_text
-from ifmsr.inference import run_network
-from ifmsr.methods import NETWORKS
+from ifmsr.inference.devices import run_network
 from ifmsr.methods.base import Network
+from ifmsr.methods.registry import NETWORKS
 from ifmsr.paths import in_project
 from ifmsr.scenes.scene import Scene
 from ifmsr.training.config import Steps, TrainConfig

@@ -1,0 +1,1 @@
+"""Whole experiments: ablations, committed evaluations again, weights shipped with their cards."""

@@ -1,0 +1,154 @@
+"""The ablation study: one training for every answer to a question about IFMSR, all else equal."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ifmsr.errors import InputError
+from ifmsr.files import write_text
+from ifmsr.inference.api import load_method
+from ifmsr.runs import Run
+from ifmsr.scenes import open_dataset
+from ifmsr.study.evaluation import Task, evaluate
+from ifmsr.study.names import DIGITS
+from ifmsr.training import build_network, train_on_split
+from ifmsr.training.config import TrainConfig, with_settings
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One answer: what it changes in the full network's training, see `ifmsr.training.config.with_settings`."""
+
+    question: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+
+FULL = "full"
+VARIANTS = {
+    FULL: Variant("parts"),
+    "MCPA+RDE": Variant("parts", {"options.dcfm": False}),
+    "MCPA": Variant("parts", {"options.dcfm": False, "options.rde": False}),
+    "none": Variant("parts", {"options.dcfm": False, "options.rde": False, "options.mcpa": False}),
+    "1 stage": Variant("stages", {"options.stages": 1}),
+    **{f"{n} stages": Variant("stages", {"options.stages": n}) for n in (3, 4)},
+    "1 neighbour": Variant("patches", {"options.neighbours": 1}),
+    **{f"{n} neighbours": Variant("patches", {"options.neighbours": n}) for n in (2, 4, 5)},
+    "split after MCPA": Variant("reading", {"options.split": "after"}),
+    "RDE passes RGB on": Variant("reading", {"options.rde_skip": "rgb"}),
+    "skip over DCFM": Variant("reading", {"options.dcfm_skip": True}),
+    "beta2 of the text": Variant("optimiser", {"beta2": 0.99}),
+    "per-band steps": Variant("optimiser", {"steps": "per-band", "bands_per_step": 0}),
+    "wide training": Variant("degradation", {"degradation": "train"}),
+    "centred": Variant("alignment", {"alignment": "centred"}),
+    "seed 1": Variant("seed", {"seed": 1}),
+    "seed 2": Variant("seed", {"seed": 2}),
+}
+"""Every name but ``full`` says the one thing that differs from it; preset ``ablation`` is meant for them: the released
+network but for its width, batched steps, beta2 0.999, released alignment, seed 0."""
+
+
+def ablate(
+    base: TrainConfig,
+    variants: Sequence[str],
+    dataset: str,
+    split: str,
+    out: str | Path,
+    root: str | Path | None = None,
+    side: int = 0,
+    device: str | None = None,
+) -> pd.DataFrame:
+    """Train and measure some of `VARIANTS` and compare them with the full network.
+
+    The folder `out` gets a finished training for each variant, an evaluation for each alignment and, last,
+    ``ablations.csv`` and ``manifest.json``. What is finished there already is not done again.
+
+    Parameters
+    ----------
+    base : how the full network is trained. Its patches and their order are every variant's.
+    side : measure only the middle of every test scene, this many pixels square; 0 means whole scenes.
+
+    Returns
+    -------
+    One row a variant: question, variant, alignment, parameters, steps, patch_bands (how many bands of patches it
+    learned from), training_seconds, val_psnr (last epoch), best_val_psnr (best epoch), the five metrics, and
+    `difference`, PSNR less that of ``full``; empty for another alignment, which is another task.
+
+    Raises
+    ------
+    InputError : a name is none of `VARIANTS`, or the training or its data cannot be had.
+    """
+    if unknown := sorted(set(variants) - set(VARIANTS)):
+        raise InputError(
+            "variants", f"there is no {', '.join(unknown)}", f"Choose from {', '.join(VARIANTS)}"
+        )
+    out = Path(out)
+    data = open_dataset(dataset, root)
+    train = data.split(split).train
+    bands = len(data.load(train[0]).cube)
+    configs = {name: configuration(base, name, bands) for name in variants}
+    about = {
+        "dataset": dataset,
+        "split": split,
+        "side": side,
+        "base": base.identity(),
+        "variants": list(variants),
+    }
+    with Run(out, about, sorted({config.seed for config in configs.values()})) as run:
+        trained = {
+            name: train_on_split(config, dataset, split, out / folder(name), root, device=device)
+            for name, config in configs.items()
+        }
+        rows = []
+        for alignment in dict.fromkeys(config.alignment for config in configs.values()):
+            task = Task(dataset, split, base.scale, alignment=alignment, side=side)
+            methods = {
+                name: load_method("ifmsr", base.scale, trained[name], device)
+                for name, config in configs.items()
+                if config.alignment == alignment
+            }
+            rows.append(evaluate(task, methods, out / f"evaluation-{alignment}", root))
+        means = pd.concat(rows).groupby("method")[[*DIGITS]].mean()
+        table = pd.DataFrame(
+            [_line(name, configs[name], bands, len(train), trained[name]) for name in variants]
+        )
+        table = table.join(means, on="variant")
+        if FULL in variants:
+            full = table.set_index("variant").loc[FULL]
+            table["difference"] = (table["PSNR"] - full["PSNR"]).where(
+                table["alignment"] == full["alignment"]
+            )
+        write_text(run.record("ablations.csv"), table.to_csv(index=False, float_format="%.6g"))
+    return table
+
+
+def configuration(base: TrainConfig, variant: str, bands: int) -> TrainConfig:
+    """The variant's training. One step a band gets as many bands of patches as the others, thus fewer patches."""
+    config = with_settings(base, VARIANTS[variant].changes)
+    if config.steps != base.steps:
+        crops = round(base.crops_per_scene * (base.bands_per_step or bands) / bands)
+        config = with_settings(config, {"crops_per_scene": max(crops, 1)})
+    return config
+
+
+def folder(variant: str) -> str:
+    """The name of a variant's training folder."""
+    return variant.replace(" ", "-")
+
+
+def _line(name: str, config: TrainConfig, bands: int, scenes: int, weights: Path) -> dict[str, Any]:
+    log = pd.read_csv(weights.parent / "log.csv")
+    seen = config.bands_per_step or bands
+    return {
+        "question": VARIANTS[name].question,
+        "variant": name,
+        "alignment": config.alignment,
+        "parameters": sum(parameter.numel() for parameter in build_network(config).parameters()),
+        "steps": int(log["step"].iloc[-1]),
+        "patch_bands": config.epochs * scenes * config.crops_per_scene * seen,
+        "training_seconds": log["seconds"].iloc[-1],
+        "val_psnr": log["val_psnr"].iloc[-1],
+        "best_val_psnr": log["val_psnr"].max(),
+    }

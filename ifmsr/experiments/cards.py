@@ -1,0 +1,88 @@
+"""Weights that the project ships, each with a card that says where they come from."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ifmsr.errors import InputError
+from ifmsr.files import sha256, write_atomically, write_text
+from ifmsr.inference.api import shipped_name
+from ifmsr.paths import WEIGHTS
+from ifmsr.runs import read_manifest
+from ifmsr.study.evaluation import summary
+from ifmsr.study.names import DIGITS
+from ifmsr.study.rows import read_rows
+from ifmsr.weights import load_weights
+
+
+def ship(
+    training: str | Path, evaluations: Sequence[str | Path], folder: str | Path = WEIGHTS, name: str = ""
+) -> Path:
+    """Copy a training's weights to ``<folder>/<name>.safetensors`` and write their card.
+
+    Parameters
+    ----------
+    training : a finished run of `ifmsr.training.train_on_split`.
+    evaluations : finished evaluations of exactly these weights, for the measured metrics.
+    name : default: the one that `ifmsr.inference.api.load_method` looks for.
+
+    Returns
+    -------
+    The card's path: JSON with data, split, scenes, training configuration, schedule, git commit, metrics and
+    SHA-256.
+
+    Raises
+    ------
+    InputError : a run is unfinished, or the evaluation's rows are of other weights.
+    """
+    source = Path(training) / "weights.safetensors"
+    made, digest = read_manifest(training), sha256(source)
+    net, metadata = load_weights(source)
+    results = [line for evaluation in evaluations for line in measured(Path(evaluation), digest)]
+    if not name:
+        name = shipped_name(metadata["network"], 0 if net.scale_free else net.config.scale)
+    target = Path(folder) / f"{name}.safetensors"
+    with source.open("rb") as content:
+        write_atomically(target, lambda file: shutil.copyfileobj(content, file))
+    card = {
+        "weights": target.name,
+        "sha256": digest,
+        "parameters": sum(parameter.numel() for parameter in net.parameters()),
+        "schedule": metadata["schedule"],
+        **made["config"],
+        "git": made["git"],
+        "versions": made["versions"],
+        "machine": made["machine"],
+        "seconds": made["seconds"],
+        "measured": results,
+    }
+    return write_text(target.with_suffix(".json"), json.dumps(card, indent=2) + "\n")
+
+
+def find(fingerprint: str, folder: str | Path = WEIGHTS) -> Path | None:
+    """The shipped weights with this fingerprint (see `ifmsr.inference.api.Learned`), or None."""
+    for card in sorted(Path(folder).glob("*.json")) if fingerprint else ():
+        if json.loads(card.read_text())["sha256"].startswith(fingerprint):
+            return card.with_suffix(".safetensors")
+    return None
+
+
+def measured(evaluation: Path, digest: str) -> list[dict[str, Any]]:
+    """What an evaluation says about the weights with this SHA-256: its task and each method's mean metrics."""
+    config = read_manifest(evaluation)["config"]
+    rows = read_rows(evaluation)
+    rows = rows[rows["weights"].str.startswith(digest[:12])]
+    if rows.empty:
+        raise InputError(evaluation, f"no row of the weights {digest[:12]}", "Evaluate them first")
+    task = {key: config[key] for key in ("dataset", "split", "scale", "preset", "alignment", "seeds")}
+    return [
+        {
+            "method": method,
+            **task,
+            "scenes": sorted(rows.loc[rows["method"] == method, "scene"].unique()),
+            **{metric: round(float(means[metric]), 4) for metric in DIGITS},
+        }
+        for method, means in summary(rows).iterrows()
+    ]

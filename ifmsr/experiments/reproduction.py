@@ -1,0 +1,137 @@
+"""A committed evaluation done again, from the shipped weights or from nothing, and how far its numbers differ."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ifmsr import figures
+from ifmsr.errors import InputError
+from ifmsr.experiments import cards
+from ifmsr.inference.api import BFLOAT16_NOTE, load_method
+from ifmsr.methods.base import Method, Precision
+from ifmsr.methods.registry import CLASSICAL, NETWORKS
+from ifmsr.study.comparison import write_differences
+from ifmsr.study.evaluation import Task, evaluate, read_task
+from ifmsr.study.names import DIGITS
+from ifmsr.study.rendering import write_table4
+from ifmsr.study.rows import TEXT
+from ifmsr.training import PRESETS, train_on_split
+from ifmsr.training.config import with_settings
+
+PROTOCOL = {
+    "ifmsr": "paper",
+    **{name: f"common-{name}" for name in NETWORKS if f"common-{name}" in PRESETS},
+    "subspace-net": "subspace-net",
+}
+"""network -> the preset that trains it under the paper's protocol."""
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What came out.
+
+    Attributes
+    ----------
+    rows : the new evaluation's, see `ifmsr.study.evaluation.evaluate`.
+    distance : for each method the largest distance from the committed rows, of each metric, over scenes and seeds.
+    left_out : methods of the committed evaluation that could not be run, and why.
+    files : the tables and figures that were written.
+    """
+
+    rows: pd.DataFrame
+    distance: pd.DataFrame
+    left_out: Mapping[str, str]
+    files: list[Path]
+
+
+def reproduce(
+    committed: str | Path,
+    out: str | Path,
+    train: bool = False,
+    settings: Mapping[str, Any] | None = None,
+    only: Sequence[str] = (),
+    root: str | Path | None = None,
+    device: str | None = None,
+) -> Reproduction:
+    """Run a committed evaluation's methods on its task again; its tables and figures 4 and 5 go to `out`.
+
+    Observations are drawn anew from their seeds, so nothing but the data, the weights and this code is needed. What
+    is finished in `out` is not done again.
+
+    Parameters
+    ----------
+    committed : a folder with ``task.json`` and ``rows.csv``, as `ifmsr.study.evaluation.evaluate` fills it.
+    train : train every network from nothing first, by its preset in `PROTOCOL`, on the training side of the
+        evaluation's split, in ``<out>/training-<network>``. Otherwise the shipped weights that made the rows serve.
+    settings : changes of those presets, see `ifmsr.training.config.with_settings`.
+    only : some of the evaluation's methods; empty means all.
+    root : the data set's folder.
+
+    Raises
+    ------
+    InputError : the folder is no evaluation, it has no such method, none of them can be run, or the data cannot be had.
+    """
+    committed, out = Path(committed), Path(out)
+    task = read_task(committed)
+    before = pd.read_csv(committed / "rows.csv", keep_default_na=False, dtype=TEXT)
+    if unknown := sorted(set(only) - set(before["method"])):
+        raise InputError("only", f"no {', '.join(unknown)} in {committed}", "Choose from its rows")
+    before = before[before["method"].isin(only)] if only else before
+    trained = {}
+    if train:
+        wanted = {name.removesuffix("-fusion") for name in before["method"]} & set(PROTOCOL)
+        trained = _train_all(sorted(wanted), task, out, settings or {}, root, device)
+    methods, left_out = _ready(before, task, trained, device)
+    if not methods:
+        raise InputError(committed, "no weights of its methods are shipped", "Train them: --train")
+    rows = evaluate(task, methods, out, root)
+    files = [*write_table4(out, out), write_differences(out, out)]
+    for name, draw in (("figure4", figures.figure4), ("figure5", figures.figure5)):
+        files += figures.save_figure(draw(out), out / name)
+    return Reproduction(rows, distance(rows, before), left_out, files)
+
+
+def _train_all(
+    networks: list[str],
+    task: Task,
+    out: Path,
+    settings: Mapping[str, Any],
+    root: str | Path | None,
+    device: str | None,
+) -> dict[str, Path]:
+    trained = {}
+    for name in networks:
+        common = {"scale": task.scale, "alignment": task.alignment}
+        config = with_settings(PRESETS[PROTOCOL[name]], {**common, **settings})
+        folder = out / f"training-{name}"
+        trained[name] = train_on_split(config, task.dataset, task.split, folder, root, device=device)
+    return trained
+
+
+def _ready(
+    rows: pd.DataFrame, task: Task, trained: Mapping[str, Path], device: str | None
+) -> tuple[dict[str, Method], dict[str, str]]:
+    """The methods of the rows with the weights that made them, or with newly trained ones; and those without."""
+    methods: dict[str, Method] = {}
+    left_out: dict[str, str] = {}
+    for row in rows.drop_duplicates("method").itertuples():
+        name = str(row.method)
+        network = name.removesuffix("-fusion")
+        weights = trained.get(network) or cards.find(str(row.weights).partition("+")[0])
+        if name not in CLASSICAL and weights is None:
+            left_out[name] = f"its weights {row.weights} are not shipped: train it with --train"
+            continue
+        precision: Precision = "bfloat16" if BFLOAT16_NOTE in str(row.schedule) else "float32"
+        methods[name] = load_method(name, task.scale, weights, device, precision)
+    return methods, left_out
+
+
+def distance(rows: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
+    """Largest absolute difference of each metric between two evaluations' common rows, one line a method."""
+    key = ["scene", "seed", "method"]
+    both = rows.merge(before, on=key, suffixes=("", " before"))
+    apart = pd.DataFrame({name: (both[name] - both[f"{name} before"]).abs() for name in DIGITS})
+    return apart.groupby(both["method"], sort=False).max()

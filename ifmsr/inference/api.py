@@ -1,0 +1,168 @@
+"""From an Observation to a cube with any method: `super_resolve`, and `load_method` for repeated use."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ifmsr.errors import InputError, check_choice
+from ifmsr.files import sha256
+from ifmsr.inference.devices import run_network, run_refine
+from ifmsr.methods.base import Method, Network, Precision
+from ifmsr.methods.registry import CLASSICAL, METHODS, NETWORKS
+from ifmsr.methods.subspace_net.network import SubspaceNet
+from ifmsr.methods.ual import Adapted
+from ifmsr.paths import WEIGHTS
+from ifmsr.scenes.scene import Array, Observation
+from ifmsr.weights import load_weights
+
+BFLOAT16_NOTE = "; inference in bfloat16"
+
+
+@dataclass
+class Learned:
+    """A trained network as a Method.
+
+    `schedule` says how it was trained; `fingerprint` (start of the weights' SHA-256) tells trainings apart.
+    """
+
+    net: Network
+    schedule: str
+    fingerprint: str
+    device: str | None = None
+    precision: Precision = "float32"
+    memory: int | None = None
+
+    @property
+    def title(self) -> str:
+        """The network's printed name."""
+        return self.net.title
+
+    def with_error(self, observation: Observation) -> tuple[Array, Array]:
+        """The cube (B, H, W), and the absolute error (H, W) that the network expects in each pixel (band mean).
+
+        Raises InputError for networks that do not tell.
+        """
+        if not isinstance(self.net, SubspaceNet):
+            raise InputError("method", f"{self.title} does not tell its error", "Use subspace-net")
+        sr, error = run_refine(self.net, observation, self.device, self.precision)
+        return sr.numpy(), error.numpy()
+
+    def __call__(self, observation: Observation) -> Array:
+        """(B, h, w), (3, H, W) -> (B, H, W) in [0, 1]. Raises InputError for another scale than trained."""
+        if not self.net.scale_free and observation.scale != self.net.config.scale:
+            raise InputError(
+                "scale",
+                f"{self.title} was trained for x{self.net.config.scale}",
+                f"Use weights for x{observation.scale}",
+            )
+        return run_network(self.net, observation, self.device, self.precision, self.memory)
+
+
+def load_method(
+    name: str,
+    scale: int,
+    weights: str | Path | None = None,
+    device: str | None = None,
+    precision: Precision = "float32",
+    memory: int | None = None,
+) -> Method:
+    """A ready method by name.
+
+    Parameters
+    ----------
+    name : one of `ifmsr.methods.METHODS`.
+    scale : which of the shipped weights to take, see `shipped_name`.
+    weights : a file of one's own instead.
+    precision, memory : see `run_network`.
+
+    Raises
+    ------
+    InputError : the name is unknown, or the weights are missing, damaged or another network's.
+    """
+    check_choice("method", name, METHODS)
+    if name in CLASSICAL:
+        return CLASSICAL[name]()
+    network = name.removesuffix("-fusion")
+    path = Path(weights or WEIGHTS / f"{shipped_name(network, scale)}.safetensors")
+    net, metadata = load_weights(path)
+    if metadata["network"] != network:
+        raise InputError(path, f"weights of {metadata['network']}", f"Give weights of {network}")
+    schedule = metadata["schedule"] + (BFLOAT16_NOTE if precision == "bfloat16" else "")
+    learned = Learned(net, schedule, sha256(path)[:12], device, precision, memory)
+    return Adapted(learned, device=device, precision=precision) if name == "ual" else learned
+
+
+def shipped_name(network: str, scale: int) -> str:
+    """What shipped weights are called, ``<network>-x<scale>`` or, if one network serves every scale, ``<network>``."""
+    return network if NETWORKS[network].scale_free else f"{network}-x{scale}"
+
+
+def super_resolve(
+    lr: Any,
+    rgb: Any,
+    scale: int,
+    method: str = "ifmsr",
+    srf: Any = None,
+    weights: str | Path | None = None,
+    device: str | None = None,
+    precision: Precision = "float32",
+    memory: int | None = None,
+    with_error: bool = False,
+) -> Any:
+    """Super-resolve one hyperspectral cube with the help of an aligned colour image.
+
+    Parameters
+    ----------
+    lr : (B, h, w) NumPy array or torch tensor in [0, 1].
+    rgb : (3, scale h, scale w), likewise.
+    method : one of `ifmsr.methods.METHODS`.
+    srf : (3, B) spectral response of the colour camera, rows summing to 1, if known.
+    weights : a network's weights file instead of the shipped one.
+    device : ``"cpu"``, ``"cuda"``, ...; default: the GPU if there is one.
+    precision : ``"bfloat16"`` makes networks about twice as fast on processors that have it.
+    memory : bytes that IFMSR may take for feature maps; the result is the same, and images of any size pass.
+    with_error : also return how far off each pixel is expected to be; only ``"subspace-net"`` can tell.
+
+    Returns
+    -------
+    (B, scale h, scale w) float32 in [0, 1], of `lr`'s kind and on its device; `with_error`: a pair of that and the
+    expected absolute error (scale h, scale w), mean over bands.
+
+    Raises
+    ------
+    InputError : values outside [0, 1], NaN, sizes that do not fit, an unknown method, missing weights.
+
+    Examples
+    --------
+    >>> lr, rgb = np.full((8, 6, 6), 0.5, np.float32), np.full((3, 24, 24), 0.5, np.float32)
+    >>> super_resolve(lr, rgb, scale=4, method="bicubic").shape
+    (8, 24, 24)
+    """
+    observation = Observation(
+        _float32("lr", lr), _float32("rgb", rgb), scale, None if srf is None else _float32("srf", srf)
+    )
+    ready = load_method(method, scale, weights, device, precision, memory)
+    results: tuple[Array, ...]
+    if not with_error:
+        results = (ready(observation),)
+    elif isinstance(ready, Learned):
+        results = ready.with_error(observation)
+    else:
+        raise InputError("with_error", f"{ready.title} does not tell its error", "Use subspace-net")
+    alike = [
+        torch.from_numpy(result).to(lr.device) if isinstance(lr, Tensor) else result for result in results
+    ]
+    return tuple(alike) if with_error else alike[0]
+
+
+def _float32(name: str, values: Any) -> Array:
+    array = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+    if array.dtype.kind != "f":
+        raise InputError(
+            name, f"its type is {array.dtype}", "Divide by the largest possible value to get [0, 1]"
+        )
+    return array.astype(np.float32, copy=False)

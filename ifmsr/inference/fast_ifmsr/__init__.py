@@ -1,0 +1,1 @@
+"""IFMSR's fast path: whole images in strips, any size in any memory."""

@@ -1,0 +1,74 @@
+"""Colours calmed: without the noise that maps from colour to spectrum would blow up.
+
+Such a map is learned at low resolution, where noise and misaligned bands are averaged away, and used at high
+resolution, where they are not. It leans on small differences of colours, which show them first. From octave to octave
+an image's energy falls towards the fine ones; that of white noise grows. So noise is what the colours' finest octave
+has beyond half the energy of the last octave that an LR image sees, in each direction of colour space,
+
+    N = (C_finest - C_seen / 2)+,
+
+with C the covariances of three colours. In the other unseen octaves it has as much less as white noise would have,
+and each of them goes through Wiener's filter I - N C^-1. Colours without such noise stay as they are.
+"""
+
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ifmsr.methods.closed_form.smoothing import gaussian_taps, smoothed
+
+FINEST = 0.6  # pixels: the standard deviation of the Gaussian that takes an image's finest octave away
+MOST = 0.5  # of the seen octave's energy that the finest one can have
+LEAST_SHARE = 1e-6  # of a covariance's trace, added to it
+
+
+def denoise_guide(rgb: Tensor, scale: int) -> Tensor:
+    """The colours (3, H, W) with Wiener's filter in the octaves that an image `scale` times coarser does not see."""
+    finer = [FINEST * 2**octave for octave in range((scale - 1).bit_length())]
+    sigmas = [2 * FINEST * scale, FINEST * scale, *reversed(finer)]
+    windows = [gaussian_taps(sigma, rgb.device) for sigma in sigmas]
+    levels = [smoothed(rgb, taps) for taps in windows] + [rgb]
+    seen, *unseen = [fine - coarse for coarse, fine in pairwise(levels)]
+    _, *white = [energy_between(*pair) for pair in pairwise([*windows, rgb.new_ones(1)])]
+    noise = excess(covariance(unseen[-1]), MOST * covariance(seen))
+    calmed = rgb
+    for octave, energy in zip(unseen, white, strict=True):
+        lost = share(noise * energy / white[-1], covariance(octave))
+        calmed = calmed - torch.tensordot(lost.float(), octave, dims=1)
+    return calmed.clamp(0, 1)
+
+
+def energy_between(wide: Tensor, narrow: Tensor) -> Tensor:
+    """The variance that white noise of variance 1 has between two windows of odd numbers of taps, the first longer."""
+    padded = F.pad(narrow, ((len(wide) - len(narrow)) // 2,) * 2)
+    return (padded @ padded) ** 2 - 2 * (padded @ wide) ** 2 + (wide @ wide) ** 2
+
+
+def covariance(octave: Tensor) -> Tensor:
+    """(3, 3) mean products of an octave (3, H, W), whose mean is about zero, float64."""
+    pixels = octave.flatten(1).double()
+    products = pixels @ pixels.T / pixels.shape[1]
+    least = LEAST_SHARE * products.trace() + torch.finfo(torch.double).tiny
+    return products + least * torch.eye(3, dtype=torch.double, device=octave.device)
+
+
+def excess(found: Tensor, most: Tensor) -> Tensor:
+    """(found - most)+ for covariances (3, 3): what exceeds along the directions that belong to the pair."""
+    root, ratios, axes = compared(found, most)
+    return root @ axes @ torch.diag((ratios - 1).clamp_min(0)) @ axes.T @ root.T
+
+
+def share(noise: Tensor, whole: Tensor) -> Tensor:
+    """N C^-1 (3, 3), at most the identity."""
+    root, ratios, axes = compared(noise, whole)
+    return root @ axes @ torch.diag(ratios.clamp(0, 1)) @ axes.T @ torch.linalg.inv(root)
+
+
+def compared(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """L, ratios and U with b = L L^T and a = L U diag(ratios) U^T L^T; U orthogonal."""
+    root = torch.linalg.cholesky(b)
+    inverse = torch.linalg.inv(root)
+    ratios, axes = torch.linalg.eigh(inverse @ a @ inverse.T)
+    return root, ratios, axes

@@ -1,0 +1,347 @@
+"""IFMSR, the whole network in one file, in the names of the paper's figures 1 to 3.
+
+The hyperspectral cube goes through band by band, so any number of bands works. Every band is seen with its
+two neighbours and leaves as one high-resolution band. The parts, in the order of the data:
+
+    Unit    convolution residual learning
+    MCPA    multi-corresponding patch aggregation
+    RDE     RGB-induced detail enhancement
+    CGM     one stage of the backbone: Units, MCPA, channel split, RDE
+    DCFM    deep cross-modality feature modulation
+    IFMSR   heads, D stages, DCFM, end convolution
+
+`from_released` reads the authors' checkpoints.
+
+Shapes: N images, B bands, M = N * B bands of all images in one batch, C features, (H, W) = r * (h, w).
+Where the paper's drawing and its released program differ, `IFMSRConfig` names both readings.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import weight_norm
+
+from ifmsr.errors import InputError, check_choice
+from ifmsr.methods.base import Network, check_pair
+from ifmsr.methods.ifmsr.patches import cut_patches, join_patches, similar_patches
+from ifmsr.methods.ifmsr.released import released_name
+
+
+@dataclass(frozen=True)
+class IFMSRConfig:
+    """Everything that fixes the network's shape. The defaults are the released full configuration.
+
+    Attributes
+    ----------
+    scale : magnification r; MCPA's patches have side 3r.
+    features : C.
+    stages : D.
+    neighbours : K, how many similar patches MCPA adds to each patch.
+    mcpa, rde, dcfm : the paper's ablation switches. Without DCFM the last stage's HSI features go on alone.
+    split : ``"before"`` exchanges the channels before MCPA (released), ``"after"`` afterwards (drawing).
+    rde_skip : what RDE concatenates with its branches, ``"hsi"`` (released) or ``"rgb"`` (drawing).
+    dcfm_skip : whether the backbone's last HSI features are added after DCFM: False (released), True (drawing).
+
+    Raises
+    ------
+    InputError : a value is out of range or unknown.
+    """
+
+    scale: int = 4
+    features: int = 64
+    stages: int = 2
+    neighbours: int = 3
+    mcpa: bool = True
+    rde: bool = True
+    dcfm: bool = True
+    split: Literal["before", "after"] = "before"
+    rde_skip: Literal["hsi", "rgb"] = "hsi"
+    dcfm_skip: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("scale", "stages", "neighbours"):
+            if getattr(self, name) < 1:
+                raise InputError(name, f"found {getattr(self, name)}", "Give a whole number of at least 1")
+        if self.features < 2 or self.features % 2:
+            raise InputError("features", f"found {self.features}", "Give an even number: streams swap halves")
+        check_choice("split", self.split, ("before", "after"))
+        check_choice("rde_skip", self.rde_skip, ("hsi", "rgb"))
+
+
+def conv(inputs: int, outputs: int, kernel: int = 3) -> nn.Module:
+    """A weight-normalised convolution that keeps the size."""
+    return weight_norm(nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2))
+
+
+class Unit(nn.Module):
+    """Convolution residual learning: conv, ReLU, conv, plus the input. (M, C, H, W) -> same."""
+
+    def __init__(self, features: int):
+        super().__init__()
+        self.first, self.second = conv(features, features), conv(features, features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(F.relu(self.first(x)))
+
+
+class MCPA(nn.Module):
+    """Multi-corresponding patch aggregation of one stream.
+
+    Every patch is joined by its `neighbours` most similar ones, each with a learned weight, and a
+    convolution fuses them. (M, C, H, W), (M, L, K) -> (M, C, H, W).
+    """
+
+    def __init__(self, features: int, neighbours: int, patch: int):
+        super().__init__()
+        self.patch = patch
+        self.gamma = nn.Parameter(torch.ones(neighbours + 1))
+        self.fusion = conv((neighbours + 1) * features, features)
+
+    def forward(self, x: Tensor, nearest: Tensor) -> Tensor:
+        patches = cut_patches(x, self.patch)  # (M, L, C, p, p)
+        m, count = patches.shape[:2]
+        first = count * torch.arange(m, device=x.device)[:, None, None]  # where each image's patches start
+        others = patches.flatten(0, 1).index_select(0, (nearest + first).flatten())
+        group = torch.cat([patches[:, :, None], others.view(m, count, -1, *patches.shape[2:])], dim=2)
+        group = group * self.gamma.to(x.dtype).view(-1, 1, 1, 1)
+        joined = join_patches(group.flatten(2, 3), *x.shape[-2:])  # (M, (K + 1) C, H, W)
+        return x + self.fusion(joined)
+
+
+class DynamicFilter(nn.Module):
+    """One branch of RDE: a 3x3 kernel for every pixel and channel, generated from the RGB features."""
+
+    def __init__(self, features: int, dilation: int):
+        super().__init__()
+        self.dilation = dilation
+        self.context = nn.Conv2d(features, features, 3, padding=1)
+        self.taps = nn.Conv2d(features, 9 * features // 2, 1)
+        self.fuse = nn.Conv2d(features // 2, features // 2, 3, padding=1)
+
+    def kernels(self, rgb: Tensor) -> Tensor:
+        """(M, C, H, W) -> (M, C / 2, 9, H, W): taps row by row."""
+        return self.taps(self.context(rgb)).unflatten(1, (-1, 9))
+
+    def forward(self, x: Tensor, rgb: Tensor) -> Tensor:
+        step, (height, width) = self.dilation, x.shape[-2:]
+        padded = F.pad(x, (step,) * 4)
+        filtered = torch.zeros_like(x)
+        for tap, weight in enumerate(self.kernels(rgb).unbind(2)):
+            top, left = tap // 3 * step, tap % 3 * step
+            filtered = filtered + weight * padded[..., top : top + height, left : left + width]
+        return self.fuse(filtered)
+
+
+class RDE(nn.Module):
+    """RGB-induced detail enhancement: region-aware dynamic filters of dilation 1 and 3.
+
+    hsi, rgb (M, C, H, W) -> F_induce (M, C, H, W).
+    """
+
+    def __init__(self, features: int, skip: str):
+        super().__init__()
+        self.skip = skip
+        self.reduce = nn.Conv2d(features, features // 2, 1)
+        self.near, self.far = DynamicFilter(features, dilation=1), DynamicFilter(features, dilation=3)
+        kept = features // 2 if skip == "hsi" else features
+        self.fuse = nn.Conv2d(kept + features, features, 3, padding=1)
+
+    def forward(self, hsi: Tensor, rgb: Tensor) -> Tensor:
+        x = self.reduce(hsi)  # (M, C / 2, H, W)
+        kept = x if self.skip == "hsi" else rgb
+        return self.fuse(torch.cat([kept, self.near(x, rgb), self.far(x, rgb)], dim=1))
+
+
+def exchange_halves(rgb: Tensor, hsi: Tensor) -> tuple[Tensor, Tensor]:
+    """The channel split: each stream keeps half of its channels and gets half of the other's."""
+    (rgb_low, rgb_high), (hsi_low, hsi_high) = rgb.chunk(2, dim=1), hsi.chunk(2, dim=1)
+    return torch.cat([rgb_high, hsi_high], dim=1), torch.cat([rgb_low, hsi_low], dim=1)
+
+
+class CGM(nn.Module):
+    """One stage of the cross-modality fusion backbone. (F_rgb, F_hsi) -> (F_rgb, F_hsi), (M, C, H, W) each."""
+
+    def __init__(self, config: IFMSRConfig):
+        super().__init__()
+        features = config.features
+        self.split = config.split
+        self.rgb_unit1, self.hsi_unit1 = Unit(features), Unit(features)
+        self.rgb_unit2, self.hsi_unit2 = Unit(features), Unit(features)
+        if config.mcpa:
+            self.rgb_mcpa, self.hsi_mcpa = (MCPA(features, config.neighbours, 3 * config.scale) for _ in "ab")
+        self.rde = RDE(features, config.rde_skip) if config.rde else None
+
+    def forward(self, f_rgb: Tensor, f_hsi: Tensor, nearest: Tensor | None) -> tuple[Tensor, Tensor]:
+        rgb, hsi = F.relu(self.rgb_unit1(f_rgb)), F.relu(self.hsi_unit1(f_hsi))
+        if self.split == "before":
+            rgb, hsi = exchange_halves(rgb, hsi)
+        if nearest is not None:
+            rgb, hsi = self.rgb_mcpa(rgb, nearest), self.hsi_mcpa(hsi, nearest)
+        if self.split == "after":
+            rgb, hsi = exchange_halves(rgb, hsi)
+        rgb, hsi = self.rgb_unit2(rgb) + f_rgb, self.hsi_unit2(hsi) + f_hsi
+        if self.rde is not None:
+            f_induce = self.rde(hsi, rgb)
+            rgb, hsi = rgb + f_induce, hsi + f_induce
+        return rgb, hsi
+
+
+class DCFM(nn.Module):
+    """Deep cross-modality feature modulation: the RGB features of all stages scale and shift the HSI's."""
+
+    def __init__(self, features: int, stages: int):
+        super().__init__()
+        self.rgb_reduce, self.hsi_reduce = (conv(stages * features, features, kernel=1) for _ in "ab")
+        self.alpha, self.beta = Unit(features), Unit(features)
+
+    def modulation(self, rgb: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """alpha and beta, (M, C, H, W) each."""
+        guide = self.rgb_reduce(torch.cat(rgb, dim=1))
+        return self.alpha(guide), self.beta(guide)
+
+    def forward(self, rgb: list[Tensor], hsi: list[Tensor]) -> Tensor:
+        alpha, beta = self.modulation(rgb)
+        return self.hsi_reduce(torch.cat(hsi, dim=1)) * alpha + beta
+
+
+def band_triplets(bands: int, device: torch.device | None = None) -> Tensor:
+    """(B, 3): each band between its neighbours; at the ends [1, 0, 2] and [B-2, B-1, B-3]."""
+    middle = torch.arange(bands, device=device)
+    left, right = middle - 1, middle + 1
+    left[0], right[0] = 1, 2
+    left[-1], right[-1] = bands - 2, bands - 3
+    return torch.stack([left, middle, right], dim=1)
+
+
+class IFMSR(Network):
+    """The network of the paper's figure 1.
+
+    Examples
+    --------
+    >>> net = IFMSR(IFMSRConfig(scale=4))
+    >>> sum(parameter.numel() for parameter in net.parameters())
+    1725458
+    >>> net(torch.rand(1, 5, 6, 6), torch.rand(1, 3, 24, 24)).shape
+    torch.Size([1, 5, 24, 24])
+    """
+
+    title = "IFMSR"
+    bandwise = True
+
+    @classmethod
+    def build(cls, **config: Any) -> "IFMSR":
+        return cls(IFMSRConfig(**config))
+
+    def __init__(self, config: IFMSRConfig | None = None):
+        super().__init__()
+        self.config = config = config or IFMSRConfig()
+        features = config.features
+        self.hsi_head = nn.Conv2d(3, features, 3, padding=1)
+        self.rgb_head = nn.Conv2d(3, features, 3, padding=1)
+        self.stages = nn.ModuleList(CGM(config) for _ in range(config.stages))
+        self.dcfm = DCFM(features, config.stages) if config.dcfm else None
+        self.end = conv(features, 1)
+
+    def forward(self, lr: Tensor, rgb: Tensor, bands: Tensor | None = None) -> Tensor:
+        """All bands, or the chosen ones, in one batch: for training, and to read. Whole images: `run_network`.
+
+        Parameters
+        ----------
+        lr : (N, B, h, w) low-resolution cubes in [0, 1], B of at least 3.
+        rgb : (N, 3, H, W) colour images in [0, 1].
+        bands : indices of the bands to return; their neighbours are taken from all of `lr`. Default: all.
+
+        Returns
+        -------
+        (N, B, H, W), not clipped.
+
+        Raises
+        ------
+        InputError : fewer than 3 bands, or sizes that do not belong together.
+        """
+        self.check(lr, rgb)
+        triplets = band_triplets(lr.shape[1], lr.device)
+        if bands is not None:
+            triplets = triplets[bands]
+        f0_rgb = self.rgb_head(rgb)
+        nearest = None
+        if self.config.mcpa:
+            nearest = similar_patches(rgb, 3 * self.config.scale, self.config.neighbours)
+        return self._super_resolve(lr[:, triplets], f0_rgb, nearest)
+
+    def check(self, lr: Tensor, rgb: Tensor) -> None:
+        """Raise InputError for fewer than 3 bands, or sizes that do not belong together."""
+        if lr.shape[1] < 3:
+            raise InputError(
+                "lr", f"{lr.shape[1]} bands", "IFMSR sees each band with two neighbours: give 3 or more"
+            )
+        check_pair(lr, rgb, lr.shape[1], self.config.scale)
+
+    def _super_resolve(self, lr: Tensor, f0_rgb: Tensor, nearest: Tensor | None) -> Tensor:
+        """Some bands, each with its neighbours: (N, b, 3, h, w), (N, C, H, W), (N, L, K) -> (N, b, H, W)."""
+        n, count = lr.shape[:2]
+        enlarged = F.interpolate(lr.flatten(0, 1), scale_factor=self.config.scale, mode="nearest")
+        f0_hsi = f_hsi = self.hsi_head(enlarged)  # (M, C, H, W)
+        f_rgb = f0_rgb.repeat_interleave(count, dim=0)
+        if nearest is not None:
+            nearest = nearest.repeat_interleave(count, dim=0)
+
+        all_rgb, all_hsi = [], []
+        for stage in self.stages:
+            f_rgb, f_hsi = stage(f_rgb, f_hsi, nearest)
+            all_rgb.append(f_rgb)
+            all_hsi.append(f_hsi)
+        fused = f_hsi if self.dcfm is None else self.dcfm(all_rgb, all_hsi)
+        if self.dcfm is not None and self.config.dcfm_skip:
+            fused = fused + f_hsi
+        return self.end(fused + f0_hsi).unflatten(0, (n, count)).squeeze(2)
+
+
+def from_released(state_dict: Mapping[str, Any], scale: int) -> IFMSR:
+    """An IFMSR with the weights of the authors' released program.
+
+    Parameters
+    ----------
+    state_dict : name -> array or tensor in the released naming, with or without the prefix ``module.``, or
+        the whole checkpoint that holds it under ``"model"``. Which components are there, and how wide and
+        deep they are, is read off the names and shapes.
+    scale : the magnification it was trained for; the weights do not tell.
+
+    Raises
+    ------
+    InputError : names are missing or left over, or a shape is wrong; it lists them.
+    """
+    weights = state_dict.get("model", state_dict)
+    weights = {name.removeprefix("module."): torch.as_tensor(np.asarray(w)) for name, w in weights.items()}
+    if "hsi_head.weight" not in weights:
+        raise InputError("state_dict", "hsi_head.weight is missing", "Give a checkpoint of the IFMSR program")
+    stages = {name.split(".")[1] for name in weights if name.startswith("inter_body.")}
+    gamma = weights.get("inter_body.0.FASplit.aggregate.rgb_gamma")
+    net = IFMSR(
+        IFMSRConfig(
+            scale=scale,
+            features=len(weights["hsi_head.weight"]),
+            stages=max(len(stages), 1),
+            neighbours=3 if gamma is None else len(gamma) - 1,
+            mcpa=gamma is not None,
+            rde=any(".ddpm." in name for name in weights),
+            dcfm=any(name.startswith("casde.") for name in weights),
+        )
+    )
+    wanted = {released_name(ours): (ours, tensor.shape) for ours, tensor in net.state_dict().items()}
+    wrong = [f"missing {name}" for name in sorted(wanted.keys() - weights.keys())]
+    wrong += [f"left over {name}" for name in sorted(weights.keys() - wanted.keys())]
+    wrong += [
+        f"{name} is {tuple(weights[name].shape)}, not {tuple(shape)}"
+        for name, (_, shape) in wanted.items()
+        if name in weights and weights[name].shape != shape
+    ]
+    if wrong:
+        raise InputError("state_dict", "; ".join(wrong), "Give a checkpoint of the released configuration")
+    net.load_state_dict({ours: weights[name] for name, (ours, _) in wanted.items()})
+    return net

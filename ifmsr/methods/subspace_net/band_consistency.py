@@ -1,0 +1,58 @@
+"""Where neighbouring bands go together, so that the detail of one tells that of the next.
+
+They do not where something moved while the bands were taken one after the other. In the LR cube that shows as jumps
+from band to band that spectra do not have: fourth differences over the bands, of what differs from the surroundings.
+Around every LR pixel, J is their mean square (scaled so that white noise has that of the cube) and D the mean square
+of what differs from the surroundings itself, less that of the noise. Sensors with few bands have jumps everywhere; so
+what counts is the excess over the usual ratio u of the image, the median of (J - noise^2)+ / (D + noise^2) weighted
+by D:
+
+    excess = (J - 1.2 noise^2 - u D)+
+    coherence = 1 / (1 + excess / (noise^2 + D / 20))
+
+1.2 leaves room for chance; a twentieth of the detail that jumps halves the coherence.
+"""
+
+from math import comb
+
+import torch
+from torch import Tensor
+
+from ifmsr.methods.closed_form.smoothing import gaussian_taps, smoothed
+
+ORDER = 4  # of the differences; less with fewer than five bands
+SURROUNDINGS = 2.0  # standard deviation in LR pixels
+WINDOW = 1.5  # likewise
+CHANCE = 1.2
+HALVING = 1 / 20
+LEAST = 1e-12  # of an energy
+
+
+def band_consistency(lr: Tensor, noise: float) -> Tensor:
+    """(B, h, w) and the standard deviation of its noise -> (h, w) in (0, 1], 1 where bands go together."""
+    local = lr - smoothed(lr, gaussian_taps(SURROUNDINGS, lr.device))
+    variance = noise**2
+    jumps = energy(differences(local))
+    detail = (energy(local) - variance).clamp_min(0)
+    usual = weighted_median((jumps - variance).clamp_min(0) / (detail + variance).clamp_min(LEAST), detail)
+    excess = (jumps - CHANCE * variance - usual * detail).clamp_min(0)
+    return 1 / (1 + excess / (variance + HALVING * detail).clamp_min(LEAST))
+
+
+def differences(cube: Tensor) -> Tensor:
+    """Fourth differences over the bands that keep the variance of white noise."""
+    order = min(ORDER, len(cube) - 1)
+    weights = cube.new_tensor([(-1) ** k * comb(order, k) for k in range(order + 1)])
+    return torch.tensordot(weights / weights.norm(), cube.unfold(0, order + 1, 1), dims=([0], [3]))
+
+
+def energy(cube: Tensor) -> Tensor:
+    """(B, h, w) -> (h, w): mean square over bands and a window."""
+    return smoothed(cube.square().mean(0, keepdim=True), gaussian_taps(WINDOW, cube.device))[0]
+
+
+def weighted_median(values: Tensor, weights: Tensor) -> Tensor:
+    """The value that half of the weight lies at or below."""
+    ascending, order = values.flatten().sort()
+    below = weights.flatten()[order].cumsum(0)
+    return ascending[torch.searchsorted(below, below[-1] / 2).clamp_max(len(ascending) - 1)]

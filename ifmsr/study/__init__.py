@@ -1,0 +1,8 @@
+"""The study: methods measured on the same observations, rows compared, Table IV."""
+
+from ifmsr.study.evaluation import Task, evaluate, summary
+from ifmsr.study.rendering import write_table4
+from ifmsr.study.rows import read_rows
+from ifmsr.study.table4 import table4
+
+__all__ = ["Task", "evaluate", "read_rows", "summary", "table4", "write_table4"]

@@ -1,0 +1,98 @@
+"""Rows of finished evaluations, read back and checked for sharing a table."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ifmsr.errors import InputError
+from ifmsr.runs import read_manifest
+from ifmsr.study.names import DATASET_LABELS, DIGITS, method_label
+
+TEXT = dict.fromkeys(("scene", "method", "schedule", "weights"), str)  # "444503e60302" is no number
+ROW_COLUMNS = ("dataset", "split", "scene", "scale", "alignment", "seed", "method", "schedule", *DIGITS)
+
+Folders = str | Path | Sequence[str | Path]
+
+
+def read_rows(folders: Folders) -> pd.DataFrame:
+    """Every row of one or several finished evaluation folders.
+
+    Parameters
+    ----------
+    folders : one evaluation folder or several.
+
+    Returns
+    -------
+    The columns of their `rows.csv` and `preset`; data sets and methods by their printed names.
+
+    Raises
+    ------
+    InputError : a folder has no manifest (its run was not finished), is no evaluation, has unusable rows,
+        or the folders cannot share a table: see `check_comparable`.
+    """
+    folders = [folders] if isinstance(folders, str | Path) else list(folders)
+    if not folders:
+        raise InputError("folders", "no evaluation folder given", "Give at least one")
+    rows = pd.concat([_read_folder(Path(folder)) for folder in folders], ignore_index=True)
+    check_comparable(rows)
+    return rows
+
+
+def _read_folder(folder: Path) -> pd.DataFrame:
+    config = read_manifest(folder)["config"]
+    path = folder / "rows.csv"
+    try:
+        rows = pd.read_csv(path, dtype=TEXT)
+    except FileNotFoundError:
+        raise InputError(path, "not there", "Give the folder of an evaluation") from None
+    except (ValueError, UnicodeDecodeError) as error:
+        raise InputError(path, f"not a table of rows ({error})", "Run the evaluation again") from error
+    missing = [column for column in ROW_COLUMNS if column not in rows]
+    if missing or rows.empty:
+        problem = f"the columns {missing} are missing" if missing else "it has no rows"
+        raise InputError(path, problem, "Run the evaluation again")
+    if rows[[*DIGITS]].isna().any(axis=None):
+        raise InputError(path, "a metric is NaN", "Run that scene and method again")
+    return rows.assign(
+        preset=config["preset"],
+        side=config.get("side", 0),
+        schedule=rows["schedule"].fillna(""),
+        dataset=rows["dataset"].replace(DATASET_LABELS),
+        method=rows["method"].map(method_label),
+    )
+
+
+def check_comparable(rows: pd.DataFrame) -> None:
+    """Raise InputError unless all rows belong in one table.
+
+    One alignment, preset and size of scenes for the whole table, one split a data set; within a data set and scale,
+    every method has one schedule and has seen each scene with the same seeds exactly once.
+    """
+    for column in ("alignment", "preset", "side"):
+        _demand_one(column, rows, "the table")
+    for dataset, group in rows.groupby("dataset"):
+        _demand_one("split", group, str(dataset))
+    for key, group in rows.groupby(["dataset", "scale"]):
+        block = "{} x{}".format(*key)
+        seen: dict[Any, set[tuple[Any, Any]]] = {}
+        for method, own in group.groupby("method"):
+            _demand_one("schedule", own, f"{block}, {method}")
+            seen[method] = set(zip(own["scene"], own["seed"], strict=True))
+            if len(seen[method]) < len(own):
+                problem = f"{method} has several rows for the same scene and seed"
+                raise InputError(block, problem, "Give each evaluation folder once")
+        first, *others = seen
+        for method in others:
+            if seen[method] != seen[first]:
+                problem = f"{first} and {method} were not run on the same scenes and seeds"
+                raise InputError(block, problem, "Evaluate every method of the table on the same ones")
+
+
+def _demand_one(column: str, rows: pd.DataFrame, where: str) -> None:
+    values = sorted(rows[column].unique().tolist())
+    if len(values) > 1:
+        raise InputError(
+            where, f"mixes the {column}s {', '.join(map(repr, values))}", "Make a table for each"
+        )

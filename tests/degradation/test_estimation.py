@@ -1,0 +1,400 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import nnls
+
+from ifmsr.degradation.estimation import (
+    CAMERA_RIDGES,
+    RESPONSE_RIDGE,
+    Estimate,
+    as_kernel,
+    estimate_degradation,
+    estimate_kernel,
+    estimate_response,
+    fit_response,
+    kernel_columns,
+    kernel_side,
+    nonnegative_response,
+    ridge,
+    signal_basis,
+    smooth_gram,
+    solve_taps,
+    spectral_axes,
+)
+from ifmsr.degradation.protocol import degrade, draw_degradation, gaussian_kernel, scene_seed
+from ifmsr.degradation.sampling import decimate
+from ifmsr.scenes import Scene, nikon_d700, open_dataset
+from ifmsr.scenes.scene import Observation
+
+
+@pytest.fixture(scope="module")
+def balloons(cave_root):
+    return open_dataset("cave", cave_root).load("balloons", window=(128, 128, 256, 256))
+
+
+@pytest.fixture(scope="module")
+def pines():
+    """The real image (200, 144, 72)."""
+    return open_dataset("indian-pines").load("train").cube
+
+
+def moments(kernel):
+    """Mean place (down, right) and covariance of (right, down), tap by tap in plain Python."""
+    side = len(kernel)
+    places = [
+        (a - (side - 1) / 2, b - (side - 1) / 2, float(kernel[a, b]))
+        for a in range(side)
+        for b in range(side)
+    ]
+    down, right = (sum(place[axis] * place[2] for place in places) for axis in (0, 1))
+    among = np.zeros((2, 2))
+    for y, x, weight in places:
+        step = np.array([x - right, y - down])
+        among += weight * np.outer(step, step)
+    return (down, right), among
+
+
+def estimate_of(kernel):
+    return Estimate(torch.zeros(3, 4), torch.as_tensor(np.asarray(kernel, np.float32)), 0.0)
+
+
+def assert_angles_equal(found, expected, tolerance):
+    """Angles of axes: 0 and pi are the same."""
+    assert abs((found - expected + np.pi / 2) % np.pi - np.pi / 2) < tolerance
+
+
+# --- kernel and shift ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scale", [4, 8])
+def test_the_kernel_and_its_shift_are_found_on_a_real_scene(balloons, scale):
+    degradation = draw_degradation(scale, "test", scene_seed(balloons, 0))
+    observation = degrade(balloons, scale)
+    colours = torch.tensordot(torch.from_numpy(observation.srf), torch.from_numpy(observation.lr), dims=1)
+    found = estimate_kernel(colours, torch.from_numpy(observation.rgb), scale)
+    assert found.shape == (kernel_side(scale),) * 2
+    assert found.min() >= 0 and float(found.sum()) == pytest.approx(1, abs=1e-5)
+    truth, _ = moments(degradation.kernel)  # bicubic interpolation adds no shift
+    np.testing.assert_allclose(moments(found)[0], truth, atol=0.25)
+
+
+def test_a_known_kernel_is_recovered_without_noise():
+    torch.manual_seed(0)
+    rgb = torch.rand(3, 192, 192)
+    kernel = torch.zeros(20, 20)
+    kernel[4:17, 4:17] = torch.from_numpy(gaussian_kernel(13, 4, lambda1=3, lambda2=9, theta=0.5)).float()
+    found = estimate_kernel(decimate(rgb, kernel, 4), rgb, 4)
+    assert (found - kernel).abs().sum() < 0.1
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4, 8, 16])
+def test_kernels_have_the_grids_parity_and_room_for_the_published_blurs(scale):
+    side = kernel_side(scale)
+    assert side % 2 == scale % 2 and side >= max(16, scale + 4)
+
+
+def test_a_known_response_is_told_as_it_is_and_the_noise_found(balloons):
+    observation = degrade(balloons, 4)
+    estimate = estimate_degradation(observation)
+    np.testing.assert_array_equal(estimate.response[:, :-1], observation.srf)
+    assert not estimate.response[:, -1].any()
+    colours = torch.from_numpy(np.tensordot(observation.srf, observation.lr, axes=1))
+    expected = estimate_kernel(colours, torch.from_numpy(observation.rgb), 4)
+    torch.testing.assert_close(estimate.kernel, expected, atol=2e-5, rtol=0)
+    assert estimate.noise == pytest.approx(3 / 255, rel=0.05)
+    truth, _ = moments(draw_degradation(4, "test", scene_seed(balloons, 0)).kernel)
+    np.testing.assert_allclose(estimate.shift, truth, atol=0.1)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_black_image_tells_no_kernel_but_has_an_estimate(known):
+    lr = np.full((6, 5, 4), 0.3, np.float32)
+    srf = np.full((3, 6), 1 / 6, np.float32) if known else None
+    for scale in (2, 3, 4):
+        black = np.zeros((3, 5 * scale, 4 * scale), np.float32)
+        estimate = estimate_degradation(Observation(lr, black, scale, srf))
+        assert estimate.kernel.min() >= 0 and float(estimate.kernel.sum()) == pytest.approx(1, abs=1e-5)
+        assert estimate.kernel.shape == (kernel_side(scale),) * 2
+        assert estimate.shift == pytest.approx((0, 0), abs=1e-4)
+        assert estimate.response.isfinite().all() and estimate.noise == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(("scale", "shift"), [(4, (0.0, 0.0)), (4, (3.0, -2.0)), (2, (2.0, 2.0))])
+@pytest.mark.parametrize("noise", [0.003, 0.02])
+def test_solving_again_on_the_support_finds_a_shifted_kernel_in_noise(pines, scale, shift, noise):
+    rgb, side = torch.from_numpy(pines[[29, 19, 9]]), kernel_side(scale)
+    down, right = (np.arange(side) - (side - 1) / 2 - place for place in shift)
+    truth = np.exp(-0.5 * ((down[:, None] / 1.2) ** 2 + (right / 1.5) ** 2))
+    truth = torch.from_numpy(truth / truth.sum()).float()
+    seen = decimate(rgb, truth, scale)
+    seen = seen + noise * torch.randn(seen.shape, generator=torch.Generator().manual_seed(1))
+    columns = kernel_columns(rgb, scale)
+    gram = smooth_gram(columns)
+    target = sum(
+        channel.double() @ colour.flatten().double() for channel, colour in zip(columns, seen, strict=True)
+    )
+
+    def errors(taps):
+        kernel = as_kernel(taps, scale)
+        return np.hypot(*np.subtract(moments(kernel)[0], shift)), float((kernel - truth).abs().sum())
+
+    taps = solve_taps(gram, target)
+    (place, form), (plain_place, plain_form) = errors(taps), errors(torch.linalg.solve(gram, target))
+    assert place < min(0.08, 0.5 * plain_place) and form < 0.75 * plain_form
+
+    support = taps != 0
+    near = (truth >= 1e-3 * truth.max()).flatten()
+    assert 9 <= support.sum() < 70 and not support[~near].any()
+    assert (truth.flatten()[support]).sum() > 0.97
+    left = (gram @ taps - target)[support]  # the equations of the taps that are not 0 hold
+    assert left.abs().max() < 1e-9 * target.abs().max()
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_equations_of_a_black_image_have_no_taps_and_a_kernel_still(scale):
+    gram = smooth_gram(kernel_columns(torch.zeros(3, 5 * scale, 4 * scale), scale))
+    taps = solve_taps(gram, torch.zeros(len(gram), dtype=torch.double))
+    assert not taps.any()
+    kernel = as_kernel(taps, scale)
+    np.testing.assert_allclose(kernel[kernel > 0], np.full(scale**2, 1 / scale**2))
+    assert moments(kernel)[0] == pytest.approx((0, 0), abs=1e-6)
+
+
+# --- what a kernel is like -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("theta", [0.0, 0.4, 1.4, 1.8, 2.9])
+def test_shift_and_widths_are_a_known_gaussians(theta):
+    """Sampled so finely and so far out that its moments are the integral's."""
+    kernel = gaussian_kernel(41, 4, lambda1=9.0, lambda2=2.25, theta=theta, alignment="centred")
+    moved = np.roll(kernel, (2, -3), axis=(0, 1))  # what leaves one side is zero to rounding
+    estimate = estimate_of(moved)
+    assert estimate.shift == pytest.approx((2, -3), abs=1e-4)
+    long, short, angle = estimate.widths
+    assert (long, short) == pytest.approx((3, 1.5), abs=2e-3)
+    assert 0 <= angle < np.pi + 1e-6
+    assert_angles_equal(angle, theta, 2e-3)
+
+
+def test_an_even_kernels_middle_lies_between_its_taps():
+    offsets = np.arange(20) - 9.5
+    profile = np.exp(-0.5 * (offsets / 2) ** 2)
+    estimate = estimate_of(np.outer(profile, profile) / profile.sum() ** 2)
+    assert estimate.shift == pytest.approx((0, 0), abs=1e-5)
+    assert estimate.widths[:2] == pytest.approx((2, 2), abs=2e-3)
+
+
+@pytest.mark.parametrize("scale", [3, 4, 8])
+@pytest.mark.parametrize("alignment", ["released", "centred"])
+def test_shift_and_widths_of_the_papers_draws_are_their_moments(scale, alignment):
+    for seed in range(5):
+        kernel = draw_degradation(scale, "test", seed, alignment).sampling_kernel(scale)
+        shift, among = moments(kernel)
+        variances, axes = np.linalg.eigh(among)
+        estimate = estimate_of(kernel)
+        assert estimate.shift == pytest.approx(shift, abs=1e-4)
+        long, short, angle = estimate.widths
+        assert (long, short) == pytest.approx((variances[1] ** 0.5, variances[0] ** 0.5), abs=1e-3)
+        assert_angles_equal(angle, np.arctan2(axes[1, 1], axes[0, 1]), 5e-3)
+
+
+def test_a_single_tap_has_no_width():
+    kernel = np.zeros((20, 20))
+    kernel[12, 5] = 1
+    estimate = estimate_of(kernel)
+    assert estimate.shift == (2.5, -4.5)
+    assert estimate.widths[:2] == (0, 0)
+
+
+# --- response ------------------------------------------------------------------------------------------------
+
+
+def test_a_response_is_recovered_in_the_directions_that_the_scene_shows(balloons):
+    observation = degrade(balloons, 4)
+    lr, cube = torch.from_numpy(observation.lr), torch.from_numpy(balloons.cube)
+    response, kernel = estimate_response(lr, torch.from_numpy(observation.rgb), 4)
+    assert response.shape == (3, 32) and response.min() >= 0
+    seen = Estimate(response, kernel, 0.0).to_rgb(cube)
+    truth = torch.tensordot(torch.from_numpy(nikon_d700()), cube, dims=1)
+    assert (seen - truth).norm() / truth.norm() < 0.005
+    curve = response[:, :-1] - torch.from_numpy(nikon_d700())
+    assert curve.norm() / np.linalg.norm(nikon_d700()) < 0.15
+
+
+def spectra_of(cube, noise, seed=0):
+    """(B + 1, n): the spectra with noise, and 1; and (B, n) without."""
+    clean = torch.from_numpy(cube).flatten(1).double()
+    noisy = clean + noise * torch.randn(clean.shape, generator=torch.Generator().manual_seed(seed)).double()
+    return torch.cat([noisy, torch.ones(1, clean.shape[1])]), clean
+
+
+@pytest.mark.parametrize(("noise", "weight"), [(0.0, 0.03), *((0.01, weight) for weight in CAMERA_RIDGES)])
+def test_a_nonnegative_response_is_that_of_the_clean_spectra_with_ridge_rows(pines, noise, weight):
+    """Noise that is exactly white: its own columns, where colours are 0. What is left is nnls of scipy's."""
+    clean = pines[10:16, ::3, ::3].reshape(6, -1).astype(np.float64)
+    pixels = clean.shape[1] + 6
+    spectra = np.vstack([clean, np.ones(clean.shape[1])])
+    white = np.vstack([np.sqrt(pixels) * noise * np.eye(6), np.zeros((1, 6))])
+    matrix = np.array([[1.2, -0.4, 0.2, 0, 0, 0], [0, 0, 0.3, 0.9, 0, 0], [0.1, 0, 0, 0, -0.3, 0.7]])
+    colours = matrix @ clean - 0.03
+    found = nonnegative_response(
+        torch.from_numpy(np.hstack([spectra, white])),
+        torch.from_numpy(np.hstack([colours, np.zeros((3, 6))])),
+        noise,
+        weight,
+    )
+    design = np.vstack([spectra.T, np.sqrt(weight * pixels) * noise * np.eye(7)])
+    for row, colour in zip(found.numpy(), colours, strict=True):
+        expected = nnls(design, np.concatenate([colour, np.zeros(7)]))[0]
+        np.testing.assert_allclose(row, expected, atol=1e-6)
+
+
+def test_more_noise_than_there_is_leaves_a_response_valid(pines):
+    spectra, clean = spectra_of(pines[10:16], 0.0)
+    assert 0 <= nonnegative_response(spectra, clean[:3], 0.5, 0.3).min() < np.inf
+
+
+@pytest.mark.parametrize("preset", ["test", "train"])
+def test_picked_bands_are_recognised_in_noise(pines, preset):
+    """Every sixteenth band: neighbours of the sensor's own spacing are one band to the noise."""
+    scene = Scene("sparse", np.ascontiguousarray(pines[::16]), rgb_bands=(6, 4, 2))
+    observation = degrade(scene, 2, preset)
+    response, _ = estimate_response(torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb), 2)
+    assert response.min() >= 0
+    assert response[:, :-1].argmax(1).tolist() == [6, 4, 2]
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.003])
+def test_picked_bands_are_recognised_among_all(pines, noise):
+    spectra, clean = spectra_of(pines[:, :96:2, ::2], noise)
+    response = fit_response(spectra, clean[[29, 19, 9]], noise)
+    assert response.min() >= 0 and response[:, :-1].argmax(1).tolist() == [29, 19, 9]
+    assert response[:, :-1].max(1).values.min() > (0.999 if noise == 0 else 0.6)
+
+
+@pytest.mark.parametrize("preset", ["test", "train", "lttr"])
+def test_picked_bands_are_recognised_on_worldview_2(worldview2_file, preset):
+    scene = open_dataset("worldview2", worldview2_file.parent).load("imgWV2", window=(0, 0, 256, 256))
+    observation = degrade(scene, 4, preset)
+    response, _ = estimate_response(torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb), 4)
+    assert response.min() >= 0 and response[:, :-1].argmax(1).tolist() == list(scene.rgb_bands)
+    assert response[:, :-1].max(1).values.min() > 0.7
+
+
+@pytest.mark.parametrize(("noise", "bound"), [(0.0, 1e-6), (0.003, 0.3), (0.01, 0.45)])
+def test_a_cameras_curves_are_nearer_than_those_of_a_free_response(pines, noise, bound):
+    camera = torch.from_numpy(nikon_d700()).double()
+    spectra, clean = spectra_of(pines[10:41, :96], noise)
+    found = fit_response(spectra, camera @ clean, noise)
+    assert found.shape == (3, 32) and found.dtype == torch.float32 and found.min() >= 0
+    free = ridge(spectra, camera @ clean, RESPONSE_RIDGE)
+    error, of_free = ((response[:, :-1] - camera).norm() / camera.norm() for response in (found, free))
+    assert error < bound and error < 0.96 * of_free
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.003, 0.01])
+def test_a_rendering_with_negative_entries_has_a_free_response(pines, noise):
+    rendering = torch.tensor([[1.8, -0.6, -0.2], [-0.4, 1.7, -0.3], [-0.1, -0.5, 1.6]]).double()
+    spectra, clean = spectra_of(pines[10:41, :96], noise)
+    colours = rendering @ torch.from_numpy(nikon_d700()).double() @ clean
+    found = fit_response(spectra, colours, noise)
+    torch.testing.assert_close(found, ridge(spectra, colours, RESPONSE_RIDGE).float())
+    assert found.min() < -0.02
+
+
+@pytest.mark.parametrize("pixels", [1, 2, 40])
+@pytest.mark.parametrize("bands", [1, 5])
+@pytest.mark.parametrize("noise", [0.0, 0.01])
+def test_a_response_of_little_or_equal_data_is_valid(bands, pixels, noise):
+    spectra = torch.ones(bands + 1, pixels, dtype=torch.double)
+    spectra[:-1] = torch.linspace(0.2, 0.6, bands)[:, None]
+    colours = torch.tensor([[0.3], [0.4], [0.5]]).double().expand(3, pixels)
+    found = fit_response(spectra, colours, noise)
+    torch.testing.assert_close(found @ spectra.float(), colours.float(), atol=0.02, rtol=0)
+
+
+def test_an_unknown_response_is_estimated_with_its_kernel(balloons):
+    observation = degrade(balloons, 4)
+    blind = Observation(observation.lr, observation.rgb, 4)
+    estimate = estimate_degradation(blind)
+    response, kernel = estimate_response(torch.from_numpy(blind.lr), torch.from_numpy(blind.rgb), 4)
+    assert torch.equal(estimate.response, response) and torch.equal(estimate.kernel, kernel)
+    truth, _ = moments(draw_degradation(4, "test", scene_seed(balloons, 0)).kernel)
+    np.testing.assert_allclose(estimate.shift, truth, atol=0.15)
+
+
+def test_colours_are_the_affine_response_pixel_by_pixel():
+    generator = np.random.default_rng(0)
+    response, cube = generator.random((3, 6), np.float32), generator.random((5, 3, 4), np.float32)
+    seen = Estimate(torch.from_numpy(response), torch.ones(1, 1), 0.0).to_rgb(torch.from_numpy(cube))
+    for i in range(3):
+        for j in range(4):
+            expected = response[:, :5] @ cube[:, i, j] + response[:, 5]
+            np.testing.assert_allclose(seen[:, i, j], expected, rtol=1e-5)
+
+
+def test_a_response_of_another_camera_is_replaced_and_noise_is_no_reason_to(balloons):
+    observation = degrade(balloons, 4)
+    turned = np.ascontiguousarray(observation.srf[::-1])  # blue for red
+    estimate = estimate_degradation(replace(observation, srf=turned))
+    blind = estimate_degradation(replace(observation, srf=None))
+    assert torch.equal(estimate.response, blind.response) and torch.equal(estimate.kernel, blind.kernel)
+    for preset, seed in (("train", 1), ("train", 2), ("lttr", 0)):
+        part = degrade(balloons, 4, preset, seed)
+        np.testing.assert_array_equal(estimate_degradation(part).response[:, :-1], part.srf)
+
+
+# --- noise, spectra, ridge -----------------------------------------------------------------------------------
+
+
+def test_noise_and_rank_are_read_off_the_data(balloons):
+    observation = degrade(balloons, 4)
+    basis, noise = signal_basis(torch.from_numpy(observation.lr))
+    assert noise == pytest.approx(3 / 255, rel=0.15)  # clipping at zero takes some of it
+    assert 5 <= basis.shape[1] <= 20
+    torch.testing.assert_close(basis.T @ basis, torch.eye(basis.shape[1]))
+
+
+@pytest.mark.parametrize("rank", [2, 5])
+def test_the_basis_holds_a_known_signal_in_white_noise_and_little_else(rank):
+    generator = np.random.default_rng(rank)
+    directions = np.linalg.qr(generator.standard_normal((24, rank)))[0]
+    clean = np.tensordot(directions, generator.standard_normal((rank, 40, 50)), axes=1)
+    noisy = (clean + 0.05 * generator.standard_normal(clean.shape)).astype(np.float32)
+    basis, noise = signal_basis(torch.from_numpy(noisy))
+    assert noise == pytest.approx(0.05, rel=0.02)
+    assert len(basis) == 24 and rank <= basis.shape[1] <= rank + 1
+    caught = basis.numpy().T @ directions
+    np.testing.assert_allclose(caught.T @ caught, np.eye(rank), atol=0.02)
+
+
+def test_spectral_axes_are_those_of_numpys_covariance():
+    cube = np.random.default_rng(0).random((6, 9, 11), np.float32) * np.arange(1, 7)[:, None, None]
+    values, axes = (part.numpy() for part in spectral_axes(torch.from_numpy(cube.astype(np.float32))))
+    covariance = np.cov(cube.reshape(6, -1), bias=True)
+    np.testing.assert_allclose(values, np.linalg.eigvalsh(covariance), rtol=1e-4)
+    np.testing.assert_allclose(axes * values @ axes.T, covariance, atol=1e-5)
+
+
+def test_ridge_equals_a_dense_least_squares_solve():
+    generator = np.random.default_rng(0)
+    inputs, outputs = generator.random((5, 40)), generator.random((3, 40))
+    weight = 0.3 * (inputs @ inputs.T).diagonal().mean()
+    augmented = np.hstack([inputs, np.sqrt(weight) * np.eye(5)])
+    expected = np.linalg.lstsq(augmented.T, np.hstack([outputs, np.zeros((3, 5))]).T, rcond=None)[0].T
+    found = ridge(torch.from_numpy(inputs), torch.from_numpy(outputs), 0.3)
+    np.testing.assert_allclose(found.numpy(), expected)
+
+
+@pytest.mark.parametrize(("bands", "pixels"), [(31, 16384), (200, 432), (60, 80)])
+def test_noise_alone_is_measured_right_however_few_pixels_there_are(bands, pixels):
+    """Signal in a few directions, noise in all: the smallest eigenvalues alone would tell too little of it."""
+    torch.manual_seed(0)
+    signal = torch.linalg.qr(torch.randn(bands, 3))[0] @ torch.randn(3, pixels)
+    basis, noise = signal_basis(
+        (0.5 + 0.1 * signal + 0.02 * torch.randn(bands, pixels)).view(bands, pixels, 1)
+    )
+    assert noise == pytest.approx(0.02, rel=0.04)
+    assert basis.shape[1] == 3

@@ -1,0 +1,80 @@
+import pandas as pd
+import pytest
+
+from ifmsr.cli import main
+from ifmsr.errors import InputError
+from ifmsr.experiments.ablations import FULL, VARIANTS, ablate, configuration
+from ifmsr.methods.ifmsr.network import IFMSR, IFMSRConfig
+from ifmsr.runs import read_manifest
+from ifmsr.training import PRESETS
+from ifmsr.training.config import with_settings
+
+TINY = {"epochs": 1, "crops_per_scene": 8, "options.features": 2}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("ablations")
+    names = [FULL, "none", "centred", "per-band steps"]
+    base = with_settings(PRESETS["smoke"], TINY)
+    return ablate(base, names, "indian-pines", "spatial", out, side=48), out
+
+
+def test_every_variant_differs_from_the_full_network_in_what_its_name_says():
+    base = PRESETS["ablation"]
+    for name, variant in VARIANTS.items():
+        config = configuration(base, name, bands=31)
+        changed = {key for key, value in config.identity().items() if value != base.identity()[key]}
+        meant = {key.partition(".")[0] for key in variant.changes}
+        assert changed - {"crops_per_scene"} == meant, name
+
+
+def test_the_default_is_the_released_network_but_for_its_width():
+    options = PRESETS["ablation"].options
+    assert IFMSRConfig(**options) == IFMSRConfig(features=options["features"])
+
+
+def test_every_variant_can_be_built():
+    for variant in VARIANTS.values():
+        options = {key.removeprefix("options."): v for key, v in variant.changes.items() if "options." in key}
+        IFMSR(IFMSRConfig(**(options | {"features": 2})))
+
+
+def test_one_step_a_band_sees_as_many_bands_of_patches():
+    base = PRESETS["ablation"]
+    config = configuration(base, "per-band steps", bands=31)
+    seen = config.crops_per_scene * 31
+    assert seen == pytest.approx(base.crops_per_scene * base.bands_per_step, rel=0.5)
+
+
+def test_the_table_has_what_was_trained_and_measured(finished):
+    table, out = finished
+    table = table.set_index("variant")
+    assert table.loc["none", "parameters"] < table.loc[FULL, "parameters"]
+    assert table.loc["none", "difference"] == pytest.approx(
+        table.loc["none", "PSNR"] - table.loc[FULL, "PSNR"]
+    )
+    assert table.loc[FULL, "difference"] == 0 and pd.isna(table.loc["centred", "difference"])
+    assert table.loc["per-band steps", "steps"] == 200 and table.loc[FULL, "patch_bands"] == 32
+    rows = pd.read_csv(out / "evaluation-released" / "rows.csv").set_index("method")
+    assert table.loc["none", "PSNR"] == rows.loc["none", "PSNR"]
+    assert read_manifest(out)["config"]["base"]["options"] == {"features": 2}
+
+
+def test_a_second_run_trains_nothing_and_tells_the_same(finished):
+    table, out = finished
+    before = (out / "full" / "weights.safetensors").stat().st_mtime_ns
+    again = ablate(
+        with_settings(PRESETS["smoke"], TINY), list(table["variant"]), "indian-pines", "spatial", out, side=48
+    )
+    pd.testing.assert_frame_equal(again, table)
+    assert (out / "full" / "weights.safetensors").stat().st_mtime_ns == before
+
+
+def test_unknown_variants_are_refused_before_any_training(tmp_path, capsys):
+    with pytest.raises(InputError, match="there is no half"):
+        ablate(PRESETS["smoke"], ["half"], "indian-pines", "spatial", tmp_path)
+    assert not any(tmp_path.iterdir())
+    command = ["ablations", "--data", "indian-pines", "--split", "spatial", "--out", str(tmp_path)]
+    assert main([*command, "--preset", "smoke", "--set", "epoch=3"]) == 2
+    assert "epoch" in capsys.readouterr().err

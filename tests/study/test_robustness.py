@@ -1,0 +1,114 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from ifmsr.cli import main
+from ifmsr.degradation.blurs import airy_disc, motion_blur
+from ifmsr.degradation.protocol import degrade
+from ifmsr.errors import InputError
+from ifmsr.methods.bicubic import Bicubic
+from ifmsr.methods.closed_form.chain import ClosedForm
+from ifmsr.runs import read_manifest
+from ifmsr.scenes import Scene, nikon_d700, open_dataset
+from ifmsr.study.robustness import GRID, Condition, measure, observe, shifted_response
+
+
+@pytest.fixture(scope="module")
+def scene():
+    """Real spectra under a real camera's response: 31 bands of Indian Pines."""
+    cube = open_dataset("indian-pines").load("test").cube[5:98:3, :64, :64]
+    return Scene("fields", np.ascontiguousarray(cube), np.arange(400.0, 701, 10), nikon_d700())
+
+
+def test_the_default_condition_is_the_papers_test(scene):
+    ours, theirs = observe(scene, Condition("test")), degrade(scene, 4)
+    np.testing.assert_array_equal(ours.lr, theirs.lr)
+    np.testing.assert_array_equal(ours.rgb, theirs.rgb)
+    np.testing.assert_array_equal(ours.srf, theirs.srf)
+
+
+def test_every_condition_changes_what_it_says_and_nothing_else(scene):
+    usual = observe(scene, Condition("test"))
+    for changed, same in (
+        (Condition("", lr_noise=0), ("rgb", "srf")),
+        (Condition("", blur="motion"), ("rgb", "srf")),
+        (Condition("", blur="airy"), ("rgb", "srf")),
+        (Condition("", alignment="centred"), ("rgb", "srf")),
+        (Condition("", rgb_noise=2), ("lr", "srf")),
+        (Condition("", response="shifted"), ("lr", "rgb")),
+    ):
+        seen = observe(scene, changed)
+        for name in ("lr", "rgb", "srf"):
+            assert np.array_equal(getattr(seen, name), getattr(usual, name)) == (name in same), (
+                changed,
+                name,
+            )
+    assert observe(scene, Condition("", response="unknown")).srf is None
+
+
+def test_rgb_noise_has_the_strength_that_it_is_given(scene):
+    noise = observe(scene, Condition("", rgb_noise=2)).rgb - scene.rgb()
+    assert noise.std() == pytest.approx(2 / 255, rel=0.05)
+
+
+def test_a_shifted_response_has_its_centroids_eight_nanometres_higher(scene):
+    moved = shifted_response(scene, 8)
+    red, green, _ = (
+        moved - scene.srf
+    ) @ scene.wavelengths  # blue is cut off at the short end, red at the long one
+    assert 6 < green < 9 and red > 3
+    np.testing.assert_allclose(moved.sum(1), 1, rtol=1e-5)
+    with pytest.raises(InputError, match="no response"):
+        shifted_response(Scene("bare", scene.cube, rgb_bands=(20, 10, 2)), 8)
+
+
+def test_kernels_of_the_grid():
+    across, down = motion_blur(9, 0.0), motion_blur(9, np.pi / 2)
+    assert across[4].sum() == pytest.approx(1) and np.allclose(across.T, down)
+    assert (across[4, 1:-1] > 0.1).all()
+    slanted = motion_blur(9, 0.5)
+    assert slanted[6, 8] > slanted[2, 8]  # to the right and down
+    disc = airy_disc(4)
+    middle = len(disc) // 2
+    assert disc.sum() == pytest.approx(1) and disc.argmax() == disc.size // 2
+    assert disc[middle, middle + 4] < 1e-5 * disc.max()  # the dark ring
+    np.testing.assert_allclose(disc, disc.T)
+
+
+def test_the_grid_is_measured_on_every_scale_and_written_as_a_run(scene, tmp_path):
+    conditions = [Condition("x2", scale=2), Condition("x4")]
+    rows = measure([scene], {"bicubic": Bicubic(), "closed-form": ClosedForm()}, conditions)
+    assert list(rows["condition"]) == ["x2", "x2", "x4", "x4"]
+    assert rows[["PSNR", "SSIM", "SAM", "ERGAS", "RMSE"]].notna().all(axis=None)
+    assert len({condition.name for condition in GRID}) == len(GRID)
+
+
+def test_the_command_runs_one_condition_and_refuses_unknown_ones(tmp_path, capsys):
+    command = ["robustness", "--data", "indian-pines", "--split", "spatial", "--method", "bicubic"]
+    assert main([*command, "--condition", "centred", "--out", str(tmp_path)]) == 0
+    rows = pd.read_csv(tmp_path / "rows.csv")
+    assert set(rows["method"]) == {"bicubic"} and "PSNR" in rows
+    assert read_manifest(tmp_path)["config"]["conditions"][0]["alignment"] == "centred"
+    assert main([*command, "--condition", "fog", "--out", str(tmp_path)]) == 2
+    assert "there is no fog" in capsys.readouterr().err
+
+
+def test_another_method_joins_a_finished_grid_and_another_grid_does_not(tmp_path, capsys):
+    command = ["robustness", "--data", "indian-pines", "--split", "spatial", "--out", str(tmp_path)]
+    conditions = ["--condition", "centred", "--condition", "test, x8"]
+    assert main([*command, *conditions, "--method", "bicubic"]) == 0
+    alone = pd.read_csv(tmp_path / "rows.csv")
+    assert main([*command, *conditions, "--method", "gsa"]) == 0
+    both = pd.read_csv(tmp_path / "rows.csv")
+    assert list(both["method"]) == ["bicubic", "gsa"] * 2
+    assert list(both["condition"]) == ["test, x8"] * 2 + ["centred"] * 2  # as the grid has them
+    pd.testing.assert_frame_equal(both[both["method"] == "bicubic"].reset_index(drop=True), alone)
+    assert read_manifest(tmp_path)["config"]["weights"] == {"bicubic": "", "gsa": ""}
+    assert main([*command, *conditions, "--method", "bicubic"]) == 0
+    assert len(pd.read_csv(tmp_path / "rows.csv")) == 4  # measured again, not twice
+
+    capsys.readouterr()
+    assert main([*command, "--condition", "centred", "--method", "bicubic"]) == 2
+    assert "another split, conditions or seed" in capsys.readouterr().err
+    assert main([*command, *conditions, "--method", "bicubic", "--seed", "1"]) == 2
+    assert len(pd.read_csv(tmp_path / "rows.csv")) == 4
