@@ -73,7 +73,7 @@ def evaluate(args: argparse.Namespace) -> None:
         name: load_method(name, args.scale, args.weights, args.device, args.precision)
         for name in args.methods
     }
-    rows = evaluation.evaluate(task, chosen, args.out, args.root)
+    rows = evaluation.evaluate(task, chosen, args.out, args.root, args.again)
     print(evaluation.summary(rows).round(4).to_string())
 
 
@@ -85,7 +85,7 @@ def measure_robustness(args: argparse.Namespace) -> None:
         raise InputError("--condition", f"there is no {', '.join(sorted(unknown))}", f"Choose from {known}")
     methods = {name: load_method(name, 0, args.weights, args.device) for name in args.methods}
     rows = robustness.measure_split(
-        args.data, args.split, methods, conditions, args.out, args.seed, args.root
+        args.data, args.split, methods, conditions, args.out, args.seed, args.root, args.again
     )
     means = rows.groupby(["condition", "method"], sort=False)["PSNR"].mean().unstack(sort=False)
     print(means.round(2).to_string())
@@ -241,6 +241,11 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--root", type=Path, help="the data set's folder (default: $IFMSR_DATA/<data set>)")
     made.add_argument("--verify", action="store_true", help="hash every file instead of comparing sizes")
 
+    def again(made: argparse.ArgumentParser) -> None:
+        made.add_argument(
+            "--again", action="store_true", help="measure the methods even where their rows are there already"
+        )
+
     made = command("train", train)
     common(made)
     training(made, "quick")
@@ -263,6 +268,7 @@ def parser() -> argparse.ArgumentParser:
         "--scenes", nargs="+", default=[], help="some of the split's test scenes (default: all)"
     )
     middle(made)
+    again(made)
 
     made = command("robustness", measure_robustness)
     common(made, scale=False)
@@ -274,6 +280,7 @@ def parser() -> argparse.ArgumentParser:
         help="one of the grid, as tables print it (default: all)",
     )  # fmt: skip
     made.add_argument("--seed", type=int, default=0)
+    again(made)
 
     made = command("ablations", ablate)
     common(made)
