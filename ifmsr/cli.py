@@ -27,6 +27,7 @@ from ifmsr.scenes import DATASETS, download
 from ifmsr.scenes.own import load_cube, load_image
 from ifmsr.scenes.response import nikon_d700, read_srf
 from ifmsr.study import comparison, evaluation, rendering, robustness
+from ifmsr.study.names import DATASET_LABELS, caveat
 from ifmsr.training import PRESETS, TrainingError, train_on_split
 from ifmsr.training.config import with_settings
 
@@ -75,6 +76,13 @@ def evaluate(args: argparse.Namespace) -> None:
     }
     rows = evaluation.evaluate(task, chosen, args.out, args.root, args.again)
     print(evaluation.summary(rows).round(4).to_string())
+    print_caveat(task.dataset)
+
+
+def print_caveat(dataset: str) -> None:
+    """What has to stand beside numbers of a data set, if there is something."""
+    if known := caveat(dataset):
+        print(f"{DATASET_LABELS.get(dataset, dataset)}: {known}.")
 
 
 def measure_robustness(args: argparse.Namespace) -> None:
@@ -89,6 +97,7 @@ def measure_robustness(args: argparse.Namespace) -> None:
     )
     means = rows.groupby(["condition", "method"], sort=False)["PSNR"].mean().unstack(sort=False)
     print(means.round(2).to_string())
+    print_caveat(args.data)
 
 
 def ablate(args: argparse.Namespace) -> None:
@@ -97,6 +106,7 @@ def ablate(args: argparse.Namespace) -> None:
     names = args.variants or list(ablations.VARIANTS)
     table = ablations.ablate(base, names, args.data, args.split, args.out, args.root, args.side, args.device)
     print(table.round(4).to_string(index=False))
+    print_caveat(args.data)
 
 
 def ship(args: argparse.Namespace) -> None:
@@ -119,6 +129,7 @@ def reproduce(args: argparse.Namespace) -> None:
     )
     print(*done.files, sep="\n")
     print(evaluation.summary(done.rows).round(4).to_string())
+    print_caveat(done.rows["dataset"][0])
     print(f"largest distance from {committed}:\n{done.distance.to_string(float_format='%.2g')}")
     for name, reason in done.left_out.items():
         print(f"left out: {name}: {reason}")

@@ -1,5 +1,7 @@
 """The names, order and digits that every table and figure prints."""
 
+from ifmsr.scenes import DATASETS
+
 DIGITS = {"PSNR": 2, "SSIM": 3, "SAM": 2, "ERGAS": 2, "RMSE": 3}  # as many as the paper prints
 HIGHER_IS_BETTER = ("PSNR", "SSIM")
 DATASET_LABELS = {
@@ -31,6 +33,13 @@ METHOD_LABELS = {
     "ual-fusion": "UAL (fusion only)",
     "ifmsr": "IFMSR",
 }
+
+
+def caveat(dataset: str) -> str:
+    """What has to stand beside numbers of a data set, by its name or its printed one; "" for nothing."""
+    names = {printed: name for name, printed in DATASET_LABELS.items()}
+    name = names.get(dataset, dataset)
+    return DATASETS[name].caveat if name in DATASETS else ""
 
 
 def method_label(method: str) -> str:
