@@ -10,7 +10,16 @@ from ifmsr.degradation.sampling import upsample
 from ifmsr.errors import InputError
 from ifmsr.methods import cms
 from ifmsr.methods.bicubic import Bicubic
-from ifmsr.methods.cms import CMS, Course, SelfRepresentation, back_project, course, s_step, u_step, z_step
+from ifmsr.methods.cms import (
+    CMS,
+    Schedule,
+    SelfRepresentation,
+    back_project,
+    s_step,
+    schedule_for,
+    u_step,
+    z_step,
+)
 from ifmsr.methods.patch_based.patch_groups import PatchGroups
 from ifmsr.scenes import Observation, Scene, open_dataset
 from tests.degradation.test_observation_operator import matrix_of
@@ -167,8 +176,8 @@ def slow_cms(observation, kernel, corners, eta, settings):
 
 
 def test_four_iterations_equal_a_slow_obvious_version(monkeypatch):
-    settings = Course(4e-4, 1.05, 4)
-    monkeypatch.setitem(cms.COURSES, 8, settings)
+    settings = Schedule(4e-4, 1.05, 4)
+    monkeypatch.setitem(cms.SCHEDULES, 8, settings)
     part = open_dataset("indian-pines").load("train").crop(20, 20, 12, 16)
     scene = Scene("part", part.cube[[5, 40, 90, 150]], srf=RESPONSE)
     observation = degrade(scene, 4, preset="cms")
@@ -222,7 +231,7 @@ def test_any_size_scale_and_number_of_bands_works_and_is_deterministic(size, sca
 )
 def test_scales_take_the_course_of_the_programs_largest_scale_within_theirs(scale, published):
     expected = {8: (4e-4, 1.05, 100), 16: (1e-4, 1.03, 200), 32: (5e-5, 1.005, 300)}
-    assert course(scale) == expected[published]
+    assert schedule_for(scale) == expected[published]
 
 
 def test_an_unknown_response_is_an_error_that_names_what_works_without():

@@ -14,7 +14,7 @@ from ifmsr.methods.hysure import (
     HySure,
     adjoint_differences,
     differences,
-    fit_colours,
+    fit_rgb,
     fit_spectra,
     shrink,
     subspace,
@@ -132,7 +132,7 @@ def test_both_fits_equal_dense_least_squares(rng):
     expected = np.linalg.lstsq(system, target, rcond=None)[0]
     inverse = torch.from_numpy(np.linalg.inv(weight * seen.T @ seen + mu * np.eye(3)))
     colours = torch.from_numpy(weight * np.tensordot(seen.T, rgb, axes=1))
-    found = fit_colours(colours, torch.from_numpy(wanted), inverse, mu)
+    found = fit_rgb(colours, torch.from_numpy(wanted), inverse, mu)
     np.testing.assert_allclose(found.numpy().reshape(3, -1), expected)
 
 
