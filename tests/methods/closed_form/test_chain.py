@@ -70,6 +70,13 @@ def test_three_bands_for_a_colour_image_work_too():
     assert metrics.ergas(part.cube, sr, 4) < 0.75 * metrics.ergas(part.cube, blurry, 4)
 
 
+def test_fewer_pixels_than_bands_are_no_reason_to_keep_the_noise():
+    part = open_dataset("indian-pines").load("test").crop_to_multiple(8)
+    observation = degrade(part, 8)
+    sr, blurry = ClosedForm()(observation), Bicubic()(observation)
+    assert metrics.psnr(part.cube, sr) > metrics.psnr(part.cube, blurry) + 5.5
+
+
 @pytest.mark.parametrize("scale", [3, 16])
 def test_large_scales_and_odd_scales_run(scale):
     part = open_dataset("indian-pines").load("train")
