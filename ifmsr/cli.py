@@ -21,13 +21,13 @@ from ifmsr.errors import InputError
 from ifmsr.experiments import ablations, cards, reproduction
 from ifmsr.files import write_atomically
 from ifmsr.inference.api import load_method, super_resolve
-from ifmsr.methods.registry import CLASSICAL, METHODS, NETWORKS
+from ifmsr.methods.registry import NETWORKS, method_names, network_of
 from ifmsr.paths import RESULTS
 from ifmsr.scenes import DATASETS, download
 from ifmsr.scenes.own import load_cube, load_image
 from ifmsr.scenes.response import nikon_d700, read_srf
 from ifmsr.study import comparison, evaluation, rendering, robustness
-from ifmsr.training import PRESETS, TrainingError, train_on_split
+from ifmsr.training import TrainingError, preset, preset_names, train_on_split
 from ifmsr.training.config import with_settings
 
 
@@ -42,7 +42,7 @@ def data(args: argparse.Namespace) -> None:
 
 def train(args: argparse.Namespace) -> None:
     """Train a network on a data set's split."""
-    config = with_settings(PRESETS[args.preset], {"scale": args.scale, **dict(args.settings)})
+    config = with_settings(preset(args.preset), {"scale": args.scale, **dict(args.settings)})
     weights = train_on_split(
         config,
         args.data,
@@ -83,6 +83,10 @@ def measure_robustness(args: argparse.Namespace) -> None:
     if unknown := set(args.conditions) - {entry.name for entry in conditions}:
         known = ", ".join(entry.name for entry in robustness.GRID)
         raise InputError("--condition", f"there is no {', '.join(sorted(unknown))}", f"Choose from {known}")
+    for name in args.methods:
+        if (network := network_of(name)) and not NETWORKS[network].scale_free:
+            problem = f"{name} is trained for one scale, and the grid has several"
+            raise InputError("--method", problem, "Choose subspace-net or a method that needs no training")
     methods = {name: load_method(name, 0, args.weights, args.device) for name in args.methods}
     rows = robustness.measure_split(
         args.data, args.split, methods, conditions, args.out, args.seed, args.root
@@ -93,7 +97,7 @@ def measure_robustness(args: argparse.Namespace) -> None:
 
 def ablate(args: argparse.Namespace) -> None:
     """Train variants of IFMSR that differ in one thing each, and compare them."""
-    base = with_settings(PRESETS[args.preset], {"scale": args.scale, **dict(args.settings)})
+    base = with_settings(preset(args.preset), {"scale": args.scale, **dict(args.settings)})
     names = args.variants or list(ablations.VARIANTS)
     table = ablations.ablate(base, names, args.data, args.split, args.out, args.root, args.side, args.device)
     print(table.round(4).to_string(index=False))
@@ -222,9 +226,9 @@ def parser() -> argparse.ArgumentParser:
             help="change one field of the preset, for example epochs=20 or options.features=32",
         )  # fmt: skip
 
-    def training(made: argparse.ArgumentParser, preset: str) -> None:
+    def training(made: argparse.ArgumentParser, usual: str) -> None:
         made.add_argument(
-            "--preset", choices=PRESETS, default=preset, help="how to train (default %(default)s)"
+            "--preset", choices=preset_names(), default=usual, help="how to train (default %(default)s)"
         )
         settings(made)
 
@@ -250,7 +254,7 @@ def parser() -> argparse.ArgumentParser:
 
     made = command("evaluate", evaluate)
     common(made)
-    made.add_argument("--method", dest="methods", action="append", required=True, choices=METHODS)
+    made.add_argument("--method", dest="methods", action="append", required=True, choices=method_names())
     made.add_argument("--weights", type=Path, help="a network's weights instead of the shipped ones")
     made.add_argument(
         "--degradation", choices=get_args(Preset), default="test",
@@ -266,8 +270,7 @@ def parser() -> argparse.ArgumentParser:
 
     made = command("robustness", measure_robustness)
     common(made, scale=False)
-    every_scale = [*CLASSICAL, *(name for name, network in NETWORKS.items() if network.scale_free)]
-    made.add_argument("--method", dest="methods", action="append", required=True, choices=every_scale)
+    made.add_argument("--method", dest="methods", action="append", required=True, choices=method_names())
     made.add_argument("--weights", type=Path, help="a network's weights instead of the shipped ones")
     made.add_argument(
         "--condition", dest="conditions", action="append", default=[], metavar="NAME",
@@ -294,7 +297,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--data", choices=DATASETS, help="table4's data set (default cave)")
     made.add_argument("--scale", type=int, help="table4's magnification (default 4)")
     made.add_argument(
-        "--method", dest="methods", action="append", default=[], choices=METHODS,
+        "--method", dest="methods", action="append", default=[], choices=method_names(),
         help="one of the evaluation's methods (default: all)",
     )  # fmt: skip
     made.add_argument("--train", action="store_true", help="train every network from nothing first")
@@ -323,7 +326,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--lr", type=Path, required=True, help="cube: .npy .npz .mat .tif .hdr ...")
     made.add_argument("--rgb", type=Path, required=True, help="aligned colour image, scale times larger")
     made.add_argument("--scale", type=int, required=True)
-    made.add_argument("--method", choices=METHODS, default="ifmsr")
+    made.add_argument("--method", choices=method_names(), default="ifmsr")
     made.add_argument("--srf", help="'nikon-d700' or a CSV file: wavelength_nm,R,G,B, one line a band")
     made.add_argument("--maximum", type=float, help="the cube's value that becomes 1")
     made.add_argument("--layout", choices=("HWC", "CHW"), help="the cube's bands come last, or first")

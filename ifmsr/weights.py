@@ -39,8 +39,8 @@ def load_weights(path: str | Path) -> tuple[Network, dict[str, Any]]:
 
     Raises
     ------
-    InputError : the file is missing, damaged, changed or not ours; names or shapes do not fit its configuration; a
-        weight is NaN or infinite.
+    InputError : the file is missing, damaged, changed or not ours; its network is not registered; names or shapes do
+        not fit its configuration; a weight is NaN or infinite.
     """
     if not Path(path).is_file():
         raise InputError(path, "there is no such file", "Train the network first or name another file")
@@ -53,10 +53,20 @@ def load_weights(path: str | Path) -> tuple[Network, dict[str, Any]]:
         with safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-        metadata["config"] = json.loads(metadata["config"])
-        net = NETWORKS[metadata["network"]].build(**metadata["config"])
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise InputError(path, f"not a weights file of ours ({error})", "Use one written by ifmsr") from error
+        network, metadata["config"] = metadata["network"], json.loads(metadata["config"])
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise not_ours(path, error) from error
+    if network not in NETWORKS:
+        raise InputError(
+            path,
+            f"its network {network!r} is not known here",
+            "Install or import the package that registers it",
+        )
+    kind = NETWORKS[network]
+    try:
+        net = kind.build(**metadata["config"])
+    except (TypeError, ValueError) as error:
+        raise not_ours(path, error) from error
     broken = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
     if broken:
         raise InputError(
@@ -69,3 +79,8 @@ def load_weights(path: str | Path) -> tuple[Network, dict[str, Any]]:
             path, f"weights that do not fit their configuration ({error})", "Train again"
         ) from error
     return net.eval(), metadata
+
+
+def not_ours(path: str | Path, error: Exception) -> InputError:
+    """The error for a file that `save_weights` did not write."""
+    return InputError(path, f"not a weights file of ours ({error})", "Use one written by ifmsr")

@@ -19,6 +19,7 @@ of 8.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -28,7 +29,7 @@ from tqdm.auto import tqdm
 from ifmsr.degradation.observation_operator import BlurDecimate
 from ifmsr.degradation.sampling import upsample
 from ifmsr.errors import InputError
-from ifmsr.methods.patch_based.non_blind import NonBlind
+from ifmsr.methods.patch_based.non_blind import NonBlind, TrueKernel
 from ifmsr.methods.patch_based.patch_groups import PatchGroups
 
 PATCH, STRIDE = 4, 2
@@ -233,3 +234,8 @@ def back_project(cube: Tensor, lr: Tensor, rgb: Tensor, srf: Tensor, operator: B
         if size >= 0.999 * before:
             return cube
         before = size
+
+
+cms_back_projected = partial(CMS, back_projection=True)
+cms_estimated = partial(CMS, kernel="estimated")
+cms_oracle = partial(TrueKernel, CMS())

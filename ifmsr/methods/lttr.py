@@ -19,6 +19,7 @@ program's lies (scale - 1) / 2 pixels off), and singular values by eigenvalues o
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -28,7 +29,7 @@ from tqdm.auto import tqdm
 from ifmsr.degradation.observation_operator import BlurDecimate
 from ifmsr.degradation.sampling import upsample
 from ifmsr.errors import InputError
-from ifmsr.methods.patch_based.non_blind import NonBlind
+from ifmsr.methods.patch_based.non_blind import NonBlind, TrueKernel
 from ifmsr.methods.patch_based.patch_groups import PatchGroups
 
 PATCH, STRIDE = 8, 4
@@ -158,3 +159,7 @@ def shrink(matrix: Tensor, weight: float) -> Tensor:
     squares, vectors = squares[kept], vectors[:, kept]
     ratios = (1 + (1 - 4 * weight / squares).sqrt()) / 2  # of the new singular value to the old one
     return (vectors * ratios) @ (vectors.T @ matrix)
+
+
+lttr_estimated = partial(LTTR, kernel="estimated")
+lttr_oracle = partial(TrueKernel, LTTR())

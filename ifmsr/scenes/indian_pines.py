@@ -37,6 +37,7 @@ class IndianPines(DataSet):
     """
 
     name: ClassVar[str] = "indian-pines"
+    title: ClassVar[str] = "Indian Pines"
     bands: ClassVar[int] = 200
     published: ClassVar[int] = 1
     default_split: ClassVar[str] = "spatial"

@@ -26,9 +26,10 @@ the expected absolute error of every pixel (mean over bands).
 Shapes: B bands, (H, W) = scale * (h, w), N crops.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import cos, log2, sin
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -36,11 +37,12 @@ from torch import Tensor, nn
 
 from ifmsr.degradation.estimation import Estimate, spectral_axes
 from ifmsr.degradation.sampling import decimate, upsample
-from ifmsr.methods.base import Network
+from ifmsr.methods.base import Network, Precision, Samples
 from ifmsr.methods.closed_form.chain import solve
 from ifmsr.methods.closed_form.shadow_denoising import denoise_shadows
 from ifmsr.methods.subspace_net.band_consistency import band_consistency
-from ifmsr.scenes.scene import Observation
+from ifmsr.registry import resolve
+from ifmsr.scenes.scene import Array, Observation, Scene
 
 RANK = 12
 GRID = 4  # layers work on every 4 x 4 pixels at once
@@ -189,6 +191,28 @@ class SubspaceNet(Network):
         likelihood = (error.detach() / expected + expected.log()).mean()
         relative = (error.mean((1, 2, 3)) / level).mean()
         return relative + ANGLE_WEIGHT * angle(sr, truth) + ERROR_WEIGHT * likelihood
+
+    @classmethod
+    def samples(cls, scenes: Sequence[Scene], config: Any) -> Samples:
+        """Crops of scenes that the closed form has solved."""
+        return resolve("ifmsr.training.solved:SolvedPatches")(scenes, config)
+
+    def run(
+        self,
+        observation: Observation,
+        device: torch.device,
+        precision: Precision = "float32",
+        memory: int | None = None,
+    ) -> Array:
+        """The closed form's result with the network's correction, (B, H, W) in [0, 1]."""
+        return self.with_error(observation, device, precision)[0]
+
+    def with_error(
+        self, observation: Observation, device: torch.device, precision: Precision = "float32"
+    ) -> tuple[Array, Array]:
+        """As `run`, and the expected absolute error of each pixel (H, W), mean over bands."""
+        sr, error = refine(self, observation, device, getattr(torch, precision))
+        return sr.numpy(), error.numpy()
 
 
 def multiplied(slopes: Tensor, details: Tensor) -> Tensor:

@@ -10,8 +10,8 @@ from torch import nn
 
 from ifmsr.degradation.protocol import degrade
 from ifmsr.errors import InputError
-from ifmsr.inference import devices as network
 from ifmsr.inference.devices import run_network
+from ifmsr.inference.fast_ifmsr import run
 from ifmsr.inference.fast_ifmsr.layers import as_filter
 from ifmsr.inference.fast_ifmsr.maps import FeatureMap, PatchMap, Workspace
 from ifmsr.inference.fast_ifmsr.strip_network import StripIFMSR, bytes_needed
@@ -156,20 +156,20 @@ def test_out_of_memory_ends_in_smaller_pieces_said_each_time(monkeypatch):
                 raise torch.OutOfMemoryError("made")
             super().__init__(net, lr, rgb, dtype, workspace, pool, bands, strip)
 
-    monkeypatch.setattr(network, "StripIFMSR", Small)
-    monkeypatch.setattr(network, "CPU_STRIP", 1000)
+    monkeypatch.setattr(run, "StripIFMSR", Small)
+    monkeypatch.setattr(run, "CPU_STRIP", 1000)
     with torch.inference_mode(), warnings.catch_warnings(record=True) as said:
-        result = network._in_strips(net, lr, rgb, "float32", PLENTY)
+        result = run._in_strips(net, lr, rgb, "float32", PLENTY)
     assert [str(warning.message).split("with ")[1] for warning in said] == [
         f"1 bands and {pixels} pixels at a time" for pixels in (500, 250)
     ]
     assert tried == [(1, 1000), (1, 500), (1, 250)]
     assert relative(result, in_strips(net, lr, rgb)[0]) < 2e-6
-    monkeypatch.setattr(network, "CPU_STRIP", 100_000)
+    monkeypatch.setattr(run, "CPU_STRIP", 100_000)
     monkeypatch.setattr(Small, "__init__", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("never")))
     with pytest.raises(torch.OutOfMemoryError), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        network._in_strips(net, lr, rgb, "float32", PLENTY)
+        run._in_strips(net, lr, rgb, "float32", PLENTY)
 
 
 def test_bad_pairs_are_refused_as_by_the_plain_network():
