@@ -15,9 +15,8 @@ from ifmsr.methods.base import Method, Network, Precision
 from ifmsr.methods.registry import CLASSICAL, METHODS, NETWORKS
 from ifmsr.methods.subspace_net.network import SubspaceNet
 from ifmsr.methods.ual import Adapted
-from ifmsr.paths import WEIGHTS
 from ifmsr.scenes.scene import Array, Observation
-from ifmsr.weights import load_weights
+from ifmsr.weights import load_weights, shipped_weights
 
 BFLOAT16_NOTE = "; inference in bfloat16"
 
@@ -87,7 +86,7 @@ def load_method(
     if name in CLASSICAL:
         return CLASSICAL[name]()
     network = name.removesuffix("-fusion")
-    path = Path(weights or WEIGHTS / f"{shipped_name(network, scale)}.safetensors")
+    path = Path(weights) if weights else shipped_weights(shipped_name(network, scale))
     net, metadata = load_weights(path)
     if metadata["network"] != network:
         raise InputError(path, f"weights of {metadata['network']}", f"Give weights of {network}")
