@@ -32,7 +32,7 @@ lint: .venv/installed  ## style and types
 lock:  ## requirements.lock from what pyproject.toml allows today
 	rm -rf .venv-lock
 	$(PYTHON) -m venv .venv-lock
-	.venv-lock/bin/python -m pip install --quiet -e '.[notebooks,test,lint]'
+	.venv-lock/bin/python -m pip install --quiet -e '.[all]'
 	(head -1 requirements.lock; .venv-lock/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//') > requirements.new
 	mv requirements.new requirements.lock
 	rm -rf .venv-lock
