@@ -1,4 +1,4 @@
-"""The one error that bad input gets."""
+"""The one error that bad input gets, and the base of those that a failed run gets."""
 
 from collections.abc import Sequence
 
@@ -21,6 +21,10 @@ class InputError(ValueError):
         self.where = str(where)
         self.problem = problem
         self.fix = fix
+
+
+class RunFailed(RuntimeError):
+    """A training or a notebook did not reach its end."""
 
 
 def check_choice(name: str, value: str, choices: Sequence[str]) -> None:

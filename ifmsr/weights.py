@@ -13,6 +13,7 @@ from ifmsr.errors import InputError
 from ifmsr.files import sha256, write_atomically
 from ifmsr.methods.base import Network
 from ifmsr.methods.registry import NETWORKS
+from ifmsr.paths import find_weights, weights_folders
 
 
 def save_weights(path: str | Path, net: Network, network: str, schedule: str) -> Path:
@@ -28,6 +29,32 @@ def save_weights(path: str | Path, net: Network, network: str, schedule: str) ->
         if tensor.is_floating_point() and (half := tensor.half()).isfinite().all():
             tensors[name] = half
     return write_atomically(path, lambda file: file.write(save(tensors, metadata)))
+
+
+def shipped_weights(name: str) -> Path:
+    """The file ``<name>.safetensors`` in the first of `ifmsr.paths.weights_folders` that has it.
+
+    Raises
+    ------
+    InputError : none of them has it. Where its card is there, the weights exist but are too large for the installed
+        package, and the message says how to get them.
+    """
+    path = find_weights(f"{name}.safetensors")
+    if path is not None:
+        return path
+    if find_weights(f"{name}.json"):
+        raise InputError(
+            f"{name}.safetensors",
+            "these weights are too large to be installed with the package",
+            "Take them from results/weights of the source repository (git clone --depth 1): set the environment "
+            "variable IFMSR_WEIGHTS to that folder, or name the file (weights=..., --weights)",
+        )
+    looked = ", ".join(map(str, weights_folders()))
+    raise InputError(
+        f"{name}.safetensors",
+        f"there are no such weights in {looked}",
+        "Train the network (ifmsr train) and name its file (weights=..., --weights)",
+    )
 
 
 def load_weights(path: str | Path) -> tuple[Network, dict[str, Any]]:

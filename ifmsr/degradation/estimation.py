@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.optimize import nnls
 from torch import Tensor
 
 from ifmsr.degradation.sampling import centroid, decimate
@@ -172,6 +171,8 @@ def nonnegative_response(spectra: Tensor, colours: Tensor, noise: float, weight:
 
     `weight` is the ridge's, relative to the noise's energy.
     """
+    from scipy.optimize import nnls
+
     gram, pixels = spectra @ spectra.T, spectra.shape[1]
     gram.diagonal()[:-1].sub_(pixels * noise**2)
     values, axes = torch.linalg.eigh(gram)

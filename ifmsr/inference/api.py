@@ -13,9 +13,8 @@ from ifmsr.files import sha256
 from ifmsr.inference.devices import run_network, run_with_error
 from ifmsr.methods.base import Method, Network, Precision, TellsError
 from ifmsr.methods.registry import CLASSICAL, NETWORKS, VARIANTS, method_names
-from ifmsr.paths import WEIGHTS
 from ifmsr.scenes.scene import Array, Observation
-from ifmsr.weights import load_weights
+from ifmsr.weights import load_weights, shipped_weights
 
 BFLOAT16_NOTE = "; inference in bfloat16"
 
@@ -86,7 +85,7 @@ def load_method(
     if name in CLASSICAL:
         return CLASSICAL[name]()
     network, variant = VARIANTS.get(name, (name, ""))
-    path = Path(weights or WEIGHTS / f"{shipped_name(network, scale)}.safetensors")
+    path = Path(weights) if weights else shipped_weights(shipped_name(network, scale))
     net, metadata = load_weights(path)
     if metadata["network"] != network:
         raise InputError(path, f"weights of {metadata['network']}", f"Give weights of {network}")

@@ -25,7 +25,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.optimize import nnls
 from torch import Tensor
 
 from ifmsr.degradation.estimation import estimate_degradation
@@ -140,6 +139,8 @@ def sum_to_one_weight(rgb: Tensor) -> float:
 
 def nonnegative_response(lr: Tensor, seen: Tensor) -> Tensor:
     """(B, h, w) and its RGB values (3, h, w) -> (3, B + 1), non-negative least squares, last column the offset."""
+    from scipy.optimize import nnls
+
     spectra = lr.flatten(1).T.double().numpy()
     system = np.hstack([spectra, np.ones((len(spectra), 1))])
     orthogonal, triangle = np.linalg.qr(system)  # the same problem, with as many rows as unknowns

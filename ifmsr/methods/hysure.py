@@ -28,7 +28,6 @@ opposite sides (no LR pixel is observed there).
 from dataclasses import dataclass
 
 import torch
-from scipy.fft import next_fast_len
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -93,6 +92,8 @@ class HySure:
         -------
         (p, H, W), the X of the last iteration.
         """
+        from scipy.fft import next_fast_len
+
         (height, width), side = rgb.shape[1:], len(kernel)
         rows, columns = (next_fast_len(size + side, real=True) for size in (height, width))
         first = side // 2  # border rows and columns before the image

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ifmsr.errors import InputError
+from ifmsr.extras import require
 from ifmsr.scenes.base import DataSet, Split, Window, cut, to_cube, within
 from ifmsr.scenes.scene import Scene
 
@@ -41,10 +42,11 @@ class IndianPines(DataSet):
     bands: ClassVar[int] = 200
     published: ClassVar[int] = 1
     default_split: ClassVar[str] = "spatial"
-    obtain: ClassVar[str] = "Install the package tensorly, which holds it: pip install tensorly"
+    obtain: ClassVar[str] = 'Install the package tensorly, which holds it: pip install "ifmsr[study]"'
     views = ("full",)
 
     def __init__(self, root: str | Path | None = None):
+        require("tensorly")
         self.root = None
         self.names = [name for name in WINDOWS if name not in self.views]
 
@@ -66,12 +68,8 @@ class IndianPines(DataSet):
 @lru_cache(maxsize=1)
 def _image() -> NDArray[Any]:
     """The cube (145, 145, 200) in sensor units."""
-    try:
-        from tensorly.datasets import load_indian_pines
-    except ImportError as error:
-        raise InputError(
-            "indian-pines", "the package tensorly is not installed", IndianPines.obtain
-        ) from error
+    from tensorly.datasets import load_indian_pines
+
     return restore_carriage_returns(np.asarray(load_indian_pines()["tensor"])).astype(np.float32)
 
 

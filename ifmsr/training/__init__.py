@@ -1,5 +1,9 @@
 """Training: `train` on scenes at hand, `train_on_split` on a data set's split as a finished run."""
 
+from ifmsr.extras import require
+
+require("pandas")
+
 from ifmsr.training.config import TrainConfig
 from ifmsr.training.loop import train
 from ifmsr.training.on_split import train_on_split

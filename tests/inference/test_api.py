@@ -3,9 +3,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from ifmsr import paths
 from ifmsr.degradation.protocol import degrade
 from ifmsr.errors import InputError
-from ifmsr.inference import api as inference
 from ifmsr.inference.api import Learned, load_method, shipped_name, super_resolve
 from ifmsr.inference.devices import run_network
 from ifmsr.methods import NETWORKS
@@ -165,11 +165,11 @@ def test_one_file_of_a_network_without_scale_serves_them_all(tmp_path, monkeypat
     others = set(NETWORKS) - {"subspace-net"}
     assert others and {shipped_name(name, 8) for name in others} == {f"{name}-x8" for name in others}
 
-    monkeypatch.setattr(inference, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(paths, "weights_folders", lambda: [tmp_path])
     for scale in (3, 4):
-        with pytest.raises(InputError, match=r"/subspace-net\.safetensors"):
+        with pytest.raises(InputError, match=r"subspace-net\.safetensors"):
             load_method("subspace-net", scale)
-    with pytest.raises(InputError, match=r"/ifmsr-x3\.safetensors"):
+    with pytest.raises(InputError, match=r"ifmsr-x3\.safetensors"):
         load_method("ifmsr", 3)
 
     torch.manual_seed(1)
