@@ -31,3 +31,7 @@ def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
     """Raise InputError, naming the argument, unless `value` is one of `choices`."""
     if value not in choices:
         raise InputError(name, f"{value!r} is unknown", f"Choose one of {', '.join(map(repr, choices))}")
+
+
+class InputWarning(UserWarning):
+    """Doubtful input: the result is given, and the warning says what to doubt about it."""
