@@ -122,4 +122,6 @@ class TrueKernel:
 
     def __call__(self, observation: Observation) -> Array:
         """Raises InputError: an observation alone does not hold the true kernel."""
-        raise InputError("kernel", f"{self.title}: nobody told it", "Call with_kernel(kernel), on simulated data")
+        raise InputError(
+            "kernel", f"{self.title}: nobody told it", "Call with_kernel(kernel), on simulated data"
+        )
