@@ -9,6 +9,7 @@ import pytest
 
 from ifmsr import registry
 from ifmsr.errors import InputError
+from ifmsr.figures import style
 from ifmsr.methods import (
     CLASSICAL,
     NETWORKS,
@@ -24,7 +25,8 @@ from ifmsr.paths import ROOT
 from ifmsr.registry import Registry, resolve
 from ifmsr.scenes import DATASETS, DataSet, Scene, Split, dataset_type, open_dataset, register_dataset
 from ifmsr.study.names import dataset_label, method_label
-from ifmsr.training import TrainConfig, preset, preset_names
+from ifmsr.training import TrainConfig, build_network, preset, preset_names
+from ifmsr.weights import load_weights, save_weights
 
 PRINTED = {
     "bicubic": "Bicubic",
@@ -94,6 +96,7 @@ def test_every_method_is_there_under_its_printed_name():
     assert method_names() == tuple(PRINTED)
     assert {name: method_label(name) for name in method_names()} == PRINTED
     assert method_label("MCPA+RDE") == "MCPA+RDE"  # a variant of the ablations
+    assert set(style._ORDER) < set(PRINTED.values())
     labels = ["CAVE", "Harvard", "Chikusei", "WorldView-2", "Indian Pines"]
     assert [dataset_label(name) for name in DATASETS] == labels and dataset_label("pavia") == "pavia"
 
@@ -140,6 +143,22 @@ def test_a_network_is_a_method_with_a_preset_of_its_own():
     assert preset("common-ual").network == "ual" and "ual" in preset_names()
     with pytest.raises(InputError, match="preset: 'all'"):
         preset("all")
+
+
+def test_a_network_that_could_not_be_stored_is_refused_before_its_training():
+    register_network(
+        "forgetful", type("Forgetful", (Nothing,), {"__init__": lambda net, **_: Network.__init__(net)})
+    )
+    with pytest.raises(InputError, match="network Forgetful: its constructor sets no config"):
+        build_network(preset("forgetful"))
+
+
+def test_weights_of_a_network_that_is_not_here_say_so(tmp_path):
+    path = save_weights(tmp_path / "w.safetensors", Nothing(4), "nothing", "")
+    with pytest.raises(InputError, match="its network 'nothing' is not known here"):
+        load_weights(path)
+    register_network("nothing", Nothing)
+    assert load_weights(path)[0].config == CubeConfig(4, 4)
 
 
 def test_a_data_set_is_registered_with_its_name_and_title(tmp_path):

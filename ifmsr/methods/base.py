@@ -1,7 +1,7 @@
 """What a method is: three lines, so that classical and learned ones stand side by side."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
 import torch
@@ -72,8 +72,8 @@ class Network(nn.Module):
     """What a learned method's network has besides its layers.
 
     Called ``net(lr, rgb)`` on (N, B, h, w) and (N, 3, H, W); returns (N, B, H, W), not clipped. Such a network needs a
-    `title`, a `config` and `forward`. One that is applied or trained in another way brings its own `run`, `samples` or
-    `loss`.
+    `title`, a constructor that takes `bands` and `scale` and sets `config`, and `forward`. One that is applied or
+    trained in another way brings its own `run`, `samples` or `loss`.
 
     Attributes
     ----------
@@ -92,8 +92,12 @@ class Network(nn.Module):
 
     @classmethod
     def build(cls, **config: Any) -> Self:
-        """The network of a configuration, as a mapping."""
-        return cls(**config)
+        """The network of a configuration, as a mapping. Raises InputError if it does not keep one."""
+        net = cls(**config)
+        if not is_dataclass(getattr(net, "config", None)):
+            problem = "its constructor sets no config, from which it can be built again"
+            raise InputError(f"network {cls.__name__}", problem, "Set self.config = CubeConfig(bands, scale)")
+        return net
 
     def start_from(self, scenes: Sequence[Scene]) -> None:
         """Whatever is computed from the training scenes before the first step; nothing by default."""

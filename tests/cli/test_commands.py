@@ -139,6 +139,7 @@ def test_notebooks_run_with_checked_parameters(tmp_path, capsys):
             "x7",
         ),
         (("train", "--data", "indian-pines", "--split", "spatial", "--set", "epoch=3"), "epoch"),
+        (("robustness", "--data", "indian-pines", "--split", "spatial", "--method", "ifmsr"), "one scale"),
         (("tables", "nowhere"), "nowhere"),
         (("figures", "nowhere"), "nowhere"),
         (("super-resolve", "--lr", "nowhere.mat", "--rgb", "no.png", "--scale", 4), "nowhere.mat"),

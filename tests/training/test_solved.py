@@ -335,7 +335,7 @@ def test_a_training_goes_on_where_it_was_stopped(pines, tmp_path):
             return super().__getitem__(index)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ifmsr.training.loop.SolvedPatches", Stopping)
+        patch.setattr("ifmsr.training.solved.SolvedPatches", Stopping)
         with pytest.raises(Enough):
             train(config, pines, [], tmp_path / "stopped")
     assert calls == [0, 1, 2, 3, 4, 5, 6]
