@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from ifmsr.errors import InputError
 
 EXTRAS = {
-    "study": ("pandas", "jinja2", "matplotlib", "tensorly", "requests", "yaml"),
+    "study": ("filelock", "pandas", "jinja2", "matplotlib", "tensorly", "requests", "yaml"),
     "geo": ("h5py", "imagecodecs", "spectral", "tifffile"),
     "notebooks": ("ipykernel", "jupyter_client", "nbclient", "nbformat", "papermill", "traitlets"),
 }

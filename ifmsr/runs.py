@@ -22,14 +22,16 @@ from ifmsr.paths import CHECKOUT, RESULTS, ROOT
 MANIFEST = "manifest.json"
 PACKAGES = ("ifmsr", "torch", "numpy", "scipy")
 RERUN = "Run the command that fills it again (ifmsr evaluate, ifmsr train, ifmsr run or make reproduce)"
+RESTORE = "Restore it (git checkout), or delete it and run the command that fills it again"
 
 
 class Run:
     """Fill a folder so that everybody can tell whether it was finished, and from what it was made.
 
-    Entering makes the folder and removes an old manifest; leaving without an exception writes a new one with
-    the git commit, config, seeds, data hashes, versions, machine and times. After an exception, an interrupt
-    or a killed process there is none.
+    Entering makes the folder. The manifest of an earlier run stays until the first result changes (`record`,
+    `unfinish`), so a run that fails before that leaves the earlier one finished. Leaving without an exception writes
+    a new manifest with the git commit, config, seeds, data hashes, versions, machine and times. After an exception,
+    an interrupt or a killed process that came later than the first change there is none.
 
     Parameters
     ----------
@@ -69,13 +71,19 @@ class Run:
     def record(self, name: str | Path) -> Path:
         """The path of the result file `name` inside the folder, whose SHA-256 goes into the manifest.
 
-        The file need not exist before the run ends. `read_manifest` refuses the run if it is changed later.
+        Call it before writing the file: from then on an earlier run in the folder no longer counts. The file need
+        not exist before the run ends. `read_manifest` refuses the run if it is changed later.
         """
         path = self.folder / name
         if not path.resolve().is_relative_to(self.folder.resolve()):
             raise InputError(path, f"it is outside the run's folder {self.folder}", "Record files inside it")
+        self.unfinish()
         self._recorded.append(path)
         return path
+
+    def unfinish(self) -> None:
+        """Remove the manifest of an earlier run, because results of the folder are about to change."""
+        (self.folder / MANIFEST).unlink(missing_ok=True)
 
     def tell(self, config: Mapping[str, Any] | None = None, data: Mapping[Any, str] | None = None) -> None:
         """Add to `config` and `data` what is known only after the work."""
@@ -84,17 +92,20 @@ class Run:
 
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / MANIFEST).unlink(missing_ok=True)
         self._git = git_state()  # the code as it is now, not as it is when a long run ends
         self._started = datetime.now(UTC)
         self._clock = time.perf_counter()
+        self._finished = False
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None:
-            return
+        if kind is None and not self._finished:
+            self.finish()
+
+    def finish(self) -> None:
+        """Write the manifest now, not on leaving: for a folder whose lock is held only here."""
         seconds = time.perf_counter() - self._clock
         manifest = {
             "git": self._git,
@@ -107,6 +118,7 @@ class Run:
             "files": {path.relative_to(self.folder).as_posix(): sha256(path) for path in self._recorded},
         }
         write_text(self.folder / MANIFEST, json.dumps(manifest, indent=2) + "\n")
+        self._finished = True
 
 
 def read_manifest(folder: str | Path) -> dict[str, Any]:
@@ -132,7 +144,7 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
         if not (folder / name).is_file():
             raise InputError(folder / name, "this result of a finished run is missing", RERUN)
         if sha256(folder / name) != digest:
-            raise InputError(folder / name, "it was changed after its run had finished", RERUN)
+            raise InputError(folder / name, "it was changed after its run had finished", RESTORE)
     return manifest
 
 

@@ -74,6 +74,29 @@ def test_a_broken_run_has_no_manifest_even_if_an_earlier_one_was_finished(tmp_pa
         read_manifest(tmp_path)
 
 
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_run_that_fails_before_its_first_result_leaves_the_earlier_one_finished(tmp_path, error):
+    with Run(tmp_path, {"scale": 4}) as run:
+        run.record("rows.csv").write_text("31.2")
+    before = (tmp_path / "manifest.json").read_bytes()
+    with pytest.raises(error), Run(tmp_path, {"scale": 8}):
+        raise error
+    assert (tmp_path / "manifest.json").read_bytes() == before
+    assert read_manifest(tmp_path)["config"] == {"scale": 4}
+
+
+def test_a_run_can_be_finished_before_it_is_left(tmp_path):
+    with Run(tmp_path) as run:
+        run.record("rows.csv").write_text("31.2")
+        run.finish()
+        before = read_manifest(tmp_path)
+        run.tell(config={"late": 1})
+    assert read_manifest(tmp_path) == before
+    with pytest.raises(InputError, match="unfinished"), Run(tmp_path) as run:
+        run.unfinish()
+        read_manifest(tmp_path)
+
+
 def test_a_recorded_file_that_was_not_written_breaks_the_run(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"rows\.csv"), Run(tmp_path) as run:
         run.record("rows.csv")

@@ -87,3 +87,10 @@ def read_value(text: str) -> object:
     with suppress(ValueError):
         return float(value) if isinstance(value, str) else value
     return value
+
+
+def add_again(made: argparse.ArgumentParser) -> None:
+    """Whether what is measured already is measured again."""
+    made.add_argument(
+        "--again", action="store_true", help="measure the methods even where their rows are there already"
+    )

@@ -9,6 +9,7 @@ from ifmsr.cli.arguments import (
     METHOD,
     PRECISIONS,
     Commands,
+    add_again,
     add_side,
     add_split,
     command,
@@ -35,7 +36,7 @@ def evaluate(args: argparse.Namespace) -> None:
         name: load_method(name, args.scale, args.weights, args.device, args.precision)
         for name in args.methods
     }
-    rows = evaluation.evaluate(task, chosen, args.out, args.root)
+    rows = evaluation.evaluate(task, chosen, args.out, args.root, args.again)
     print(evaluation.summary(rows).round(4).to_string())
 
 
@@ -56,7 +57,7 @@ def measure_robustness(args: argparse.Namespace) -> None:
         raise InputError("--condition", f"there is no {', '.join(sorted(unknown))}", f"Choose from {known}")
     methods = {name: load_method(name, 0, args.weights, args.device) for name in args.methods}
     rows = robustness.measure_split(
-        args.data, args.split, methods, conditions, args.out, args.seed, args.root
+        args.data, args.split, methods, conditions, args.out, args.seed, args.root, args.again
     )
     means = rows.groupby(["condition", "method"], sort=False)["PSNR"].mean().unstack(sort=False)
     print(means.round(2).to_string())
@@ -102,6 +103,7 @@ def add(commands: Commands) -> None:
         "--scenes", nargs="+", default=[], help="some of the split's test scenes (default: all)"
     )
     add_side(made)
+    add_again(made)
 
     made = command(commands, "robustness", measure_robustness)
     add_split(made, scale=False)
@@ -118,6 +120,7 @@ def add(commands: Commands) -> None:
         help="one of the grid, as tables print it (default: all)",
     )  # fmt: skip
     made.add_argument("--seed", type=int, default=0)
+    add_again(made)
 
     made = command(commands, "tables", make_tables)
     made.add_argument("evaluations", nargs="*", type=Path, help="folders that `ifmsr evaluate` filled")

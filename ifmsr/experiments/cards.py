@@ -10,7 +10,7 @@ from ifmsr.errors import InputError
 from ifmsr.files import sha256, write_atomically, write_text
 from ifmsr.inference.api import shipped_name
 from ifmsr.paths import WEIGHTS, weights_folders
-from ifmsr.runs import read_manifest
+from ifmsr.runs import MANIFEST, read_manifest
 from ifmsr.study.evaluation import summary
 from ifmsr.study.names import DIGITS
 from ifmsr.study.rows import read_rows
@@ -31,14 +31,22 @@ def ship(
     Returns
     -------
     The card's path: JSON with data, split, scenes, training configuration, schedule, git commit, metrics and
-    SHA-256.
+    SHA-256. Of weights that the training started from it has the SHA-256 too (`start_sha256`): their file may be
+    another one by now, the shipped one for example.
 
     Raises
     ------
-    InputError : a run is unfinished, or the evaluation's rows are of other weights.
+    InputError : a run is unfinished, the evaluation's rows are of other weights, or the training's manifest does not
+        hold the SHA-256 of the weights that it started from.
     """
     source = Path(training) / "weights.safetensors"
     made, digest = read_manifest(training), sha256(source)
+    training_config = dict(made["config"]["training"])
+    if start := training_config["start"]:
+        if start not in made["data"]:
+            problem = f"it does not say what {start} held when the training started from it"
+            raise InputError(Path(training) / MANIFEST, problem, "Train again")
+        training_config["start_sha256"] = made["data"][start]
     net, metadata = load_weights(source)
     results = [line for evaluation in evaluations for line in measured(Path(evaluation), digest)]
     if not name:
@@ -52,6 +60,7 @@ def ship(
         "parameters": sum(parameter.numel() for parameter in net.parameters()),
         "schedule": metadata["schedule"],
         **made["config"],
+        "training": training_config,
         "git": made["git"],
         "versions": made["versions"],
         "machine": made["machine"],

@@ -1,6 +1,6 @@
 """From an Observation to a cube with any method: `super_resolve`, and `load_method` for repeated use."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +29,9 @@ class Learned:
     net: Network
     schedule: str
     fingerprint: str
-    device: str | None = None
+    device: str | None = field(default=None, compare=False)
     precision: Precision = "float32"
-    memory: int | None = None
+    memory: int | None = field(default=None, compare=False)
 
     @property
     def title(self) -> str:

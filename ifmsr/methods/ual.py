@@ -282,9 +282,9 @@ class Adapted:
     fusion: Method
     steps: int = 1500
     seed: int = 0
-    device: str | None = None
+    device: str | None = field(default=None, compare=False)
     precision: Precision = "float32"
-    last: Adaptation | None = field(default=None, init=False, repr=False)
+    last: Adaptation | None = field(default=None, init=False, repr=False, compare=False)
     title = "UAL"
 
     @property

@@ -2,7 +2,7 @@
 
 from ifmsr.extras import require
 
-require("pandas", "jinja2")
+require("filelock", "pandas", "jinja2")
 
 from ifmsr.study.evaluation import Task, evaluate, summary
 from ifmsr.study.rendering import write_table4

@@ -9,7 +9,7 @@ from ifmsr.runs import MANIFEST, Run, read_manifest
 from ifmsr.scenes import open_dataset
 from ifmsr.training.config import TrainConfig
 from ifmsr.training.loop import train
-from ifmsr.training.state import read_checkpoint
+from ifmsr.training.state import read_checkpoint, start_digest
 
 
 def train_on_split(
@@ -26,7 +26,8 @@ def train_on_split(
     """Train on a split's training scenes, watch its validation scenes, and leave a finished run in `out`.
 
     Returns the weights' path. With `resume`, a run of the same configuration that was stopped goes on, and a
-    finished one is left as it is. Test scenes are never read. Raises what `train` and `open_dataset` raise.
+    finished one is left as it is. Test scenes are never read. The manifest's `data` holds the SHA-256 of every scene
+    and of the weights that the training starts from. Raises what `train` and `open_dataset` raise.
     """
     out = Path(out)
     data = open_dataset(dataset, root)
@@ -51,7 +52,9 @@ def train_on_split(
         run.tell(
             data={scene.name: sha256(scene.cube.tobytes()).hexdigest() for scene in [*scenes, *validation]}
         )
-        weights = train(config, scenes, validation, out, resume, device, workers, compile)
+        if config.start:
+            run.tell(data={config.start: start_digest(config)})
         run.record(weights.name)
         run.record("log.csv")
+        train(config, scenes, validation, out, resume, device, workers, compile)
     return weights

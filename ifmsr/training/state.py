@@ -15,7 +15,7 @@ from torch.nn.utils import clip_grad_norm_
 from ifmsr import metrics
 from ifmsr.degradation.protocol import degrade
 from ifmsr.errors import InputError, RunFailed
-from ifmsr.files import write_atomically, write_text
+from ifmsr.files import sha256, write_atomically, write_text
 from ifmsr.inference.devices import run_network
 from ifmsr.methods.base import Network
 from ifmsr.methods.registry import NETWORKS
@@ -65,6 +65,19 @@ def build_network(config: TrainConfig, bands: int = 31) -> Network:
     return net
 
 
+def start_digest(config: TrainConfig) -> str:
+    """SHA-256 of the weights that a training starts from; "" if it starts from its seed.
+
+    Raises InputError if they are not there.
+    """
+    if not config.start:
+        return ""
+    path = in_project(config.start)
+    if not path.is_file():
+        raise InputError(path, "there is no such file to start from", "Train it first or name another file")
+    return sha256(path)
+
+
 class State:
     """Network, optimiser, place in the schedule and log of one training.
 
@@ -81,6 +94,7 @@ class State:
     ):
         self.config, self.out, self.device = config, out, device
         self.scenes = [scene.name for scene in scenes]
+        self.start_sha256 = start_digest(config)
         self.net = build_network(config, bands=scenes[0].cube.shape[0])
         if not config.start:
             self.net.start_from(scenes)
@@ -197,6 +211,7 @@ class State:
         self.read_losses()
         content = {
             "config": self.config.identity(),
+            "start_sha256": self.start_sha256,
             "scenes": self.scenes,
             "net": self.net.state_dict(),
             "trained": self.trained.state_dict(),
@@ -232,7 +247,8 @@ def read_checkpoint(
 ) -> dict[str, Any] | None:
     """What `State.save_checkpoint` left in `out`, or None.
 
-    Raises InputError if it cannot be read or belongs to a training of another configuration or on other scenes.
+    Raises InputError if it cannot be read or belongs to a training of another configuration, on other scenes or from
+    other weights.
     """
     path = out / "checkpoint.pt"
     if not path.exists():
@@ -243,6 +259,8 @@ def read_checkpoint(
     except Exception as error:
         raise InputError(path, f"not a checkpoint ({error})", "Delete it to start anew") from error
     ours = {**config.identity(), "scenes": list(scenes)}
+    if "start_sha256" in content:
+        theirs["start_sha256"], ours["start_sha256"] = content["start_sha256"], start_digest(config)
     if changed := [name for name in ours if theirs.get(name) != ours[name]]:
         raise InputError(
             path,
