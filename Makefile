@@ -7,7 +7,7 @@ NOTEBOOKS := $(sort $(wildcard notebooks/[0-9]*.ipynb))
 # too small to be shared at all.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: reproduce test bench notebooks lint lock clean
+.PHONY: reproduce test wheel-test bench notebooks lint lock clean
 
 reproduce: .venv/installed  ## every notebook on real data that needs no download -> results/quick
 	rm -rf results/quick
@@ -16,6 +16,9 @@ reproduce: .venv/installed  ## every notebook on real data that needs no downloa
 test: .venv/installed  ## pytest, doctests and nbval
 	rm -rf results/smoke
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval-lax --nbval-current-env
+
+wheel-test: .venv/installed  ## the wheel in a fresh environment outside this folder
+	$(BIN)/python -m pytest -m wheel tests/test_wheel.py
 
 bench: .venv/installed  ## speed and memory on this machine -> results/performance
 	$(BIN)/python -m benchmarks
@@ -32,7 +35,7 @@ lint: .venv/installed  ## style and types
 lock:  ## requirements.lock from what pyproject.toml allows today
 	rm -rf .venv-lock
 	$(PYTHON) -m venv .venv-lock
-	.venv-lock/bin/python -m pip install --quiet -e '.[notebooks,test,lint]'
+	.venv-lock/bin/python -m pip install --quiet -e '.[all]'
 	(head -1 requirements.lock; .venv-lock/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//') > requirements.new
 	mv requirements.new requirements.lock
 	rm -rf .venv-lock

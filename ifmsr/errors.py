@@ -1,4 +1,4 @@
-"""The one error that bad input gets."""
+"""The one error that bad input gets, and the base of those that a failed run gets."""
 
 from collections.abc import Sequence
 
@@ -23,7 +23,15 @@ class InputError(ValueError):
         self.fix = fix
 
 
+class RunFailed(RuntimeError):
+    """A training or a notebook did not reach its end."""
+
+
 def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
     """Raise InputError, naming the argument, unless `value` is one of `choices`."""
     if value not in choices:
         raise InputError(name, f"{value!r} is unknown", f"Choose one of {', '.join(map(repr, choices))}")
+
+
+class InputWarning(UserWarning):
+    """Doubtful input: the result is given, and the warning says what to doubt about it."""

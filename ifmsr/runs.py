@@ -17,7 +17,7 @@ import torch
 
 from ifmsr.errors import InputError
 from ifmsr.files import sha256, write_text
-from ifmsr.paths import RESULTS, ROOT
+from ifmsr.paths import CHECKOUT, RESULTS, ROOT
 
 MANIFEST = "manifest.json"
 PACKAGES = ("ifmsr", "torch", "numpy", "scipy")
@@ -40,7 +40,8 @@ class Run:
     seeds : the seeds that were used.
     data : SHA-256 of every file that was read, by a name that means something on other machines.
 
-    Absolute paths become relative to the project's root (`ifmsr.paths.in_project` finds them again).
+    Absolute paths become relative to the project's root, or, where the package is installed, to the current folder
+    (`ifmsr.paths.in_project` finds them again).
 
     Raises
     ------
@@ -148,7 +149,9 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
 
 
 def git_state() -> dict[str, Any] | None:
-    """Commit of the project, and whether anything outside results/ differs from it; None outside git."""
+    """Commit of the project, and whether anything outside results/ differs from it; None outside a git checkout."""
+    if not CHECKOUT:
+        return None
     top = _git("rev-parse", "--show-toplevel")
     commit = _git("rev-parse", "--verify", "HEAD")
     if top is None or commit is None or Path(top).resolve() != ROOT:

@@ -25,6 +25,14 @@ def deterministic_torch():
     torch.set_num_threads(1)
 
 
+@pytest.fixture
+def two_threads():
+    """Two threads instead of the suite's one."""
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def cave_root() -> Path:
     """A folder that holds complete_ms_data with at least the ten shared CAVE scenes."""

@@ -9,7 +9,7 @@ from typing import Any
 from ifmsr.errors import InputError
 from ifmsr.files import sha256, write_atomically, write_text
 from ifmsr.inference.api import shipped_name
-from ifmsr.paths import WEIGHTS
+from ifmsr.paths import WEIGHTS, weights_folders
 from ifmsr.runs import MANIFEST, read_manifest
 from ifmsr.study.evaluation import summary
 from ifmsr.study.names import DIGITS
@@ -70,11 +70,13 @@ def ship(
     return write_text(target.with_suffix(".json"), json.dumps(card, indent=2) + "\n")
 
 
-def find(fingerprint: str, folder: str | Path = WEIGHTS) -> Path | None:
-    """The shipped weights with this fingerprint (see `ifmsr.inference.api.Learned`), or None."""
-    for card in sorted(Path(folder).glob("*.json")) if fingerprint else ():
-        if json.loads(card.read_text())["sha256"].startswith(fingerprint):
-            return card.with_suffix(".safetensors")
+def find(fingerprint: str) -> Path | None:
+    """The shipped weights with this fingerprint (see `ifmsr.inference.api.Learned`), or None if they are not here."""
+    cards = [card for folder in weights_folders() for card in sorted(folder.glob("*.json"))]
+    for card in cards if fingerprint else ():
+        weights = card.with_suffix(".safetensors")
+        if json.loads(card.read_text())["sha256"].startswith(fingerprint) and weights.is_file():
+            return weights
     return None
 
 

@@ -1,5 +1,9 @@
 """The paper's figures 4, 5 and 6 from results on disk, and the drawing helpers that the notebooks share."""
 
+from ifmsr.extras import require
+
+require("pandas", "matplotlib")
+
 from ifmsr.figures.evaluated import Evaluated
 from ifmsr.figures.panels import busiest_window, show_band, show_kernel, show_rgb, show_spectra
 from ifmsr.figures.performance import scaling_figure

@@ -16,7 +16,7 @@ from ifmsr.paths import in_project
 from ifmsr.runs import read_manifest
 from ifmsr.scenes import open_dataset
 from ifmsr.scenes.scene import Array, Observation
-from ifmsr.study.names import DATASET_LABELS, method_label
+from ifmsr.study.names import dataset_label, method_label
 
 PAPER_BANDS = {"cave": 15, "harvard": 15, "chikusei": 100}  # figure 4, counted from 1
 
@@ -42,7 +42,7 @@ class Evaluated:
     @property
     def label(self) -> str:
         """The data set's printed name."""
-        return DATASET_LABELS.get(self.config["dataset"], self.config["dataset"])
+        return dataset_label(self.config["dataset"])
 
     @property
     def seed(self) -> int:

@@ -10,14 +10,11 @@ from torch import Tensor
 
 from ifmsr.errors import InputError, check_choice
 from ifmsr.files import sha256
-from ifmsr.inference.devices import run_network, run_refine
-from ifmsr.methods.base import Method, Network, Precision
-from ifmsr.methods.registry import CLASSICAL, METHODS, NETWORKS
-from ifmsr.methods.subspace_net.network import SubspaceNet
-from ifmsr.methods.ual import Adapted
-from ifmsr.paths import WEIGHTS
+from ifmsr.inference.devices import run_network, run_with_error
+from ifmsr.methods.base import Method, Network, Precision, TellsError
+from ifmsr.methods.registry import CLASSICAL, NETWORKS, VARIANTS, method_names
 from ifmsr.scenes.scene import Array, Observation
-from ifmsr.weights import load_weights
+from ifmsr.weights import load_weights, shipped_weights
 
 BFLOAT16_NOTE = "; inference in bfloat16"
 
@@ -46,20 +43,21 @@ class Learned:
 
         Raises InputError for networks that do not tell.
         """
-        if not isinstance(self.net, SubspaceNet):
-            raise InputError("method", f"{self.title} does not tell its error", "Use subspace-net")
-        sr, error = run_refine(self.net, observation, self.device, self.precision)
-        return sr.numpy(), error.numpy()
+        self._check_scale(observation)
+        return run_with_error(self.net, observation, self.device, self.precision)
 
     def __call__(self, observation: Observation) -> Array:
         """(B, h, w), (3, H, W) -> (B, H, W) in [0, 1]. Raises InputError for another scale than trained."""
+        self._check_scale(observation)
+        return run_network(self.net, observation, self.device, self.precision, self.memory)
+
+    def _check_scale(self, observation: Observation) -> None:
         if not self.net.scale_free and observation.scale != self.net.config.scale:
             raise InputError(
                 "scale",
                 f"{self.title} was trained for x{self.net.config.scale}",
                 f"Use weights for x{observation.scale}",
             )
-        return run_network(self.net, observation, self.device, self.precision, self.memory)
 
 
 def load_method(
@@ -74,7 +72,7 @@ def load_method(
 
     Parameters
     ----------
-    name : one of `ifmsr.methods.METHODS`.
+    name : one of `ifmsr.methods.method_names`.
     scale : which of the shipped weights to take, see `shipped_name`.
     weights : a file of one's own instead.
     precision, memory : see `run_network`.
@@ -83,17 +81,17 @@ def load_method(
     ------
     InputError : the name is unknown, or the weights are missing, damaged or another network's.
     """
-    check_choice("method", name, METHODS)
+    check_choice("method", name, method_names())
     if name in CLASSICAL:
         return CLASSICAL[name]()
-    network = name.removesuffix("-fusion")
-    path = Path(weights or WEIGHTS / f"{shipped_name(network, scale)}.safetensors")
+    network, variant = VARIANTS.get(name, (name, ""))
+    path = Path(weights) if weights else shipped_weights(shipped_name(network, scale))
     net, metadata = load_weights(path)
     if metadata["network"] != network:
         raise InputError(path, f"weights of {metadata['network']}", f"Give weights of {network}")
     schedule = metadata["schedule"] + (BFLOAT16_NOTE if precision == "bfloat16" else "")
     learned = Learned(net, schedule, sha256(path)[:12], device, precision, memory)
-    return Adapted(learned, device=device, precision=precision) if name == "ual" else learned
+    return net.as_method(learned, variant, device, precision)
 
 
 def shipped_name(network: str, scale: int) -> str:
@@ -119,7 +117,7 @@ def super_resolve(
     ----------
     lr : (B, h, w) NumPy array or torch tensor in [0, 1].
     rgb : (3, scale h, scale w), likewise.
-    method : one of `ifmsr.methods.METHODS`.
+    method : one of `ifmsr.methods.method_names`.
     srf : (3, B) spectral response of the colour camera, rows summing to 1, if known.
     weights : a network's weights file instead of the shipped one.
     device : ``"cpu"``, ``"cuda"``, ...; default: the GPU if there is one.
@@ -149,7 +147,7 @@ def super_resolve(
     results: tuple[Array, ...]
     if not with_error:
         results = (ready(observation),)
-    elif isinstance(ready, Learned):
+    elif isinstance(ready, TellsError):
         results = ready.with_error(observation)
     else:
         raise InputError("with_error", f"{ready.title} does not tell its error", "Use subspace-net")

@@ -140,6 +140,14 @@ class UAL(Network):
             o = self.exchange(o)
         return self.tail(o + i)
 
+    @classmethod
+    def method_title(cls, variant: str) -> str:
+        return cls.title if variant == "fusion" else Adapted.title
+
+    def as_method(self, trained: Method, variant: str, device: str | None, precision: Precision) -> Method:
+        """The variant ``"fusion"`` is the network alone; the method adapts its result to each image."""
+        return trained if variant == "fusion" else Adapted(trained, device=device, precision=precision)
+
 
 class Adaptor(nn.Module):
     """A residual on the fusion result F: ``M f + (1 - M) Z + F``. (N, B, H, W) -> same."""

@@ -8,7 +8,7 @@ import pandas as pd
 
 from ifmsr.errors import InputError
 from ifmsr.runs import read_manifest
-from ifmsr.study.names import DATASET_LABELS, DIGITS, method_label
+from ifmsr.study.names import DIGITS, dataset_label, method_label
 
 # "444503e60302" is no number
 TEXT = dict.fromkeys(("scene", "method", "schedule", "weights", "made_by"), str)
@@ -63,8 +63,8 @@ def _read_folder(folder: Path) -> pd.DataFrame:
         preset=config["preset"],
         side=config.get("side", 0),
         schedule=rows["schedule"].fillna(""),
-        dataset=rows["dataset"].replace(DATASET_LABELS),
-        method=rows["method"].map(method_label),
+        dataset=rows["dataset"].map({name: dataset_label(name) for name in rows["dataset"].unique()}),
+        method=rows["method"].map({name: method_label(name) for name in rows["method"].unique()}),
     )
 
 

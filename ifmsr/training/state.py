@@ -14,7 +14,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from ifmsr import metrics
 from ifmsr.degradation.protocol import degrade
-from ifmsr.errors import InputError
+from ifmsr.errors import InputError, RunFailed
 from ifmsr.files import sha256, write_atomically, write_text
 from ifmsr.inference.devices import run_network
 from ifmsr.methods.base import Network
@@ -37,7 +37,7 @@ COMPILERS: dict[Steps, dict[str, Any]] = {
 }
 
 
-class TrainingError(RuntimeError):
+class TrainingError(RunFailed):
     """Training cannot go on; the last good checkpoint is kept."""
 
 

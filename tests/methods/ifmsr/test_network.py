@@ -218,7 +218,6 @@ def test_the_two_readings_differ():
         (lambda: IFMSRConfig(stages=0), "stages"),
         (lambda: IFMSRConfig(split="befor"), "split"),
         (lambda: IFMSR(IFMSRConfig(**SMALL))(torch.rand(1, 2, 6, 6), torch.rand(1, 3, 24, 24)), "2 bands"),
-        (lambda: IFMSR(IFMSRConfig(**SMALL))(torch.rand(1, 4, 6, 6), torch.rand(1, 3, 48, 48)), "At scale 4"),
         (lambda: from_released({"weight": np.zeros(3)}, scale=4), "hsi_head"),
     ],
 )

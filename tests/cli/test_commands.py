@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from ifmsr import cli
 from ifmsr.cli import main
 from ifmsr.degradation.protocol import degrade
 from ifmsr.scenes import Observation, Scene, open_dataset
@@ -22,15 +21,6 @@ def observation():
 
 def run(*arguments):
     return main([str(argument) for argument in arguments])
-
-
-@pytest.mark.parametrize(
-    "command", ["data", "train", "evaluate", "tables", "figures", "run", "super-resolve"]
-)
-def test_every_command_explains_itself(command, capsys):
-    with pytest.raises(SystemExit) as stopped:
-        run(command, "--help")
-    assert stopped.value.code == 0 and "usage: ifmsr" in capsys.readouterr().out
 
 
 def test_the_module_is_the_command():
@@ -151,6 +141,7 @@ def test_notebooks_run_with_checked_parameters(tmp_path, capsys):
             "x7",
         ),
         (("train", "--data", "indian-pines", "--split", "spatial", "--set", "epoch=3"), "epoch"),
+        (("robustness", "--data", "indian-pines", "--split", "spatial", "--method", "ifmsr"), "one scale"),
         (("tables", "nowhere"), "nowhere"),
         (("figures", "nowhere"), "nowhere"),
         (("super-resolve", "--lr", "nowhere.mat", "--rgb", "no.png", "--scale", 4), "nowhere.mat"),
@@ -167,10 +158,3 @@ def test_data_check_says_what_to_do(tmp_path, capsys):
     assert run("data", "check", "cave", "harvard", "--root", tmp_path) == 0
     out = capsys.readouterr().out
     assert "cave: 0 of 32" in out and "harvard: 0 of 50" in out and "https://" in out
-
-
-def test_settings_are_read_as_numbers_where_they_are():
-    texts = ("1e-4", "5", "0.5", "true", "released", "[1, 2]", "-2.5E3")
-    values = [cli.setting(f"name={text}")[1] for text in texts]
-    assert values == [1e-4, 5, 0.5, True, "released", [1, 2], -2500.0]
-    assert [type(value) for value in values[:3]] == [float, int, float]
