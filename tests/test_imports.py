@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "inference": {"weights", "methods", "degradation", "scenes"},
     "training": {"inference", "weights", "methods", "degradation", "scenes", "runs", "metrics"},
     "study": {"published", "methods", "degradation", "scenes", "runs", "metrics"},
-    "figures": {"study", "degradation", "scenes", "runs"},
+    "figures": {"study", "methods", "degradation", "scenes", "runs"},
     "experiments": {"figures", "study", "training", "inference", "weights", "methods", "scenes", "runs"},
     "notebooks": {"runs"},
     "doctor": {"inference", "scenes", "runs"},

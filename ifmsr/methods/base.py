@@ -14,6 +14,7 @@ from ifmsr.registry import resolve
 from ifmsr.scenes.scene import Array, Observation, Scene
 
 Precision = Literal["float32", "bfloat16"]  # what convolutions are computed in
+BFLOAT16_NOTE = "; inference in bfloat16"  # at the end of the schedule of what was computed so
 
 
 class Method(Protocol):

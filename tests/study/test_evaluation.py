@@ -19,7 +19,8 @@ from ifmsr.degradation.protocol import blur_downsample
 from ifmsr.errors import InputError
 from ifmsr.figures import Evaluated
 from ifmsr.files import sha256
-from ifmsr.inference.api import BFLOAT16_NOTE, load_method
+from ifmsr.inference.api import load_method
+from ifmsr.methods.base import BFLOAT16_NOTE
 from ifmsr.methods.bicubic import Bicubic
 from ifmsr.paths import ROOT
 from ifmsr.runs import read_manifest
