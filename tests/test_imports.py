@@ -10,7 +10,7 @@ import pytest
 from ifmsr.paths import ROOT
 from ifmsr.registry import resolve
 
-BASICS = {"errors", "extras", "files", "paths", "registry"}  # known to everybody, know nobody
+BASICS = {"errors", "extras", "fields", "files", "paths", "registry"}  # known to everybody, know nobody
 MAY_IMPORT = {
     **{basic: BASICS - {basic} for basic in BASICS},
     "metrics": {"errors"},
@@ -23,7 +23,7 @@ MAY_IMPORT = {
     "inference": {"weights", "methods", "degradation", "scenes"},
     "training": {"inference", "weights", "methods", "degradation", "scenes", "runs", "metrics"},
     "study": {"published", "methods", "degradation", "scenes", "runs", "metrics"},
-    "figures": {"study", "degradation", "scenes", "runs"},
+    "figures": {"study", "methods", "degradation", "scenes", "runs"},
     "experiments": {"figures", "study", "training", "inference", "weights", "methods", "scenes", "runs"},
     "notebooks": {"runs"},
     "doctor": {"inference", "scenes", "runs"},

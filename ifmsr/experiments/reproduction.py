@@ -10,8 +10,8 @@ import pandas as pd
 from ifmsr import figures
 from ifmsr.errors import InputError
 from ifmsr.experiments import cards
-from ifmsr.inference.api import BFLOAT16_NOTE, load_method
-from ifmsr.methods.base import Method, Precision
+from ifmsr.inference.api import load_method
+from ifmsr.methods.base import BFLOAT16_NOTE, Method, Precision
 from ifmsr.methods.registry import CLASSICAL, network_of
 from ifmsr.study.comparison import write_differences
 from ifmsr.study.evaluation import Task, evaluate, read_task

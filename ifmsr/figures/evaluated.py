@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ifmsr.errors import InputError
-from ifmsr.inference.api import BFLOAT16_NOTE
-from ifmsr.methods import METHODS
+from ifmsr.methods import method_names
+from ifmsr.methods.base import BFLOAT16_NOTE
 from ifmsr.paths import in_project
 from ifmsr.runs import read_manifest
 from ifmsr.scenes import open_dataset
@@ -69,7 +69,7 @@ class Evaluated:
 
     def again(self, method: str) -> str:
         """What makes a method's missing cubes and observations again: they are not kept in the repository."""
-        if method not in METHODS:
+        if method not in method_names():
             return f"Evaluate {method} again, with ifmsr.study.evaluate"
         config = self.config
         words = ["--data", config["dataset"], "--split", config["split"], "--scale", config["scale"]]

@@ -11,12 +11,10 @@ from torch import Tensor
 from ifmsr.errors import InputError, check_choice
 from ifmsr.files import sha256
 from ifmsr.inference.devices import run_network, run_with_error
-from ifmsr.methods.base import Method, Network, Precision, TellsError
+from ifmsr.methods.base import BFLOAT16_NOTE, Method, Network, Precision, TellsError
 from ifmsr.methods.registry import CLASSICAL, NETWORKS, VARIANTS, method_names
 from ifmsr.scenes.scene import Array, Observation
 from ifmsr.weights import load_weights, shipped_weights
-
-BFLOAT16_NOTE = "; inference in bfloat16"
 
 
 @dataclass
