@@ -113,6 +113,7 @@ class UAL(Network):
     """
 
     title = "UAL (fusion only)"
+    config: CubeConfig
 
     def __init__(self, bands: int = 31, scale: int = 4):
         super().__init__()

@@ -28,7 +28,7 @@ def train_on_split(
     """Train on a split's training scenes, watch its validation scenes, and leave a finished run in `out`.
 
     Returns the weights' path. With `resume`, a run of the same configuration that was stopped goes on, and a
-    finished one is left as it is; without, its checkpoint is removed first, so that it is not taken up again
+    finished one is left as it is; without, its checkpoint and manifest are removed first, so that it is not taken up again
     whenever the new run stops. Test scenes are never read. The manifest's `data` holds the SHA-256 of every scene
     and of the weights that the training starts from. Raises what `train` and `open_dataset` raise.
     """
@@ -48,6 +48,7 @@ def train_on_split(
         read_checkpoint(out, config, chosen.train, torch.device("cpu"))  # refuse before the old manifest goes
     else:
         start_anew(out)  # before the scenes are read, which takes long enough to be interrupted
+        (out / MANIFEST).unlink(missing_ok=True)
     with Run(out, about, [config.seed]) as run:
         scenes, validation = (
             [data.load(name) for name in names] for names in (chosen.train, chosen.validation)

@@ -318,8 +318,8 @@ class Silent(Network):
 
 
 def test_options_of_a_strangers_network_are_checked_as_far_as_it_says_what_they_are(monkeypatch):
-    monkeypatch.setitem(NETWORKS, "stranger", Stranger)
-    monkeypatch.setitem(NETWORKS, "silent", Silent)
+    monkeypatch.setitem(NETWORKS.registered, "stranger", Stranger)
+    monkeypatch.setitem(NETWORKS.registered, "silent", Silent)
     whole = TrainConfig(network="stranger", steps="batched", options={"width": 3})
     assert build_network(whole, 5).config == StrangerConfig(5, 4, 3)
     for options, message in (
