@@ -7,6 +7,7 @@ import torch
 
 from ifmsr.inference.devices import choose_device, free_memory
 from ifmsr.paths import WEIGHTS
+from ifmsr.precision import bfloat16_fault
 from ifmsr.runs import git_state, versions
 from ifmsr.scenes import DATASETS, download
 
@@ -15,12 +16,14 @@ def report() -> str:
     """Several lines of plain text; missing data and weights are said, never raised."""
     device = choose_device()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    fault = bfloat16_fault(device)
     weights = sorted(path.name for path in WEIGHTS.glob("*.safetensors"))
     found = [download.check(dataset) for dataset in DATASETS]
     lines = [
         "versions: " + ", ".join(f"{package} {number}" for package, number in versions().items()),
         f"commit: {git_state() or 'not in a git checkout'}",
         f"device: {device} ({name}), {free_memory(device) / 2**30:.1f} GiB free",
+        f"bfloat16: {f'no ({fault})' if fault else 'yes'}",
         f"threads: {torch.get_num_threads()} of {os.cpu_count()} processors",
         f"weights: {', '.join(weights) or 'none: train some with ifmsr train'}",
         *(

@@ -6,6 +6,7 @@ import platform
 import subprocess
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,6 +19,7 @@ import torch
 from ifmsr.errors import InputError
 from ifmsr.files import sha256, write_text
 from ifmsr.paths import RESULTS, ROOT
+from ifmsr.precision import tf32_allowed, tf32_off
 
 MANIFEST = "manifest.json"
 PACKAGES = ("ifmsr", "torch", "numpy", "scipy")
@@ -29,7 +31,8 @@ class Run:
 
     Entering makes the folder and removes an old manifest; leaving without an exception writes a new one with
     the git commit, config, seeds, data hashes, versions, machine and times. After an exception, an interrupt
-    or a killed process there is none.
+    or a killed process there is none. Inside, GPUs compute float32 without TF32; the manifest says so if that is
+    changed.
 
     Parameters
     ----------
@@ -87,25 +90,28 @@ class Run:
         self._git = git_state()  # the code as it is now, not as it is when a long run ends
         self._started = datetime.now(UTC)
         self._clock = time.perf_counter()
+        self._settings = ExitStack()
+        self._settings.enter_context(tf32_off())
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None:
-            return
-        seconds = time.perf_counter() - self._clock
-        manifest = {
-            "git": self._git,
-            **self._about,
-            "versions": versions(),
-            "machine": machine(),
-            "started": self._started.isoformat(timespec="seconds"),
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "seconds": round(seconds, 3),
-            "files": {path.relative_to(self.folder).as_posix(): sha256(path) for path in self._recorded},
-        }
-        write_text(self.folder / MANIFEST, json.dumps(manifest, indent=2) + "\n")
+        with self._settings:  # and back to those from before
+            if kind is not None:
+                return
+            seconds = time.perf_counter() - self._clock
+            manifest = {
+                "git": self._git,
+                **self._about,
+                "versions": versions(),
+                "machine": machine(),
+                "started": self._started.isoformat(timespec="seconds"),
+                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+                "seconds": round(seconds, 3),
+                "files": {path.relative_to(self.folder).as_posix(): sha256(path) for path in self._recorded},
+            }
+            write_text(self.folder / MANIFEST, json.dumps(manifest, indent=2) + "\n")
 
 
 def read_manifest(folder: str | Path) -> dict[str, Any]:
@@ -157,13 +163,14 @@ def versions() -> dict[str, str | None]:
 
 
 def machine() -> dict[str, Any]:
-    """What the run ran on: system, processor, number of CPUs, and the GPU's name or None."""
+    """What the run ran on: system, processor, number of CPUs, the GPU's name or None, and whether it may take TF32."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
         "system": platform.system(),
         "processor": platform.machine(),
         "cpus": os.cpu_count(),
         "gpu": gpu,
+        "tf32": tf32_allowed(),
     }
 
 

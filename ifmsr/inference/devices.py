@@ -9,9 +9,10 @@ from torch import Tensor
 from ifmsr.inference.fast_ifmsr.maps import Workspace
 from ifmsr.inference.fast_ifmsr.strip_network import StripIFMSR, bytes_needed
 from ifmsr.inference.fast_ifmsr.thread_pool import ThreadPool
-from ifmsr.methods.base import Network, Precision
+from ifmsr.methods.base import Network
 from ifmsr.methods.ifmsr.network import IFMSR
 from ifmsr.methods.subspace_net.network import Refined, SubspaceNet, refine
+from ifmsr.precision import Precision, tf32_off, usable_precision
 from ifmsr.scenes.scene import Array, Observation
 
 CPU_STRIP = 6_144  # pixels: 64 float32 channels of a strip have 1.5 MB and stay in a CPU's caches
@@ -40,8 +41,8 @@ def run_network(
 
     Parameters
     ----------
-    precision : ``"bfloat16"`` is about twice as fast on processors that have it. ``"float32"`` is just that, also on
-        GPUs that would take TF32 for it.
+    precision : ``"bfloat16"`` is about twice as fast on processors that have it; others compute in float32, with a
+        warning. ``"float32"`` is just that, also on GPUs that would take TF32 for it.
     memory : bytes that IFMSR's feature maps may take; default: half of what is free. What does not fit is kept in
         temporary files, which is slower and gives the same result.
 
@@ -52,10 +53,11 @@ def run_network(
     if isinstance(net, SubspaceNet):
         return run_refine(net, observation, device, precision).sr.numpy()
     where = choose_device(device)
+    precision = usable_precision(precision, where)
     net = net.to(where).eval()
     lr = torch.from_numpy(observation.lr)[None].to(where)
     rgb = torch.from_numpy(observation.rgb)[None].to(where)
-    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+    with torch.inference_mode(), tf32_off():
         if isinstance(net, IFMSR):
             sr = _in_strips(net, lr, rgb, precision, memory or free_memory(where) // 2)
         else:
@@ -69,8 +71,9 @@ def run_refine(
 ) -> Refined:
     """One observation through closed form and SubspaceNet: the cube and each pixel's expected error, on the CPU."""
     where = choose_device(device)
-    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-        return refine(net.to(where).eval(), observation, where, getattr(torch, precision))
+    dtype = getattr(torch, usable_precision(precision, where))
+    with torch.inference_mode(), tf32_off():
+        return refine(net.to(where).eval(), observation, where, dtype)
 
 
 def _in_strips(net: IFMSR, lr: Tensor, rgb: Tensor, precision: Precision, memory: int) -> Tensor:

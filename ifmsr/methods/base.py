@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -10,8 +10,6 @@ from torch import Tensor, nn
 from ifmsr.degradation.blurs import Kernel
 from ifmsr.errors import InputError
 from ifmsr.scenes.scene import Array, Observation, Scene
-
-Precision = Literal["float32", "bfloat16"]  # what convolutions are computed in
 
 
 class Method(Protocol):

@@ -59,8 +59,10 @@ def train(
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
+    where = choose_device(device)
+    config = config.on(where)
     patches = samples(scenes, config)
-    state = State(config, scenes, out, choose_device(device), compile)
+    state = State(config, scenes, out, where, compile)
     if resume:
         state.restore()
     make_batches = batches_on(state.device, patches, workers)

@@ -2,9 +2,11 @@
 
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from ifmsr.inference.devices import choose_device
 from ifmsr.runs import MANIFEST, Run, read_manifest
 from ifmsr.scenes import open_dataset
 from ifmsr.training.config import TrainConfig
@@ -26,25 +28,33 @@ def train_on_split(
     """Train on a split's training scenes, watch its validation scenes, and leave a finished run in `out`.
 
     Returns the weights' path. With `resume`, a run of the same configuration that was stopped goes on, and a
-    finished one is left as it is. Test scenes are never read. Raises what `train` and `open_dataset` raise.
+    finished one is left as it is. The manifest names the precision that the device computed in. Test scenes are never
+    read. Raises what `train` and `open_dataset` raise.
     """
     out = Path(out)
     data = open_dataset(dataset, root)
     chosen = data.split(split)
-    about = {
-        "dataset": dataset,
-        "split": split,
-        "scenes": list(chosen.train),
-        "validation": list(chosen.validation),
-        "training": config.identity(),
-    }
+
+    def about(config: TrainConfig) -> dict[str, Any]:
+        return {
+            "dataset": dataset,
+            "split": split,
+            "scenes": list(chosen.train),
+            "validation": list(chosen.validation),
+            "training": config.identity(),
+        }
+
     weights = out / "weights.safetensors"
-    finished = weights.exists() and (out / MANIFEST).exists()
-    if resume and finished and read_manifest(out)["config"] == about:
+    finished = resume and weights.exists() and (out / MANIFEST).exists()
+    done = read_manifest(out)["config"] if finished else None
+    if done == about(config):
+        return weights
+    config = config.on(choose_device(device))
+    if done == about(config):
         return weights
     if resume:
         read_checkpoint(out, config, chosen.train, torch.device("cpu"))  # refuse before the old manifest goes
-    with Run(out, about, [config.seed]) as run:
+    with Run(out, about(config), [config.seed]) as run:
         scenes, validation = (
             [data.load(name) for name in names] for names in (chosen.train, chosen.validation)
         )
