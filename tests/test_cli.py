@@ -86,6 +86,7 @@ def test_ones_own_images(tmp_path, observation):
     assert np.load(tmp_path / "sr.npy").shape == (10, 144, 48)
 
 
+@pytest.mark.cpu
 def test_little_memory_and_half_the_precision_are_two_flags(tmp_path, observation, computes_bfloat16):
     np.save(tmp_path / "lr.npy", observation.lr[:3, :12, :12])
     np.save(tmp_path / "rgb.npy", observation.rgb[:, :48, :48])

@@ -120,6 +120,7 @@ def test_a_gpu_computes_in_bfloat16_if_it_has_the_instructions(fresh, monkeypatc
     assert bfloat16_fault(gpu) == ("" if native else "Tesla T4 has no instructions for it")
 
 
+@pytest.mark.cpu
 def test_strips_do_without_onednn_where_it_is_off_or_cannot(fresh, monkeypatch):
     x, weight, bias = torch.rand(1, 8, 6, 5), torch.rand(4, 8, 3, 3), torch.rand(4)
 
@@ -237,6 +238,7 @@ PATHS = {
 }
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("path", PATHS)
 def test_whatever_a_gpu_computes_is_computed_without_tf32(path, tmp_path, monkeypatch):
     compute, allowed = PATHS[path](tmp_path), []

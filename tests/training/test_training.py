@@ -143,7 +143,7 @@ def compile_with(monkeypatch, backend):
     torch.compiler.reset()
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=pytest.mark.cpu)])
 def test_a_compiled_training_equals_the_plain_one(pines, tmp_path, monkeypatch, precision, computes_bfloat16):
     compile_with(monkeypatch, "aot_eager")
     config = replace(tiny.CONFIG, precision=precision)

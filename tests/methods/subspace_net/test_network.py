@@ -35,6 +35,7 @@ from ifmsr.methods.subspace_net.network import (
 from ifmsr.scenes import Scene, nikon_d700, open_dataset
 from ifmsr.weights import save_weights
 
+pytestmark = pytest.mark.cpu
 CPU = torch.device("cpu")
 
 
