@@ -6,6 +6,7 @@ import platform
 import subprocess
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,6 +19,7 @@ import torch
 from ifmsr.errors import InputError
 from ifmsr.files import sha256, write_text
 from ifmsr.paths import CHECKOUT, RESULTS, ROOT
+from ifmsr.precision import tf32_allowed, tf32_off
 
 MANIFEST = "manifest.json"
 PACKAGES = ("ifmsr", "torch", "numpy", "scipy")
@@ -31,7 +33,8 @@ class Run:
     Entering makes the folder. The manifest of an earlier run stays until the first result changes (`record`,
     `unfinish`), so a run that fails before that leaves the earlier one finished. Leaving without an exception writes
     a new manifest with the git commit, config, seeds, data hashes, versions, machine and times. After an exception,
-    an interrupt or a killed process that came later than the first change there is none.
+    an interrupt or a killed process that came later than the first change there is none. Inside, GPUs compute float32
+    without TF32; the manifest says so if that is changed.
 
     Parameters
     ----------
@@ -96,13 +99,16 @@ class Run:
         self._started = datetime.now(UTC)
         self._clock = time.perf_counter()
         self._finished = False
+        self._settings = ExitStack()
+        self._settings.enter_context(tf32_off())
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None and not self._finished:
-            self.finish()
+        with self._settings:  # and back to those from before
+            if kind is None and not self._finished:
+                self.finish()
 
     def finish(self) -> None:
         """Write the manifest now, not on leaving: for a folder whose lock is held only here."""
@@ -172,13 +178,14 @@ def versions() -> dict[str, str | None]:
 
 
 def machine() -> dict[str, Any]:
-    """What the run ran on: system, processor, number of CPUs, and the GPU's name or None."""
+    """What the run ran on: system, processor, number of CPUs, the GPU's name or None, and whether it may take TF32."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
         "system": platform.system(),
         "processor": platform.machine(),
         "cpus": os.cpu_count(),
         "gpu": gpu,
+        "tf32": tf32_allowed(),
     }
 
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from ifmsr.errors import InputError
 from ifmsr.methods import method_names
-from ifmsr.methods.base import BFLOAT16_NOTE
 from ifmsr.paths import in_project
+from ifmsr.precision import BFLOAT16_NOTE
 from ifmsr.runs import read_manifest
 from ifmsr.scenes import open_dataset
 from ifmsr.scenes.scene import Array, Observation

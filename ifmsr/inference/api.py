@@ -10,9 +10,10 @@ from torch import Tensor
 
 from ifmsr.errors import InputError, check_choice
 from ifmsr.files import sha256
-from ifmsr.inference.devices import run_network, run_with_error
-from ifmsr.methods.base import BFLOAT16_NOTE, Method, Network, Precision, TellsError
+from ifmsr.inference.devices import choose_device, run_network, run_with_error
+from ifmsr.methods.base import Method, Network, TellsError
 from ifmsr.methods.registry import CLASSICAL, NETWORKS, VARIANTS, method_names
+from ifmsr.precision import BFLOAT16_NOTE, Precision, usable_precision
 from ifmsr.scenes.scene import Array, Observation
 from ifmsr.weights import load_weights, shipped_weights
 
@@ -87,6 +88,7 @@ def load_method(
     net, metadata = load_weights(path)
     if metadata["network"] != network:
         raise InputError(path, f"weights of {metadata['network']}", f"Give weights of {network}")
+    precision = usable_precision(precision, choose_device(device))
     schedule = metadata["schedule"] + (BFLOAT16_NOTE if precision == "bfloat16" else "")
     learned = Learned(net, schedule, sha256(path)[:12], device, precision, memory)
     return net.as_method(learned, variant, device, precision)
@@ -119,7 +121,8 @@ def super_resolve(
     srf : (3, B) spectral response of the colour camera, rows summing to 1, if known.
     weights : a network's weights file instead of the shipped one.
     device : ``"cpu"``, ``"cuda"``, ...; default: the GPU if there is one.
-    precision : ``"bfloat16"`` makes networks about twice as fast on processors that have it.
+    precision : ``"bfloat16"`` makes networks about twice as fast on processors that have it; others compute in
+        float32, with a warning.
     memory : bytes that IFMSR may take for feature maps; the result is the same, and images of any size pass.
     with_error : also return how far off each pixel is expected to be; only ``"subspace-net"`` can tell.
 

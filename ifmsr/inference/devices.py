@@ -6,7 +6,8 @@ from contextlib import contextmanager
 import psutil
 import torch
 
-from ifmsr.methods.base import Network, Precision
+from ifmsr.methods.base import Network
+from ifmsr.precision import Precision, tf32_off, usable_precision
 from ifmsr.scenes.scene import Array, Observation
 
 
@@ -33,8 +34,8 @@ def run_network(
 
     Parameters
     ----------
-    precision : ``"bfloat16"`` is about twice as fast on processors that have it. ``"float32"`` is just that, also on
-        GPUs that would take TF32 for it.
+    precision : ``"bfloat16"`` is about twice as fast on processors that have it; others compute in float32, with a
+        warning. ``"float32"`` is just that, also on GPUs that would take TF32 for it.
     memory : bytes that IFMSR's feature maps may take; default: half of what is free. What does not fit is kept in
         temporary files, which is slower and gives the same result.
 
@@ -43,7 +44,7 @@ def run_network(
     (B, H, W) float32 clipped to [0, 1].
     """
     with ready(net, device) as where:
-        return net.run(observation, where, precision, memory)
+        return net.run(observation, where, usable_precision(precision, where), memory)
 
 
 def run_with_error(
@@ -54,7 +55,7 @@ def run_with_error(
     Raises InputError for networks that do not tell it.
     """
     with ready(net, device) as where:
-        return net.with_error(observation, where, precision)
+        return net.with_error(observation, where, usable_precision(precision, where))
 
 
 @contextmanager
@@ -62,5 +63,5 @@ def ready(net: Network, device: str | None) -> Iterator[torch.device]:
     """The network in evaluation mode on the device that is yielded, without gradients and TF32."""
     where = choose_device(device)
     net.to(where).eval()
-    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+    with torch.inference_mode(), tf32_off():
         yield where

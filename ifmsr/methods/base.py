@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, is_dataclass
-from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -11,11 +11,9 @@ from torch import Tensor, nn
 from ifmsr.degradation.blurs import Kernel
 from ifmsr.errors import InputError, whole
 from ifmsr.fields import check_fields
+from ifmsr.precision import Precision
 from ifmsr.registry import resolve
 from ifmsr.scenes.scene import Array, Observation, Scene
-
-Precision = Literal["float32", "bfloat16"]  # what convolutions are computed in
-BFLOAT16_NOTE = "; inference in bfloat16"  # at the end of the schedule of what was computed so
 
 
 class Method(Protocol):

@@ -31,7 +31,8 @@ from tqdm.auto import tqdm
 
 from ifmsr.degradation.blurs import gaussian
 from ifmsr.errors import InputError
-from ifmsr.methods.base import CubeConfig, Method, Network, Precision, check_pair
+from ifmsr.methods.base import CubeConfig, Method, Network, check_pair
+from ifmsr.precision import Precision, tf32_off, usable_precision
 from ifmsr.scenes.scene import Array, Observation
 
 C = 128
@@ -210,6 +211,7 @@ class Adaptation:
     kernel: Array
 
 
+@tf32_off()
 def adapt(
     fused: Array,
     observation: Observation,
@@ -228,8 +230,8 @@ def adapt(
     fused : (B, H, W) in [0, 1], what the fusion network made of the observation; it stays as it was.
     seed : of the initial weights; the same seed gives the same result.
     device : default: the GPU if there is one.
-    precision : ``"bfloat16"`` computes the adaptor's residual under autocast; the weights, the sum with `fused` and
-        the losses stay float32.
+    precision : ``"bfloat16"`` computes the adaptor's residual under autocast where `device` can; the weights, the sum
+        with `fused` and the losses stay float32.
 
     Raises
     ------
@@ -250,6 +252,7 @@ def adapt(
             {"params": blur.parameters(), "lr": 1e-4, "weight_decay": 1e-5},
         ]
     )
+    precision = usable_precision(precision, where)
     half = torch.autocast(where.type, torch.bfloat16, enabled=precision == "bfloat16")
     curve: dict[str, list[float]] = {"lr": []} if srf is None else {"lr": [], "rgb": []}
     for _ in tqdm(range(steps), desc="UAL adaptation", mininterval=2, leave=False):

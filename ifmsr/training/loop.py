@@ -68,10 +68,12 @@ def train(
     out = Path(out)
     make_folder(out)
     whole("workers", workers, least=0)
+    where = choose_device(device)
+    config = config.on(where)
     patches = samples(scenes, config)
     if not resume:
         start_anew(out)
-    state = State(config, scenes, out, choose_device(device), compile)
+    state = State(config, scenes, out, where, compile)
     state.restore()
     make_batches = batches_on(state.device, patches, config.batch, workers)
     batches = -(-len(patches) // config.batch)

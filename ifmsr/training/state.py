@@ -20,6 +20,7 @@ from ifmsr.inference.devices import run_network
 from ifmsr.methods.base import Network
 from ifmsr.methods.registry import NETWORKS
 from ifmsr.paths import in_project
+from ifmsr.precision import tf32_off
 from ifmsr.scenes.scene import Scene
 from ifmsr.training.config import Steps, TrainConfig
 from ifmsr.weights import load_weights
@@ -98,7 +99,7 @@ class State:
         device: torch.device,
         compile: bool = False,
     ):
-        self.config, self.out, self.device = config, out, device
+        self.config, self.out, self.device = config.on(device), out, device
         self.scenes = [scene.name for scene in scenes]
         self.start_sha256 = start_digest(config)
         self.net = build_network(config, bands=scenes[0].cube.shape[0])
@@ -134,6 +135,7 @@ class State:
     def last_psnr(self) -> float:
         return self.rows[-1]["val_psnr"] if self.rows else float("nan")
 
+    @tf32_off()
     def learn(self, *batch: Tensor) -> None:
         """One batch, the truth (N, B, H, W) last: one optimiser step, or one a band.
 

@@ -19,9 +19,10 @@ from ifmsr.degradation.protocol import blur_downsample
 from ifmsr.errors import InputError
 from ifmsr.figures import Evaluated
 from ifmsr.files import sha256
-from ifmsr.inference.api import BFLOAT16_NOTE, load_method
+from ifmsr.inference.api import load_method
 from ifmsr.methods.bicubic import Bicubic
 from ifmsr.paths import ROOT
+from ifmsr.precision import BFLOAT16_NOTE
 from ifmsr.runs import read_manifest
 from ifmsr.scenes import open_dataset
 from ifmsr.scenes.scene import Observation

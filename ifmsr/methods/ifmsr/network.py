@@ -28,9 +28,10 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from ifmsr.errors import InputError, whole
 from ifmsr.fields import check_fields
-from ifmsr.methods.base import Network, Precision, check_pair
+from ifmsr.methods.base import Network, check_pair
 from ifmsr.methods.ifmsr.patches import cut_patches, join_patches, similar_patches
 from ifmsr.methods.ifmsr.released import released_name
+from ifmsr.precision import Precision
 from ifmsr.registry import resolve
 from ifmsr.scenes.scene import Array, Observation
 

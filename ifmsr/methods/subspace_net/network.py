@@ -41,11 +41,12 @@ from ifmsr.degradation.estimation import Estimate, spectral_axes
 from ifmsr.degradation.sampling import decimate, upsample
 from ifmsr.errors import InputWarning, whole
 from ifmsr.fields import check_fields
-from ifmsr.methods.base import Network, Precision, Samples
+from ifmsr.methods.base import Network, Samples
 from ifmsr.methods.closed_form.chain import solve
 from ifmsr.methods.closed_form.shadow_denoising import denoise_shadows
 from ifmsr.methods.subspace_net.band_consistency import band_consistency
 from ifmsr.methods.subspace_net.evidence import correction_share
+from ifmsr.precision import Precision
 from ifmsr.registry import resolve
 from ifmsr.scenes.scene import Array, Observation, Scene
 
