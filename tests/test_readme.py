@@ -2,6 +2,7 @@ import re
 import subprocess
 
 from ifmsr.paths import RESULTS, ROOT
+from ifmsr.scenes.indian_pines import IndianPines
 from ifmsr.study.rendering import write_table4
 from ifmsr.study.rows import read_rows
 from ifmsr.study.table4 import table4
@@ -13,6 +14,12 @@ def test_the_readmes_table_is_the_one_that_the_results_give(tmp_path):
     shown = README.partition("<!-- table4 -->")[2].partition("<!-- /table4 -->")[0]
     write_table4([RESULTS / "cave-x4", RESULTS / "cave-x8"], tmp_path)
     assert shown.strip() == (tmp_path / "table4.md").read_text().strip()
+
+
+def test_every_row_of_indian_pines_says_that_the_file_is_damaged():
+    measured = [line for line in README.splitlines() if line.startswith("| Indian Pines") and "x4" in line]
+    assert len(measured) == 5 and all(line.startswith("| Indian Pines †,") for line in measured)
+    assert f"† Indian Pines: {IndianPines.caveat}." in README
 
 
 def test_every_file_that_the_readme_links_to_is_there():

@@ -13,6 +13,7 @@ from ifmsr.cli.arguments import (
     command,
     read_settings,
 )
+from ifmsr.cli.study import print_caveat
 from ifmsr.errors import InputError
 from ifmsr.paths import RESULTS
 
@@ -27,6 +28,7 @@ def ablate(args: argparse.Namespace) -> None:
     names = args.variants or list(ablations.VARIANTS)
     table = ablations.ablate(base, names, args.data, args.split, args.out, args.root, args.side, args.device)
     print(table.round(4).to_string(index=False))
+    print_caveat(args.data)
 
 
 def reproduce(args: argparse.Namespace) -> None:
@@ -54,6 +56,7 @@ def reproduce(args: argparse.Namespace) -> None:
     )
     print(*done.files, sep="\n")
     print(summary(done.rows).round(4).to_string())
+    print_caveat(done.rows["dataset"][0])
     print(f"largest distance from {committed}:\n{done.distance.to_string(float_format='%.2g')}")
     for name, reason in done.left_out.items():
         print(f"left out: {name}: {reason}")

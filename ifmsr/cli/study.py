@@ -38,6 +38,15 @@ def evaluate(args: argparse.Namespace) -> None:
     }
     rows = evaluation.evaluate(task, chosen, args.out, args.root, args.again)
     print(evaluation.summary(rows).round(4).to_string())
+    print_caveat(args.data)
+
+
+def print_caveat(dataset: str) -> None:
+    """Print what has to stand beside numbers of a data set, if there is something."""
+    from ifmsr.study.names import caveat, dataset_label
+
+    if known := caveat(dataset):
+        print(f"{dataset_label(dataset)}: {known}.")
 
 
 def measure_robustness(args: argparse.Namespace) -> None:
@@ -61,6 +70,7 @@ def measure_robustness(args: argparse.Namespace) -> None:
     )
     means = rows.groupby(["condition", "method"], sort=False)["PSNR"].mean().unstack(sort=False)
     print(means.round(2).to_string())
+    print_caveat(args.data)
 
 
 def make_tables(args: argparse.Namespace) -> None:

@@ -49,6 +49,7 @@ class DataSet(ABC):
     published : how many images the complete data set has.
     default_split : the split used where none is named.
     obtain : one sentence: where the data come from and where to put them.
+    caveat : what has to stand beside every number of this data set; "" for nothing.
     root : the folder they were found in.
     names : the scenes at hand; they do not overlap.
     views : whole images that the scenes are cut from; `load` takes them too, splits never hold them.
@@ -60,6 +61,7 @@ class DataSet(ABC):
     published: ClassVar[int]
     default_split: ClassVar[str]
     obtain: ClassVar[str]
+    caveat: ClassVar[str] = ""
     root: Path | None
     names: Sequence[str]
     views: tuple[str, ...] = ()

@@ -33,6 +33,7 @@ class Report:
     missing : those that are not at hand, where their names are known.
     problems : damaged or missing files and other things to repair, one line each.
     obtain : where to get the data and where to put them.
+    caveat : what has to stand beside every number of the data set; "" for nothing.
     """
 
     dataset: str
@@ -42,6 +43,7 @@ class Report:
     missing: tuple[str, ...]
     problems: tuple[str, ...]
     obtain: str
+    caveat: str = ""
 
     @property
     def complete(self) -> bool:
@@ -57,6 +59,8 @@ class Report:
         lines += [f"  problem: {problem}" for problem in self.problems]
         if not self.complete:
             lines.append(f"  to do: {self.obtain}")
+        if self.caveat:
+            lines.append(f"  note: {self.caveat}")
         return "\n".join(lines)
 
 
@@ -86,7 +90,7 @@ def check(name: str, root: str | Path | None = None, verify: bool = False) -> Re
             present.append(image)
         except InputError as error:
             problems.append(str(error))
-    return Report(name, folder, kind.published, tuple(present), (), tuple(problems), kind.obtain)
+    return Report(name, folder, kind.published, tuple(present), (), tuple(problems), kind.obtain, kind.caveat)
 
 
 def fetch_cave(root: str | Path | None = None, url: str = URL) -> Report:

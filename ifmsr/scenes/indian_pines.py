@@ -43,6 +43,10 @@ class IndianPines(DataSet):
     published: ClassVar[int] = 1
     default_split: ClassVar[str] = "spatial"
     obtain: ClassVar[str] = 'Install the package tensorly, which holds it: pip install "ifmsr[study]"'
+    caveat: ClassVar[str] = (
+        "3 % of the values in the distributed file, up to half of a band, were damaged by a text-mode conversion and "
+        "are restored by a low-rank model of the spectra"
+    )
     views = ("full",)
 
     def __init__(self, root: str | Path | None = None):

@@ -10,6 +10,7 @@ import ast
 import hashlib
 import inspect
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
@@ -25,6 +26,9 @@ from ifmsr.methods.base import Method
 
 ROOMS = ("ifmsr.methods", "ifmsr.degradation", "ifmsr.inference", "ifmsr.metrics")
 REGISTRY = "ifmsr.methods.registry"  # names every method and computes none
+PLACE = re.compile(
+    r"[a-z_]\w*(\.\w+)+:\w+", re.IGNORECASE
+)  # "package.module:attribute", see `ifmsr.registry.resolve`
 UNKNOWN = "unknown"  # the code of a method that was typed in: in a notebook or at a prompt
 DIGITS = 8
 
@@ -128,7 +132,7 @@ def _file(module: str) -> Path | None:
 
 @lru_cache(maxsize=512)
 def _read(source: str, package: str) -> tuple[str, tuple[str, ...]]:
-    """A module's hash and every module that it imports, inside functions too."""
+    """A module's hash and every module that it imports, inside functions and by `ifmsr.registry.resolve` too."""
     tree = ast.parse(source)
     return _digest(_structure(tree)), tuple(_imported(tree, package))
 
@@ -142,6 +146,9 @@ def _imported(tree: ast.AST, package: str) -> Iterator[str]:
             yield module
             modules = (f"{module}.{alias.name}" for alias in node.names)
             yield from (name for name in modules if _file(name))
+        elif isinstance(node, ast.Constant) and PLACE.fullmatch(str(node.value)):
+            module = str(node.value).partition(":")[0]
+            yield from [module] if _file(module) else []
 
 
 def _structure(node: Any) -> Any:

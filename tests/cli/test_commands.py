@@ -10,6 +10,7 @@ from PIL import Image
 from ifmsr.cli import main
 from ifmsr.degradation.protocol import degrade
 from ifmsr.scenes import Observation, Scene, open_dataset
+from ifmsr.scenes.indian_pines import IndianPines
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,8 @@ def test_from_training_to_tables_and_figures(tmp_path, capsys):
 
     evaluate = ("evaluate", "--data", "indian-pines", "--split", "spatial", "--out", tmp_path / "e")
     assert run(*evaluate, "--method", "bicubic", "--method", "ifmsr", "--weights", weights) == 0
-    assert "bicubic" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "bicubic" in printed and f"Indian Pines: {IndianPines.caveat}." in printed
     rows = pd.read_csv(tmp_path / "e" / "rows.csv")
     assert list(rows["method"]) == ["bicubic", "ifmsr"] and rows["schedule"][1].startswith(
         "1 epochs x 1 scenes"
