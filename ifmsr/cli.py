@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 a run failed, 2 bad input, 130 interrupted.
 """
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -178,7 +179,10 @@ def setting(text: str) -> tuple[str, object]:
 
 def read_value(text: str) -> object:
     """A value read as YAML, and 1e-4 as a number, which YAML 1.1 takes for a word."""
-    value = yaml.safe_load(text)
+    try:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:
+        raise InputError("value", f"{text!r} is no YAML", "Quote texts with special characters") from error
     with suppress(ValueError):
         return float(value) if isinstance(value, str) else value
     return value
@@ -344,13 +348,15 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    args = parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # paths that the terminal's encoding cannot show
     try:
+        args = parser().parse_args(arguments)
         args.function(args)
     except InputError as error:
         print(f"ifmsr: {error}", file=sys.stderr)
         return 2
-    except (TrainingError, notebooks.NotebookError) as error:
+    except (TrainingError, notebooks.NotebookError, OSError) as error:
         print(f"ifmsr: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -14,7 +14,7 @@ from ifmsr.runs import read_manifest
 from ifmsr.study.evaluation import summary
 from ifmsr.study.names import DIGITS
 from ifmsr.study.rows import read_rows
-from ifmsr.weights import load_weights
+from ifmsr.weights import digest_on, load_weights
 
 
 def ship(
@@ -64,7 +64,7 @@ def ship(
 def find(fingerprint: str, folder: str | Path = WEIGHTS) -> Path | None:
     """The shipped weights with this fingerprint (see `ifmsr.inference.api.Learned`), or None."""
     for card in sorted(Path(folder).glob("*.json")) if fingerprint else ():
-        if json.loads(card.read_text())["sha256"].startswith(fingerprint):
+        if digest_on(card).startswith(fingerprint):
             return card.with_suffix(".safetensors")
     return None
 

@@ -1,11 +1,14 @@
 """A network on one observation: devices, precision and memory."""
 
 import warnings
+from textwrap import shorten
+from typing import get_args
 
 import psutil
 import torch
 from torch import Tensor
 
+from ifmsr.errors import InputError, check_choice, shown, whole
 from ifmsr.inference.fast_ifmsr.maps import Workspace
 from ifmsr.inference.fast_ifmsr.strip_network import StripIFMSR, bytes_needed
 from ifmsr.inference.fast_ifmsr.thread_pool import ThreadPool
@@ -14,12 +17,24 @@ from ifmsr.methods.ifmsr.network import IFMSR
 from ifmsr.methods.subspace_net.network import Refined, SubspaceNet, refine
 from ifmsr.scenes.scene import Array, Observation
 
+KNOWN_DEVICES = 'Give "cpu", "cuda" or "cuda:1"'
 CPU_STRIP = 6_144  # pixels: 64 float32 channels of a strip have 1.5 MB and stay in a CPU's caches
 
 
 def choose_device(device: str | None = None) -> torch.device:
-    """`device` if given, else the GPU if there is one, else the CPU."""
-    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    """`device` if given, else the GPU if there is one, else the CPU.
+
+    Raises InputError if there is no such device here.
+    """
+    if not isinstance(device, str | torch.device | None):
+        raise InputError("device", f"found {shown(device)}", KNOWN_DEVICES)
+    try:
+        chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(1, device=chosen).cpu()
+    except (RuntimeError, AssertionError) as error:
+        reason = shorten(str(error), 80, placeholder=" ...")
+        raise InputError("device", f"{device!r} cannot be used ({reason})", KNOWN_DEVICES) from error
+    return chosen
 
 
 def free_memory(device: torch.device) -> int:
@@ -48,7 +63,14 @@ def run_network(
     Returns
     -------
     (B, H, W) float32 clipped to [0, 1].
+
+    Raises
+    ------
+    InputError : the device is not there, or `precision` or `memory` is none.
     """
+    check_choice("precision", precision, get_args(Precision))
+    if memory is not None:
+        memory = whole("memory", memory, least=1)
     if isinstance(net, SubspaceNet):
         return run_refine(net, observation, device, precision).sr.numpy()
     where = choose_device(device)
@@ -68,6 +90,7 @@ def run_refine(
     net: SubspaceNet, observation: Observation, device: str | None = None, precision: Precision = "float32"
 ) -> Refined:
     """One observation through closed form and SubspaceNet: the cube and each pixel's expected error, on the CPU."""
+    check_choice("precision", precision, get_args(Precision))
     where = choose_device(device)
     with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
         return refine(net.to(where).eval(), observation, where, getattr(torch, precision))

@@ -113,6 +113,7 @@ class UAL(Network):
     """
 
     title = "UAL (fusion only)"
+    config: CubeConfig
 
     def __init__(self, bands: int = 31, scale: int = 4):
         super().__init__()
@@ -201,6 +202,8 @@ class Adaptation:
     kernel: Array
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
 def adapt(
     fused: Array,
     observation: Observation,
@@ -212,7 +215,8 @@ def adapt(
     """Fit an Adaptor and a BlurNet to one observation; the last step's adaptor makes the result.
 
     Minimises ``|D(out) - lr| + |P out - rgb|`` (mean absolute errors; the second one only if the response P is
-    known) by Adam: rate 9e-5 and weight decay 1e-3 for the adaptor, 1e-4 and 1e-5 for the blur.
+    known) by Adam: rate 9e-5 and weight decay 1e-3 for the adaptor, 1e-4 and 1e-5 for the blur. Gradients are on
+    in here, whatever the caller has turned off.
 
     Parameters
     ----------

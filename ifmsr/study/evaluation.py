@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,8 @@ from tqdm.auto import tqdm
 
 from ifmsr import metrics
 from ifmsr.degradation.protocol import Alignment, Preset, degrade, draw_degradation, scene_seed
-from ifmsr.errors import InputError, check_choice
+from ifmsr.errors import InputError, as_path, whole
+from ifmsr.fields import check_fields
 from ifmsr.files import sha256, write_atomically, write_text
 from ifmsr.methods.base import Method, Oracle
 from ifmsr.runs import Run
@@ -38,6 +39,10 @@ class Task:
     seeds : one observation a scene for each.
     scenes : some of the split's test scenes; empty means all.
     side : only the middle of every scene, this many pixels square; 0 means whole scenes.
+
+    Raises
+    ------
+    InputError : a value has the wrong type or is out of range, or there is no seed.
     """
 
     dataset: str
@@ -50,10 +55,13 @@ class Task:
     side: int = 0
 
     def __post_init__(self) -> None:
-        check_choice("preset", self.preset, get_args(Preset))
-        check_choice("alignment", self.alignment, get_args(Alignment))
-        if self.scale < 1:
-            raise InputError("scale", f"found {self.scale}", "Give a whole number of at least 1")
+        check_fields(self)
+        whole("scale", self.scale, least=1)
+        whole("side", self.side, least=0)
+        for seed in self.seeds:
+            whole("seeds", seed, least=0)
+        if not self.seeds:
+            raise InputError("seeds", "there are none", "Give at least one")
 
 
 def evaluate(
@@ -125,14 +133,13 @@ def _claim(out: Path, task: Task) -> None:
 
 def read_task(folder: str | Path) -> Task:
     """The Task of an evaluation's folder. Raises InputError if it has none."""
-    path = Path(folder) / "task.json"
+    path = as_path("folder", folder) / "task.json"
     try:
-        written = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        return Task(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
         raise InputError(
             path, f"no evaluation's task ({error})", "Give the folder of an evaluation"
         ) from error
-    return Task(**{**written, "seeds": tuple(written["seeds"]), "scenes": tuple(written["scenes"])})
 
 
 def _kept(path: Path, methods: Mapping[str, Method]) -> dict[tuple[str, int, str], dict[str, Any]]:
