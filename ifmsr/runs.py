@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from ifmsr.errors import InputError
-from ifmsr.files import sha256, write_text
+from ifmsr.files import make_folder, sha256, write_text
 from ifmsr.paths import CHECKOUT, RESULTS, ROOT
 from ifmsr.precision import tf32_allowed, tf32_off
 
@@ -94,7 +94,7 @@ class Run:
         self._about["data"].update(_portable("data", data or {}))
 
     def __enter__(self) -> Self:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         self._git = git_state()  # the code as it is now, not as it is when a long run ends
         self._started = datetime.now(UTC)
         self._clock = time.perf_counter()
@@ -142,7 +142,7 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     if not path.exists():
         raise InputError(folder, f"the run is unfinished: it has no {MANIFEST}", RERUN)
     try:
-        manifest = dict(json.loads(path.read_text()))
+        manifest = dict(json.loads(path.read_text(encoding="utf-8")))
         files = dict(manifest["files"])
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(path, f"not a run's manifest ({error!r})", RERUN) from error
@@ -192,8 +192,10 @@ def machine() -> dict[str, Any]:
 def _git(*arguments: str) -> str | None:
     """What git prints, or None if there is no git or it fails."""
     try:
-        done = subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
+        done = subprocess.run(
+            ["git", "-C", ROOT, *arguments], capture_output=True, encoding="utf-8", check=True
+        )
+    except (OSError, ValueError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip()
 

@@ -211,6 +211,8 @@ class Adaptation:
     kernel: Array
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
 @tf32_off()
 def adapt(
     fused: Array,
@@ -223,7 +225,8 @@ def adapt(
     """Fit an Adaptor and a BlurNet to one observation; the last step's adaptor makes the result.
 
     Minimises ``|D(out) - lr| + |P out - rgb|`` (mean absolute errors; the second one only if the response P is
-    known) by Adam: rate 9e-5 and weight decay 1e-3 for the adaptor, 1e-4 and 1e-5 for the blur.
+    known) by Adam: rate 9e-5 and weight decay 1e-3 for the adaptor, 1e-4 and 1e-5 for the blur. Gradients are on
+    in here, whatever the caller has turned off.
 
     Parameters
     ----------

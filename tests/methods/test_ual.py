@@ -284,6 +284,17 @@ def test_the_seed_alone_decides_the_start_and_no_other_random_number_is_touched(
     assert np.abs(first.sr - other.sr).max() > 1e-3
 
 
+@pytest.mark.parametrize("gradients_off", [torch.no_grad, torch.inference_mode])
+def test_it_adapts_where_gradients_are_off_and_leaves_them_off(balloons, gradients_off):
+    _, observation, fused = balloons
+    expected = adapt(fused, observation, 3)
+    with gradients_off():
+        found = adapt(fused, observation, 3)
+        assert not torch.is_grad_enabled()
+    np.testing.assert_array_equal(found.sr, expected.sr)
+    np.testing.assert_array_equal(found.curve["lr"], expected.curve["lr"])
+
+
 @pytest.mark.cpu
 def test_bfloat16_adapts_as_well_as_float32(balloons, computes_bfloat16):
     scene, observation, fused = balloons

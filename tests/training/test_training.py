@@ -133,6 +133,27 @@ def test_the_moving_average_of_the_weights_is_what_is_kept(pines, tmp_path, monk
         replace(tiny.CONFIG, average=1.0)
 
 
+@pytest.mark.parametrize("gradients_off", [torch.no_grad, torch.inference_mode])
+def test_a_training_learns_where_gradients_are_off(pines, tmp_path, gradients_off):
+    config = replace(tiny.CONFIG, epochs=1)
+    train(config, pines[:1], [], tmp_path / "on")
+    with gradients_off():
+        train(config, pines[:1], [], tmp_path / "off")
+    tiny.assert_same_weights(tiny.weights_of(tmp_path / "on"), tiny.weights_of(tmp_path / "off"))
+
+
+def test_a_folder_device_or_number_of_workers_that_is_none_is_named(pines, tmp_path):
+    (tmp_path / "file").touch()
+    for out, how, message in (
+        (tmp_path / "file", {}, "file: it cannot be made a folder"),
+        (tmp_path / "file" / "below", {}, "below: it cannot be made a folder"),
+        (tmp_path / "run", {"device": "gpu"}, "device: 'gpu' cannot be used"),
+        (tmp_path / "run", {"workers": -1}, "workers: found -1"),
+    ):
+        with pytest.raises(InputError, match=message):
+            train(tiny.CONFIG, pines[:1], [], out, **how)
+
+
 def test_workers_change_nothing(pines, tmp_path):
     for workers in (0, 2):
         train(replace(tiny.CONFIG, epochs=1), pines[:1], [], tmp_path / str(workers), workers=workers)
