@@ -9,6 +9,7 @@ import torch
 from ifmsr.extras import EXTRAS, missing
 from ifmsr.inference.devices import choose_device, free_memory
 from ifmsr.paths import CHECKOUT, weights_folders
+from ifmsr.precision import bfloat16_fault
 from ifmsr.runs import git_state, versions
 from ifmsr.scenes import DATASETS, download
 
@@ -17,11 +18,13 @@ def report() -> str:
     """Several lines of plain text; missing data and weights are said, never raised."""
     device = choose_device()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    fault = bfloat16_fault(device)
     found = [download.check(dataset) for dataset in DATASETS]
     lines = [
         "versions: " + ", ".join(f"{package} {number}" for package, number in versions().items()),
         f"commit: {git_state() or ('not in git' if CHECKOUT else 'none: an installed package')}",
         f"device: {device} ({name}), {free_memory(device) / 2**30:.1f} GiB free",
+        f"bfloat16: {f'no ({fault})' if fault else 'yes'}",
         f"threads: {torch.get_num_threads()} of {os.cpu_count()} processors",
         *(_extra(extra) for extra in EXTRAS),
         *(_weights(folder) for folder in weights_folders()),

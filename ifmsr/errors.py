@@ -1,6 +1,14 @@
-"""The one error that bad input gets, and the base of those that a failed run gets."""
+"""The one error that bad input gets, the warning of doubtful input, and the checks of single values."""
 
-from collections.abc import Sequence
+import difflib
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from math import inf
+from pathlib import Path
+from typing import Any
+
+LARGEST = sys.float_info.max
 
 
 class InputError(ValueError):
@@ -23,15 +31,74 @@ class InputError(ValueError):
         self.fix = fix
 
 
+class InputWarning(UserWarning):
+    """Doubtful input: the result is given, and the warning says what to doubt about it."""
+
+
 class RunFailed(RuntimeError):
     """A training or a notebook did not reach its end."""
 
 
-def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
     """Raise InputError, naming the argument, unless `value` is one of `choices`."""
-    if value not in choices:
-        raise InputError(name, f"{value!r} is unknown", f"Choose one of {', '.join(map(repr, choices))}")
+    if not isinstance(value, str) or value not in choices:
+        raise InputError(
+            name,
+            f"{shown(value)} is unknown",
+            f"{did_you_mean(value, choices)}Choose one of {', '.join(map(repr, choices))}",
+        )
 
 
-class InputWarning(UserWarning):
-    """Doubtful input: the result is given, and the warning says what to doubt about it."""
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """``"Did you mean x? "`` for the names among `known` that are spelled alike, or ``""``.
+
+    What stands before a dot, as in ``options.features``, does not count.
+    """
+    endings = {entry.rpartition(".")[2]: entry for entry in known}
+    close = difflib.get_close_matches(str(name).rpartition(".")[2], endings)
+    return f"Did you mean {' or '.join(endings[ending] for ending in close)}? " if close else ""
+
+
+def whole(where: object, value: object, least: float = -inf, most: float = inf) -> int:
+    """`value` as an int: 4, 4.0 and NumPy's 4 are all 4.
+
+    Raises InputError, naming `where`, for anything else, and for numbers that are not from `least` to `most`.
+    """
+    number = plain(value)
+    usable = isinstance(number, int | float) and not isinstance(number, bool) and number % 1 == 0
+    if not usable or not least <= number <= most:
+        raise InputError(where, f"found {shown(value)}", f"Give a whole number{_span(least, most)}")
+    return int(number)
+
+
+def real(where: object, value: object, least: float = -inf, most: float = inf) -> float:
+    """`value` as a float. Raises InputError, naming `where`, unless it is a finite number from `least` to `most`."""
+    number = plain(value)
+    usable = isinstance(number, int | float) and not isinstance(number, bool) and abs(number) <= LARGEST
+    if not usable or not least <= number <= most:
+        raise InputError(where, f"found {shown(value)}", f"Give a number{_span(least, most)}")
+    return float(number)
+
+
+def as_path(where: object, value: object) -> Path:
+    """`value` as a Path. Raises InputError, naming `where`, unless it is a text or a path."""
+    if not isinstance(value, str | os.PathLike):
+        raise InputError(where, f"found {shown(value)}", "Give the path of a file")
+    return Path(value)
+
+
+def plain(value: Any) -> Any:
+    """A NumPy or torch scalar as a Python number; anything else as it is."""
+    return value.item() if getattr(value, "ndim", None) == 0 else value
+
+
+def shown(value: object) -> str:
+    """A value as one short piece of a message: numbers and texts as they are, anything else by its type."""
+    number = plain(value)
+    return repr(number) if isinstance(number, int | float | str | None) else type(value).__name__
+
+
+def _span(least: float, most: float) -> str:
+    if least == -inf:
+        return "" if most == inf else f" of at most {most}"
+    return f" of at least {least}" if most == inf else f" from {least} to {most}"

@@ -7,18 +7,36 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+from ifmsr.errors import InputError
 
-def write_atomically(path: str | Path, write: Callable[[IO[Any]], object], mode: str = "wb") -> Path:
-    """Call `write(file)` on a temporary file beside `path`, then move it into place.
+
+def make_folder(path: str | Path) -> Path:
+    """The folder `path` and those above it, made where they are missing. Raises InputError if that is impossible."""
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        raise InputError(path, f"it cannot be made a folder ({error})", "Name another one") from error
+    return path
+
+
+def write_atomically(path: str | Path, write: Callable[[IO[Any]], object]) -> Path:
+    """Call `write(file)` on a temporary binary file beside `path`, then move it into place.
 
     The old content of `path` survives any failure (full disk, interrupt, exception in `write`), and the
     failure is raised.
+
+    Raises InputError if `path` is no ordinary file, or lies in what cannot be a folder.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if (
+        path.exists() and not path.is_file()
+    ):  # a folder, or a device such as /dev/null, which root could replace
+        raise InputError(path, "it is no ordinary file", "Name another one")
+    make_folder(path.parent)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, mode) as file:
+        with os.fdopen(handle, "wb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
@@ -31,8 +49,8 @@ def write_atomically(path: str | Path, write: Callable[[IO[Any]], object], mode:
 
 
 def write_text(path: str | Path, text: str) -> Path:
-    """Write `text` atomically."""
-    return write_atomically(path, lambda file: file.write(text), mode="w")
+    """Write `text` atomically, in UTF-8 whatever the locale."""
+    return write_atomically(path, lambda file: file.write(text.encode()))
 
 
 def sha256(path: str | Path) -> str:

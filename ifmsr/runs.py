@@ -6,6 +6,7 @@ import platform
 import subprocess
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,8 +17,9 @@ import numpy as np
 import torch
 
 from ifmsr.errors import InputError
-from ifmsr.files import sha256, write_text
+from ifmsr.files import make_folder, sha256, write_text
 from ifmsr.paths import CHECKOUT, RESULTS, ROOT
+from ifmsr.precision import tf32_allowed, tf32_off
 
 MANIFEST = "manifest.json"
 PACKAGES = ("ifmsr", "torch", "numpy", "scipy")
@@ -31,7 +33,8 @@ class Run:
     Entering makes the folder. The manifest of an earlier run stays until the first result changes (`record`,
     `unfinish`), so a run that fails before that leaves the earlier one finished. Leaving without an exception writes
     a new manifest with the git commit, config, seeds, data hashes, versions, machine and times. After an exception,
-    an interrupt or a killed process that came later than the first change there is none.
+    an interrupt or a killed process that came later than the first change there is none. Inside, GPUs compute float32
+    without TF32; the manifest says so if that is changed.
 
     Parameters
     ----------
@@ -91,18 +94,21 @@ class Run:
         self._about["data"].update(_portable("data", data or {}))
 
     def __enter__(self) -> Self:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         self._git = git_state()  # the code as it is now, not as it is when a long run ends
         self._started = datetime.now(UTC)
         self._clock = time.perf_counter()
         self._finished = False
+        self._settings = ExitStack()
+        self._settings.enter_context(tf32_off())
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None and not self._finished:
-            self.finish()
+        with self._settings:  # and back to those from before
+            if kind is None and not self._finished:
+                self.finish()
 
     def finish(self) -> None:
         """Write the manifest now, not on leaving: for a folder whose lock is held only here."""
@@ -136,7 +142,7 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
     if not path.exists():
         raise InputError(folder, f"the run is unfinished: it has no {MANIFEST}", RERUN)
     try:
-        manifest = dict(json.loads(path.read_text()))
+        manifest = dict(json.loads(path.read_text(encoding="utf-8")))
         files = dict(manifest["files"])
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(path, f"not a run's manifest ({error!r})", RERUN) from error
@@ -172,21 +178,24 @@ def versions() -> dict[str, str | None]:
 
 
 def machine() -> dict[str, Any]:
-    """What the run ran on: system, processor, number of CPUs, and the GPU's name or None."""
+    """What the run ran on: system, processor, number of CPUs, the GPU's name or None, and whether it may take TF32."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
         "system": platform.system(),
         "processor": platform.machine(),
         "cpus": os.cpu_count(),
         "gpu": gpu,
+        "tf32": tf32_allowed(),
     }
 
 
 def _git(*arguments: str) -> str | None:
     """What git prints, or None if there is no git or it fails."""
     try:
-        done = subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
+        done = subprocess.run(
+            ["git", "-C", ROOT, *arguments], capture_output=True, encoding="utf-8", check=True
+        )
+    except (OSError, ValueError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip()
 

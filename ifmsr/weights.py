@@ -1,6 +1,7 @@
 """Network weights on disk: safetensors files that say themselves which network they belong to."""
 
 import json
+import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from ifmsr.errors import InputError
+from ifmsr.errors import InputError, as_path
 from ifmsr.files import sha256, write_atomically
 from ifmsr.methods.base import Network
 from ifmsr.methods.registry import NETWORKS
@@ -69,10 +70,11 @@ def load_weights(path: str | Path) -> tuple[Network, dict[str, Any]]:
     InputError : the file is missing, damaged, changed or not ours; its network is not registered; names or shapes do
         not fit its configuration; a weight is NaN or infinite.
     """
-    if not Path(path).is_file():
+    path = as_path("weights", path)
+    if not os.path.isfile(path):
         raise InputError(path, "there is no such file", "Train the network first or name another file")
-    card = Path(path).with_suffix(".json")
-    if card.exists() and json.loads(card.read_text())["sha256"] != sha256(path):
+    card = path.with_suffix(".json")
+    if digest_on(card) not in ("", sha256(path)):
         raise InputError(
             path, f"its SHA-256 is not the one on its card {card.name}", "Check the file out again"
         )
@@ -80,8 +82,9 @@ def load_weights(path: str | Path) -> tuple[Network, dict[str, Any]]:
         with safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        metadata = {name: metadata[name] for name in ("network", "config", "schedule")}
         network, metadata["config"] = metadata["network"], json.loads(metadata["config"])
-    except (SafetensorError, KeyError, ValueError) as error:
+    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
         raise not_ours(path, error) from error
     if network not in NETWORKS:
         raise InputError(
@@ -92,7 +95,7 @@ def load_weights(path: str | Path) -> tuple[Network, dict[str, Any]]:
     kind = NETWORKS[network]
     try:
         net = kind.build(**metadata["config"])
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise not_ours(path, error) from error
     broken = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
     if broken:
@@ -111,3 +114,12 @@ def load_weights(path: str | Path) -> tuple[Network, dict[str, Any]]:
 def not_ours(path: str | Path, error: Exception) -> InputError:
     """The error for a file that `save_weights` did not write."""
     return InputError(path, f"not a weights file of ours ({error})", "Use one written by ifmsr")
+
+
+def digest_on(card: str | Path) -> str:
+    """The SHA-256 that a card (see `ifmsr.experiments.cards`) tells; ``""`` if the file is missing or is no card."""
+    try:
+        content = json.loads(Path(card).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    return str(content.get("sha256", "")) if isinstance(content, dict) else ""

@@ -10,7 +10,15 @@ import pytest
 from ifmsr.paths import ROOT
 from ifmsr.registry import resolve
 
-BASICS = {"errors", "extras", "files", "paths", "registry"}  # known to everybody, know nobody
+BASICS = {
+    "errors",
+    "extras",
+    "fields",
+    "files",
+    "paths",
+    "precision",
+    "registry",
+}  # known to everybody, know nobody
 MAY_IMPORT = {
     **{basic: BASICS - {basic} for basic in BASICS},
     "metrics": {"errors"},

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from ifmsr import runs
 from ifmsr.errors import InputError
@@ -46,10 +47,23 @@ def test_manifest_holds_everything_that_made_the_run(tmp_path, repository):
     assert manifest["files"] == {"rows.csv": sha256(tmp_path / "new" / "run" / "rows.csv")}
     assert set(manifest["versions"]) == {"python", "ifmsr", "torch", "numpy", "scipy"}
     assert manifest["versions"]["numpy"] == np.__version__
-    assert set(manifest["machine"]) == {"system", "processor", "cpus", "gpu"}
+    assert set(manifest["machine"]) == {"system", "processor", "cpus", "gpu", "tf32"}
     started, finished = (datetime.fromisoformat(manifest[key]) for key in ("started", "finished"))
     assert before <= started <= finished <= datetime.now(UTC)
     assert manifest["seconds"] >= 0
+
+
+def test_a_run_computes_without_tf32_and_says_so_unless_it_was_allowed_inside(tmp_path):
+    assert torch.backends.cudnn.allow_tf32
+    for allowed in (False, True):
+        with Run(tmp_path):
+            assert not torch.backends.cudnn.allow_tf32
+            torch.backends.cudnn.allow_tf32 = allowed
+        assert torch.backends.cudnn.allow_tf32
+        assert read_manifest(tmp_path)["machine"]["tf32"] == allowed
+    with pytest.raises(ZeroDivisionError), Run(tmp_path):
+        raise ZeroDivisionError
+    assert torch.backends.cudnn.allow_tf32
 
 
 def test_what_becomes_known_later_is_added(tmp_path):

@@ -83,7 +83,10 @@ def read_value(text: str) -> object:
     require("yaml")
     import yaml
 
-    value = yaml.safe_load(text)
+    try:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:
+        raise InputError("value", f"{text!r} is no YAML", "Quote texts with special characters") from error
     with suppress(ValueError):
         return float(value) if isinstance(value, str) else value
     return value

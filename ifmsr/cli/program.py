@@ -1,6 +1,7 @@
 """All commands in one parser, and `main`, which runs one of them."""
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 
@@ -22,13 +23,15 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    args = parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # paths that the terminal's encoding cannot show
     try:
+        args = parser().parse_args(arguments)
         args.function(args)
     except InputError as error:
         print(f"ifmsr: {error}", file=sys.stderr)
         return 2
-    except RunFailed as error:
+    except (RunFailed, OSError) as error:
         print(f"ifmsr: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

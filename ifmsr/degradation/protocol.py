@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ifmsr.degradation.blurs import ASSUMED, assumed_blur, embed, ual_blur
-from ifmsr.errors import InputError, check_choice
+from ifmsr.errors import InputError, check_choice, whole
 from ifmsr.scenes.scene import Array, Observation, Scene
 
 Alignment = Literal["released", "centred"]
@@ -113,6 +113,7 @@ def blur_downsample(cube: Array, kernel: NDArray[np.float64], scale: int, mode: 
         is even ("block": smaller than `scale` or of another parity).
     """
     check_choice("mode", mode, get_args(Mode))
+    scale = whole("scale", scale, least=1)
     cube, kernel = np.asarray(cube, np.float32), np.asarray(kernel)
     if cube.ndim != 3 or any(side % scale for side in cube.shape[1:]):
         raise InputError(
@@ -214,10 +215,12 @@ def draw_degradation(
     0.2, else n/255 with n from {1, 2, 3, 4}.
     A competitor's name: its published blur (`ifmsr.degradation.blurs`), no noise; only UAL's is drawn at random.
 
-    Raises InputError for an unknown `preset` or `alignment`.
+    Raises InputError for an unknown `preset` or `alignment`, or a `seed` that is no whole number from 0 on.
     """
     check_choice("preset", preset, get_args(Preset))
-    words = (seed,) if isinstance(seed, int) else seed
+    check_choice("alignment", alignment, get_args(Alignment))
+    scale = whole("scale", scale, least=1)
+    words = tuple(whole("seed", word, least=0) for word in (seed if isinstance(seed, tuple) else (seed,)))
     rng = np.random.default_rng(words)
     if preset == "test":
         lambda1, lambda2, theta = rng.uniform(2, 5), rng.uniform(8, 12), rng.uniform(0, np.pi)

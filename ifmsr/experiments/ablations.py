@@ -10,6 +10,7 @@ import pandas as pd
 from ifmsr.errors import InputError
 from ifmsr.files import write_text
 from ifmsr.inference.api import load_method
+from ifmsr.inference.devices import choose_device
 from ifmsr.runs import Run
 from ifmsr.scenes import open_dataset
 from ifmsr.study.evaluation import Task, evaluate
@@ -84,7 +85,7 @@ def ablate(
         raise InputError(
             "variants", f"there is no {', '.join(unknown)}", f"Choose from {', '.join(VARIANTS)}"
         )
-    out = Path(out)
+    out, base = Path(out), base.on(choose_device(device))
     data = open_dataset(dataset, root)
     train = data.split(split).train
     bands = len(data.load(train[0]).cube)
@@ -96,20 +97,21 @@ def ablate(
         "base": base.identity(),
         "variants": list(variants),
     }
+    alignments = dict.fromkeys(config.alignment for config in configs.values())
+    tasks = [Task(dataset, split, base.scale, alignment=alignment, side=side) for alignment in alignments]
     with Run(out, about, sorted({config.seed for config in configs.values()})) as run:
         trained = {
             name: train_on_split(config, dataset, split, out / folder(name), root, device=device)
             for name, config in configs.items()
         }
         rows = []
-        for alignment in dict.fromkeys(config.alignment for config in configs.values()):
-            task = Task(dataset, split, base.scale, alignment=alignment, side=side)
+        for task in tasks:
             methods = {
                 name: load_method("ifmsr", base.scale, trained[name], device)
                 for name, config in configs.items()
-                if config.alignment == alignment
+                if config.alignment == task.alignment
             }
-            rows.append(evaluate(task, methods, out / f"evaluation-{alignment}", root))
+            rows.append(evaluate(task, methods, out / f"evaluation-{task.alignment}", root))
         means = pd.concat(rows).groupby("method")[[*DIGITS]].mean()
         table = pd.DataFrame(
             [_line(name, configs[name], bands, len(train), trained[name]) for name in variants]

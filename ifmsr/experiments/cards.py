@@ -14,7 +14,7 @@ from ifmsr.runs import MANIFEST, read_manifest
 from ifmsr.study.evaluation import summary
 from ifmsr.study.names import DIGITS
 from ifmsr.study.rows import read_rows
-from ifmsr.weights import load_weights
+from ifmsr.weights import digest_on, load_weights
 
 
 def ship(
@@ -75,7 +75,7 @@ def find(fingerprint: str) -> Path | None:
     cards = [card for folder in weights_folders() for card in sorted(folder.glob("*.json"))]
     for card in cards if fingerprint else ():
         weights = card.with_suffix(".safetensors")
-        if json.loads(card.read_text())["sha256"].startswith(fingerprint) and weights.is_file():
+        if digest_on(card).startswith(fingerprint) and weights.is_file():
             return weights
     return None
 

@@ -11,8 +11,9 @@ from ifmsr import figures
 from ifmsr.errors import InputError
 from ifmsr.experiments import cards
 from ifmsr.inference.api import load_method
-from ifmsr.methods.base import BFLOAT16_NOTE, Method, Precision
+from ifmsr.methods.base import Method
 from ifmsr.methods.registry import CLASSICAL, network_of
+from ifmsr.precision import BFLOAT16_NOTE, Precision
 from ifmsr.study.comparison import write_differences
 from ifmsr.study.evaluation import Task, evaluate, read_task
 from ifmsr.study.names import DIGITS

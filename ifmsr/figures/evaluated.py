@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from ifmsr.errors import InputError
 from ifmsr.methods import method_names
-from ifmsr.methods.base import BFLOAT16_NOTE
 from ifmsr.paths import in_project
+from ifmsr.precision import BFLOAT16_NOTE
 from ifmsr.runs import read_manifest
 from ifmsr.scenes import open_dataset
 from ifmsr.scenes.scene import Array, Observation
@@ -84,9 +84,8 @@ class Evaluated:
         row = next(row for row in self.rows if row["method"] == method)
         if BFLOAT16_NOTE in row["schedule"]:
             words += ["--precision", "bfloat16"]
-        weights = f"; add --weights unless the shipped ones are {row['weights']}" if row["weights"] else ""
-        command = shlex.join(["ifmsr", "evaluate", *map(str, words)])
-        return f"Run: {command} (cubes and observations are not kept in the repository{weights})"
+        weights = f" (with --weights unless the shipped ones are {row['weights']})" if row["weights"] else ""
+        return f"Run: ifmsr evaluate {shlex.join(map(str, words))}{weights}"
 
     @property
     def rows(self) -> list[dict[str, str]]:

@@ -2,17 +2,19 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ifmsr.errors import InputError, check_choice
+from ifmsr.errors import InputError, as_path, check_choice, whole
+from ifmsr.fields import fitted
 from ifmsr.files import sha256
-from ifmsr.inference.devices import run_network, run_with_error
-from ifmsr.methods.base import BFLOAT16_NOTE, Method, Network, Precision, TellsError
+from ifmsr.inference.devices import choose_device, run_network, run_with_error
+from ifmsr.methods.base import Method, Network, TellsError
 from ifmsr.methods.registry import CLASSICAL, NETWORKS, VARIANTS, method_names
+from ifmsr.precision import BFLOAT16_NOTE, Precision, usable_precision
 from ifmsr.scenes.scene import Array, Observation
 from ifmsr.weights import load_weights, shipped_weights
 
@@ -77,16 +79,21 @@ def load_method(
 
     Raises
     ------
-    InputError : the name is unknown, or the weights are missing, damaged or another network's.
+    InputError : the name is unknown, the weights are missing, damaged or another network's, or the device is not
+        there.
     """
     check_choice("method", name, method_names())
+    check_choice("precision", precision, get_args(Precision))
+    scale = whole("scale", scale)
     if name in CLASSICAL:
         return CLASSICAL[name]()
     network, variant = VARIANTS.get(name, (name, ""))
-    path = Path(weights) if weights else shipped_weights(shipped_name(network, scale))
+    path = shipped_weights(shipped_name(network, scale)) if weights is None else as_path("weights", weights)
+    choose_device(device)  # before minutes of other methods' work
     net, metadata = load_weights(path)
     if metadata["network"] != network:
         raise InputError(path, f"weights of {metadata['network']}", f"Give weights of {network}")
+    precision = usable_precision(precision, choose_device(device))
     schedule = metadata["schedule"] + (BFLOAT16_NOTE if precision == "bfloat16" else "")
     learned = Learned(net, schedule, sha256(path)[:12], device, precision, memory)
     return net.as_method(learned, variant, device, precision)
@@ -119,7 +126,8 @@ def super_resolve(
     srf : (3, B) spectral response of the colour camera, rows summing to 1, if known.
     weights : a network's weights file instead of the shipped one.
     device : ``"cpu"``, ``"cuda"``, ...; default: the GPU if there is one.
-    precision : ``"bfloat16"`` makes networks about twice as fast on processors that have it.
+    precision : ``"bfloat16"`` makes networks about twice as fast on processors that have it; others compute in
+        float32, with a warning.
     memory : bytes that IFMSR may take for feature maps; the result is the same, and images of any size pass.
     with_error : also return how far off each pixel is expected to be; only ``"subspace-net"`` can tell.
 
@@ -130,7 +138,8 @@ def super_resolve(
 
     Raises
     ------
-    InputError : values outside [0, 1], NaN, sizes that do not fit, an unknown method, missing weights.
+    InputError : values outside [0, 1], NaN, sizes that do not fit, an unknown method, missing weights, a device
+        that is not there.
 
     Examples
     --------
@@ -141,7 +150,8 @@ def super_resolve(
     observation = Observation(
         _float32("lr", lr), _float32("rgb", rgb), scale, None if srf is None else _float32("srf", srf)
     )
-    ready = load_method(method, scale, weights, device, precision, memory)
+    with_error = fitted("with_error", with_error, bool)
+    ready = load_method(method, observation.scale, weights, device, precision, memory)
     results: tuple[Array, ...]
     if not with_error:
         results = (ready(observation),)
@@ -156,9 +166,15 @@ def super_resolve(
 
 
 def _float32(name: str, values: Any) -> Array:
-    array = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+    try:
+        if isinstance(values, Tensor):  # NumPy has no bfloat16
+            values = (values.float() if values.is_floating_point() else values).numpy(force=True)
+        array = np.asarray(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(name, f"it is no array ({error})", "Give a NumPy array or a torch tensor") from error
     if array.dtype.kind != "f":
         raise InputError(
             name, f"its type is {array.dtype}", "Divide by the largest possible value to get [0, 1]"
         )
-    return array.astype(np.float32, copy=False)
+    with np.errstate(over="ignore"):  # infinite values are refused by name
+        return array.astype(np.float32, copy=False)

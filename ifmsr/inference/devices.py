@@ -2,17 +2,34 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from textwrap import shorten
+from typing import get_args
 
 import psutil
 import torch
 
-from ifmsr.methods.base import Network, Precision
+from ifmsr.errors import InputError, check_choice, shown, whole
+from ifmsr.methods.base import Network
+from ifmsr.precision import Precision, tf32_off, usable_precision
 from ifmsr.scenes.scene import Array, Observation
+
+KNOWN_DEVICES = 'Give "cpu", "cuda" or "cuda:1"'
 
 
 def choose_device(device: str | None = None) -> torch.device:
-    """`device` if given, else the GPU if there is one, else the CPU."""
-    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    """`device` if given, else the GPU if there is one, else the CPU.
+
+    Raises InputError if there is no such device here.
+    """
+    if not isinstance(device, str | torch.device | None):
+        raise InputError("device", f"found {shown(device)}", KNOWN_DEVICES)
+    try:
+        chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(1, device=chosen).cpu()
+    except (RuntimeError, AssertionError) as error:
+        reason = shorten(str(error), 80, placeholder=" ...")
+        raise InputError("device", f"{device!r} cannot be used ({reason})", KNOWN_DEVICES) from error
+    return chosen
 
 
 def free_memory(device: torch.device) -> int:
@@ -33,17 +50,24 @@ def run_network(
 
     Parameters
     ----------
-    precision : ``"bfloat16"`` is about twice as fast on processors that have it. ``"float32"`` is just that, also on
-        GPUs that would take TF32 for it.
+    precision : ``"bfloat16"`` is about twice as fast on processors that have it; others compute in float32, with a
+        warning. ``"float32"`` is just that, also on GPUs that would take TF32 for it.
     memory : bytes that IFMSR's feature maps may take; default: half of what is free. What does not fit is kept in
         temporary files, which is slower and gives the same result.
 
     Returns
     -------
     (B, H, W) float32 clipped to [0, 1].
+
+    Raises
+    ------
+    InputError : the device is not there, or `precision` or `memory` is none.
     """
+    check_choice("precision", precision, get_args(Precision))
+    if memory is not None:
+        memory = whole("memory", memory, least=1)
     with ready(net, device) as where:
-        return net.run(observation, where, precision, memory)
+        return net.run(observation, where, usable_precision(precision, where), memory)
 
 
 def run_with_error(
@@ -53,8 +77,9 @@ def run_with_error(
 
     Raises InputError for networks that do not tell it.
     """
+    check_choice("precision", precision, get_args(Precision))
     with ready(net, device) as where:
-        return net.with_error(observation, where, precision)
+        return net.with_error(observation, where, usable_precision(precision, where))
 
 
 @contextmanager
@@ -62,5 +87,5 @@ def ready(net: Network, device: str | None) -> Iterator[torch.device]:
     """The network in evaluation mode on the device that is yielded, without gradients and TF32."""
     where = choose_device(device)
     net.to(where).eval()
-    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+    with torch.inference_mode(), tf32_off():
         yield where

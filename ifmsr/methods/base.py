@@ -2,19 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, is_dataclass
-from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ifmsr.degradation.blurs import Kernel
-from ifmsr.errors import InputError
+from ifmsr.errors import InputError, whole
+from ifmsr.fields import check_fields
+from ifmsr.precision import Precision
 from ifmsr.registry import resolve
 from ifmsr.scenes.scene import Array, Observation, Scene
-
-Precision = Literal["float32", "bfloat16"]  # what convolutions are computed in
-BFLOAT16_NOTE = "; inference in bfloat16"  # at the end of the schedule of what was computed so
 
 
 class Method(Protocol):
@@ -83,7 +82,8 @@ class Network(nn.Module):
         parameters do not depend on their number. Otherwise its configuration has a number of `bands`.
     scale_free : whether one network serves every scale and number of bands (see `SubspaceNet`); its configuration
         names neither.
-    config : a frozen dataclass, with a `scale` unless `scale_free`, from which `build` makes the network again.
+    config : a frozen dataclass, with a `scale` unless `scale_free`, from which `build` makes the network again. A
+        network that annotates it (``config: MyConfig``) has the options of its trainings checked against its fields.
     """
 
     title: ClassVar[str]
@@ -169,6 +169,11 @@ class CubeConfig:
 
     bands: int = 31
     scale: int = 4
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        for name in ("bands", "scale"):
+            whole(name, getattr(self, name), least=1)
 
 
 def check_bands(scene: Scene, bands: int) -> None:

@@ -27,7 +27,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ifmsr.errors import InputError
+from ifmsr.errors import InputError, whole
 from ifmsr.methods.base import CubeConfig, Network, check_bands, check_pair
 from ifmsr.scenes.scene import Scene
 
@@ -43,13 +43,10 @@ class MHFConfig(CubeConfig):
     stages: int = 20
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        whole("stages", self.stages, least=2)
         if self.scale not in STEPS:
             raise InputError("scale", f"MHF-net has no x{self.scale}", f"Choose one of {list(STEPS)}")
-        for name, least in (("bands", 1), ("stages", 2)):
-            if getattr(self, name) < least:
-                raise InputError(
-                    name, f"found {getattr(self, name)}", f"Give a whole number of at least {least}"
-                )
 
 
 def per_pixel(x: Tensor, matrix: Tensor) -> Tensor:
@@ -168,6 +165,7 @@ class MHFNet(Network):
     """
 
     title = "MHF-net"
+    config: MHFConfig
 
     def __init__(self, bands: int = 31, scale: int = 4, stages: int = 20):
         super().__init__()

@@ -108,6 +108,7 @@ class PZResNet(Network):
     """
 
     title = "PZRes-Net"
+    config: CubeConfig
     quarter_bands: Tensor
     half_bands: Tensor
 

@@ -31,7 +31,8 @@ from tqdm.auto import tqdm
 
 from ifmsr.degradation.blurs import gaussian
 from ifmsr.errors import InputError
-from ifmsr.methods.base import CubeConfig, Method, Network, Precision, check_pair
+from ifmsr.methods.base import CubeConfig, Method, Network, check_pair
+from ifmsr.precision import Precision, tf32_off, usable_precision
 from ifmsr.scenes.scene import Array, Observation
 
 C = 128
@@ -113,6 +114,7 @@ class UAL(Network):
     """
 
     title = "UAL (fusion only)"
+    config: CubeConfig
 
     def __init__(self, bands: int = 31, scale: int = 4):
         super().__init__()
@@ -209,6 +211,9 @@ class Adaptation:
     kernel: Array
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
+@tf32_off()
 def adapt(
     fused: Array,
     observation: Observation,
@@ -220,15 +225,16 @@ def adapt(
     """Fit an Adaptor and a BlurNet to one observation; the last step's adaptor makes the result.
 
     Minimises ``|D(out) - lr| + |P out - rgb|`` (mean absolute errors; the second one only if the response P is
-    known) by Adam: rate 9e-5 and weight decay 1e-3 for the adaptor, 1e-4 and 1e-5 for the blur.
+    known) by Adam: rate 9e-5 and weight decay 1e-3 for the adaptor, 1e-4 and 1e-5 for the blur. Gradients are on
+    in here, whatever the caller has turned off.
 
     Parameters
     ----------
     fused : (B, H, W) in [0, 1], what the fusion network made of the observation; it stays as it was.
     seed : of the initial weights; the same seed gives the same result.
     device : default: the GPU if there is one.
-    precision : ``"bfloat16"`` computes the adaptor's residual under autocast; the weights, the sum with `fused` and
-        the losses stay float32.
+    precision : ``"bfloat16"`` computes the adaptor's residual under autocast where `device` can; the weights, the sum
+        with `fused` and the losses stay float32.
 
     Raises
     ------
@@ -249,6 +255,7 @@ def adapt(
             {"params": blur.parameters(), "lr": 1e-4, "weight_decay": 1e-5},
         ]
     )
+    precision = usable_precision(precision, where)
     half = torch.autocast(where.type, torch.bfloat16, enabled=precision == "bfloat16")
     curve: dict[str, list[float]] = {"lr": []} if srf is None else {"lr": [], "rgb": []}
     for _ in tqdm(range(steps), desc="UAL adaptation", mininterval=2, leave=False):

@@ -1,7 +1,6 @@
 """What may be put into a notebook: values for the names that its cell tagged `parameters` assigns."""
 
 import ast
-import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 import nbformat
 import yaml
 
-from ifmsr.errors import InputError
+from ifmsr.errors import InputError, did_you_mean
 
 FAMILIES: tuple[tuple[type, ...], ...] = ((bool,), (int, float), (str,), (list, tuple), (dict,))
 
@@ -21,8 +20,8 @@ def read_profile(path: str | Path, notebooks: Iterable[str | Path]) -> dict[str,
     not among `notebooks`.
     """
     try:
-        content = yaml.safe_load(Path(path).read_text()) or {}
-    except (OSError, yaml.YAMLError) as error:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise InputError(path, f"it cannot be read ({error})", "Give a YAML file") from error
     if not isinstance(content, dict) or not all(isinstance(entry, dict | None) for entry in content.values()):
         raise InputError(
@@ -66,8 +65,7 @@ def check_stems(where: object, profile: Mapping[str, Any], notebooks: Iterable[s
 
 def _suggestion(name: str, known: Iterable[str]) -> str:
     known = sorted(known)
-    close = difflib.get_close_matches(name, known)
-    return f"Perhaps you mean {' or '.join(close)}" if close else f"Known are: {', '.join(known) or 'none'}"
+    return f"{did_you_mean(name, known)}Known are: {', '.join(known) or 'none'}"
 
 
 class _Expression(str):

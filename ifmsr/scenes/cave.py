@@ -19,7 +19,7 @@ URL = "https://www.cs.columbia.edu/CAVE/databases/multispectral/zip/complete_ms_
 
 def published_files() -> dict[PurePosixPath, tuple[int, str]]:
     """The 1,024 files of the data set: path -> (bytes, SHA-256)."""
-    with (PUBLISHED / "cave_sha256.csv").open(newline="") as file:
+    with (PUBLISHED / "cave_sha256.csv").open(newline="", encoding="utf-8") as file:
         return {
             PurePosixPath(row["path"]): (int(row["bytes"]), row["sha256"]) for row in csv.DictReader(file)
         }

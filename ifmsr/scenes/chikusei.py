@@ -84,7 +84,7 @@ class Chikusei(DataSet):
         note = self.path.with_name("chikusei_maximum.json")
         stamp = [self.path.name, self.path.stat().st_size, self.path.stat().st_mtime_ns]
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            kept = json.loads(note.read_text())
+            kept = json.loads(note.read_text(encoding="utf-8"))
             if kept["file"] == stamp:
                 return float(kept["maximum"])
         is_mat = self.path.suffix == ".mat"

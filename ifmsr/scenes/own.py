@@ -1,5 +1,6 @@
 """Anyone's own cubes and colour images, from the usual file types."""
 
+from math import inf
 from pathlib import Path
 from typing import Any, Literal
 
@@ -122,7 +123,7 @@ def _layout(path: Path, shape: tuple[int, ...]) -> Layout:
 
 def _maximum(path: Path, array: NDArray[Any], maximum: float | None) -> float:
     if maximum is not None:
-        if not maximum > 0:
+        if not 0 < maximum < inf:
             raise InputError(
                 "maximum", f"{maximum} for {path}", "Give the positive value that shall become 1"
             )

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ifmsr.errors import InputError
+from ifmsr.errors import InputError, as_path, shown, whole
+from ifmsr.fields import fitted
 from ifmsr.files import write_atomically
 
 Array = NDArray[np.float32]
@@ -39,22 +40,38 @@ class Scene:
     rgb_bands: tuple[int, int, int] | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise InputError("name", f"found {shown(self.name)}", "Give the scene's name as a text")
         check_cube(f"scene {self.name}", self.cube)
         bands = self.cube.shape[0]
-        if self.wavelengths is not None and len(self.wavelengths) != bands:
-            raise InputError(
-                f"scene {self.name}",
-                f"{len(self.wavelengths)} wavelengths for {bands} bands",
-                "Give one band centre in nm for each band",
-            )
+        if self.wavelengths is not None:
+            object.__setattr__(self, "wavelengths", self._one_per_band(self.wavelengths))
         if self.srf is not None:
             check_srf(f"scene {self.name}", self.srf, bands)
-        if self.rgb_bands is not None and not all(0 <= band < bands for band in self.rgb_bands):
+        if self.rgb_bands is None:
+            return
+        chosen = fitted("rgb_bands", self.rgb_bands, tuple[int, ...])
+        object.__setattr__(self, "rgb_bands", chosen)
+        if len(chosen) != 3 or not all(0 <= band < bands for band in chosen):
             raise InputError(
                 f"scene {self.name}",
-                f"rgb_bands {self.rgb_bands} are not all among its {bands} bands",
+                f"rgb_bands {chosen} are not all among its {bands} bands",
                 f"Choose three bands from 0 to {bands - 1}",
             )
+
+    def _one_per_band(self, wavelengths: Any) -> NDArray[np.float64]:
+        """(B,) finite float64, or InputError."""
+        try:
+            found = np.asarray(wavelengths, np.float64)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise InputError("wavelengths", f"no numbers ({error})", "Give band centres in nm") from error
+        if found.shape != (len(self.cube),) or not np.isfinite(found).all():
+            raise InputError(
+                f"scene {self.name}",
+                f"{'x'.join(map(str, found.shape)) or 1} wavelengths for {len(self.cube)} bands",
+                "Give one band centre in nm for each band",
+            )
+        return found
 
     def rgb(self) -> Array:
         """The colour image (3, H, W) in [0, 1]: by the response if there is one, else by three bands."""
@@ -84,7 +101,7 @@ class Scene:
 
         It loses its last rows and columns; with a `side`, the middle of at most `side` x `side` pixels is kept.
         """
-        height, width = self.cube.shape[1:]
+        scale, (height, width) = whole("scale", scale, least=1), self.cube.shape[1:]
         if side is None:
             return self.crop(0, 0, height - height % scale, width - width % scale)
         kept_h, kept_w = (min(side, length) // scale * scale for length in (height, width))
@@ -99,12 +116,14 @@ class Observation:
     ----------
     lr : (B, h, w) float32 low-resolution cube in [0, 1].
     rgb : (3, H, W) float32 colour image in [0, 1], H = scale * h, W = scale * w.
-    scale : the whole number r.
+    scale : the whole number r, at least 1.
     srf : (3, B) response of the camera that took `rgb`, or None if unknown.
+
+    Arrays that are no writable, contiguous block of memory, as PyTorch wants them, are copied into one.
 
     Raises
     ------
-    InputError : shapes do not belong together, or values are not finite and in [0, 1].
+    InputError : shapes do not belong together, values are not finite and in [0, 1], or `scale` is no whole number.
     """
 
     lr: Array
@@ -113,6 +132,7 @@ class Observation:
     srf: Array | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "scale", whole("scale", self.scale, least=1))
         check_cube("lr", self.lr)
         check_cube("rgb", self.rgb)
         if self.rgb.shape[0] != 3:
@@ -126,6 +146,9 @@ class Observation:
             )
         if self.srf is not None:
             check_srf("srf", self.srf, self.lr.shape[0])
+        for name in ("lr", "rgb", "srf"):
+            if (array := getattr(self, name)) is not None:
+                object.__setattr__(self, name, np.require(array, np.float32, ["C", "W"]))
 
     def save(self, path: str | Path) -> Path:
         """Store the observation as one compressed .npz, so that every method sees the same file."""
@@ -136,14 +159,17 @@ class Observation:
 
     @classmethod
     def load(cls, path: str | Path) -> "Observation":
-        """Read what `save` wrote. Raises InputError, naming the file, if it cannot be read."""
+        """Read what `save` wrote. Raises InputError, naming the file, if it is missing or cannot be read."""
+        path = as_path("path", path)
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 return cls(arrays["lr"], arrays["rgb"], int(arrays["scale"]), arrays.get("srf"))
         except InputError as error:
             raise InputError(path, f"{error.where}: {error.problem}", error.fix) from error
-        except FileNotFoundError:
-            raise
+        except FileNotFoundError as error:
+            raise InputError(
+                path, "there is no such file", "Check the path, or run the evaluation again"
+            ) from error
         except Exception as error:
             raise InputError(
                 path, f"not a stored observation ({error})", "Delete it and run the evaluation again"
@@ -170,6 +196,9 @@ def check_cube(where: object, cube: Array) -> None:
 
 def check_srf(where: object, srf: Array, bands: int) -> None:
     """Raise InputError, naming `where`, unless `srf` is a finite (3, bands) array whose rows sum to 1."""
+    if not isinstance(srf, np.ndarray) or srf.dtype.kind != "f":
+        found = srf.dtype if isinstance(srf, np.ndarray) else type(srf).__name__
+        raise InputError(where, f"a response of type {found}", f"Give a float32 array of shape (3, {bands})")
     if srf.shape != (3, bands):
         raise InputError(where, f"a response of shape {srf.shape} for {bands} bands", f"Give (3, {bands})")
     if not np.allclose(srf.sum(axis=1), 1, atol=1e-4):  # also catches NaN

@@ -8,7 +8,7 @@ from functools import partial
 from itertools import groupby
 from pathlib import Path
 from time import perf_counter
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,8 @@ from tqdm.auto import tqdm
 
 from ifmsr import metrics
 from ifmsr.degradation.protocol import Alignment, Preset, draw_degradation, scene_seed
-from ifmsr.errors import InputError, check_choice
+from ifmsr.errors import InputError, as_path, whole
+from ifmsr.fields import check_fields
 from ifmsr.files import write_atomically, write_text
 from ifmsr.methods.base import Method, Oracle
 from ifmsr.runs import MANIFEST, Run
@@ -44,6 +45,10 @@ class Task:
     seeds : one observation a scene for each.
     scenes : some of the split's test scenes; empty means all.
     side : only the middle of every scene, this many pixels square; 0 means whole scenes.
+
+    Raises
+    ------
+    InputError : a value has the wrong type or is out of range, or there is no seed.
     """
 
     dataset: str
@@ -56,10 +61,13 @@ class Task:
     side: int = 0
 
     def __post_init__(self) -> None:
-        check_choice("preset", self.preset, get_args(Preset))
-        check_choice("alignment", self.alignment, get_args(Alignment))
-        if self.scale < 1:
-            raise InputError("scale", f"found {self.scale}", "Give a whole number of at least 1")
+        check_fields(self)
+        whole("scale", self.scale, least=1)
+        whole("side", self.side, least=0)
+        for seed in self.seeds:
+            whole("seeds", seed, least=0)
+        if not self.seeds:
+            raise InputError("seeds", "there are none", "Give at least one")
 
 
 def evaluate(
@@ -203,11 +211,10 @@ def _claim(out: Path, task: Task) -> None:
 
 def read_task(folder: str | Path) -> Task:
     """The Task of an evaluation's folder. Raises InputError if it has none."""
-    path = Path(folder) / "task.json"
+    path = as_path("folder", folder) / "task.json"
     try:
-        written = json.loads(path.read_text(encoding="utf-8"))
-        return Task(**{**written, "seeds": tuple(written["seeds"]), "scenes": tuple(written["scenes"])})
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        return Task(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
         raise InputError(
             path, f"no evaluation's task ({error})", "Give the folder of an evaluation"
         ) from error

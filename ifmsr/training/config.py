@@ -10,18 +10,23 @@ Two ways to step through the bands of a batch, both named because they are not t
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from math import cos, pi
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_type_hints
+
+import torch
 
 from ifmsr.degradation.protocol import Alignment, Preset
-from ifmsr.errors import InputError, check_choice
-from ifmsr.methods.base import Precision
+from ifmsr.errors import InputError, check_choice, did_you_mean, real, shown, whole
+from ifmsr.fields import check_fields
 from ifmsr.methods.registry import NETWORKS
+from ifmsr.precision import Precision, usable_precision
 
 Steps = Literal["per-band", "batched"]
 Decay = Literal["steps", "cosine"]
+USUAL_BANDS = 31  # of a configuration that is checked before the scenes are known
+LARGEST_SEED = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -47,8 +52,13 @@ class TrainConfig:
     steps, bands_per_step : see the module's docstring; `bands_per_step` 0 means all bands.
     degradation, alignment : what patches go through, see `ifmsr.degradation.protocol`. ``"train"`` is the paper's wide
         draw; ``"test"`` draws from the test family, for trainings too short to learn more than that.
-    precision : ``"bfloat16"`` computes the network under autocast; weights stay float32.
+    precision : ``"bfloat16"`` computes the network under autocast; weights stay float32. See `on` for devices that
+        cannot.
     checkpoint_every : seconds between checkpoints; it changes nothing else.
+
+    Raises
+    ------
+    InputError : a value has the wrong type or is out of range, or the network has no such option.
     """
 
     network: str = "ifmsr"
@@ -77,20 +87,22 @@ class TrainConfig:
     checkpoint_every: float = 300
 
     def __post_init__(self) -> None:
+        check_fields(self)
         check_choice("network", self.network, tuple(NETWORKS))
-        for name, kind in (
-            ("steps", Steps),
-            ("decay", Decay),
-            ("degradation", Preset),
-            ("alignment", Alignment),
-            ("precision", Precision),
-        ):
-            check_choice(name, getattr(self, name), get_args(kind))
         for name in ("scale", "epochs", "crops_per_scene", "batch", "decay_every"):
-            if getattr(self, name) < 1:
-                raise InputError(name, f"found {getattr(self, name)}", "Give a whole number of at least 1")
-        if not 0 <= self.average < 1:
-            raise InputError("average", f"found {self.average}", "Give a decay below 1 like 0.999, or 0")
+            whole(name, getattr(self, name), least=1)
+        for name in ("patch_side", "bands_per_step"):
+            whole(name, getattr(self, name), least=0)
+        whole("seed", self.seed, 0, LARGEST_SEED)
+        for name in ("learning_rate", "weight_decay", "gradient_clip", "checkpoint_every"):
+            real(name, getattr(self, name), least=0)
+        real("decay_by", self.decay_by, 0, 1)
+        for name in ("beta2", "average"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(
+                    name, f"found {getattr(self, name)}", "Give a decay below 1 like 0.999, or 0"
+                )
+        object.__setattr__(self, "options", self._checked_options())
         if self.patch_side % self.scale:
             raise InputError(
                 "patch_side", f"{self.patch_side} is no multiple of scale {self.scale}", "Give one, or 0"
@@ -101,6 +113,31 @@ class TrainConfig:
                 f"{self.network} sees all bands at once",
                 'Give steps="batched" and bands_per_step=0',
             )
+
+    def _checked_options(self) -> dict[str, Any]:
+        """`options`, each of the type that the network's configuration gives it.
+
+        Raises InputError, naming the option, for what the configuration does not know or does not take.
+        """
+        kind = configuration(self.network)
+        if kind is None:
+            return dict(self.options)
+        known = option_names(self.network)
+        for name in self.options:
+            if name not in known:
+                raise _unknown(f"options.{name}", self.network)
+        given = {"scale": self.scale, "bands": USUAL_BANDS}
+        shape = {entry.name: given[entry.name] for entry in fields(kind) if entry.name in given}
+        try:
+            built = kind(**shape, **self.options)
+        except InputError as error:
+            where = f"options.{error.where}" if error.where in self.options else error.where
+            raise InputError(where, error.problem, error.fix) from error
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                "options", f"{self.network} does not take them ({error})", "Change them"
+            ) from error
+        return {name: getattr(built, name) for name in self.options}
 
     @property
     def side(self) -> int:
@@ -128,6 +165,10 @@ class TrainConfig:
             f"{average}{options}"
         )
 
+    def on(self, device: torch.device) -> Self:
+        """The same training in a precision that `device` can compute in, see `ifmsr.precision.usable_precision`."""
+        return replace(self, precision=usable_precision(self.precision, device))
+
     def identity(self) -> dict[str, Any]:
         """The part that decides the outcome, in plain types: what checkpoints and manifests compare."""
         return {**asdict(replace(self, checkpoint_every=0)), "options": dict(self.options)}
@@ -138,19 +179,41 @@ def with_settings(config: TrainConfig, settings: Mapping[str, Any]) -> TrainConf
 
     Raises
     ------
-    InputError : a field does not exist, or its value has the wrong type.
+    InputError : a field does not exist, or its value has the wrong type or is out of range.
     """
-    known = {entry.name: getattr(config, entry.name) for entry in fields(config)}
+    if not isinstance(settings, Mapping):
+        raise InputError("settings", f"found {shown(settings)}", "Give a mapping of names to values")
+    known = {entry.name for entry in fields(config)} - {"options"}
     options = dict(config.options)
     changed: dict[str, Any] = {}
     for name, value in settings.items():
-        if name.startswith("options."):
+        if str(name).startswith("options."):
             options[name.removeprefix("options.")] = value
-        elif name not in known or name == "options":
-            raise InputError(name, "a training has no such setting", f"Choose from {', '.join(known)}")
-        elif not isinstance(value, (int, float) if isinstance(known[name], float) else type(known[name])):
-            kind = type(known[name]).__name__
-            raise InputError(name, f"{value!r} is not of type {kind}", f"Give a value like {known[name]!r}")
-        else:
+        elif name in known:
             changed[name] = value
+        else:
+            raise _unknown(name, config.network)
     return replace(config, options=options, **changed)
+
+
+def configuration(network: str) -> Any:
+    """The dataclass that a network's class annotates its `config` with, or None."""
+    kind = get_type_hints(NETWORKS[network])["config"]
+    return kind if is_dataclass(kind) else None
+
+
+def option_names(network: str) -> list[str]:
+    """What the configuration of `network` has besides the scale and the bands, which training gives it."""
+    kind = configuration(network)
+    names = [entry.name for entry in fields(kind)] if kind else []
+    return [name for name in names if name not in ("scale", "bands")]
+
+
+def _unknown(name: object, network: str) -> InputError:
+    """The error for a setting that neither a training nor its network has."""
+    known = [entry.name for entry in fields(TrainConfig) if entry.name != "options"]
+    known += [f"options.{option}" for option in option_names(network)]
+    where = name if isinstance(name, str) else shown(name)
+    return InputError(
+        where, "there is no such setting", f"{did_you_mean(name, known)}Choose one of {', '.join(known)}"
+    )

@@ -14,6 +14,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 from tqdm.auto import tqdm
 
+from ifmsr.errors import whole
+from ifmsr.files import make_folder
 from ifmsr.inference.devices import choose_device
 from ifmsr.methods.base import Samples
 from ifmsr.methods.registry import NETWORKS
@@ -21,10 +23,14 @@ from ifmsr.scenes.scene import Scene
 from ifmsr.training.config import TrainConfig
 from ifmsr.training.on_device import Batches, OnDevice
 from ifmsr.training.patches import Patches
-from ifmsr.training.state import State
+from ifmsr.training.state import State, start_anew
 from ifmsr.weights import save_weights
 
+WEIGHTS = "weights.safetensors"
 
+
+@torch.inference_mode(False)
+@torch.enable_grad()
 def train(
     config: TrainConfig,
     scenes: Sequence[Scene],
@@ -39,7 +45,7 @@ def train(
 
     Writes ``log.csv`` (one row an epoch), TensorBoard events if it is installed, and ``checkpoint.pt``. A run
     that was killed at any moment goes on from its last checkpoint and ends, on a CPU, bit for bit as if it
-    had not been; a finished one returns at once. Ctrl-C and SIGTERM write a checkpoint first.
+    had not been, its log included; a finished one returns at once. Ctrl-C and SIGTERM write a checkpoint first.
 
     Parameters
     ----------
@@ -47,22 +53,28 @@ def train(
     validation : scenes for the log's PSNR (centre crops, test degradation). They choose nothing: the weights
         are those of the last epoch. Never give test scenes.
     out : the run's folder.
-    resume : False starts anew even if the folder holds a checkpoint.
+    resume : False starts anew even if the folder holds a checkpoint, which is removed first. Weights that are
+        there stay until the new ones replace them.
     workers : processes that prepare samples; they change the speed only. Without meaning on a GPU that holds the
         scenes: it makes the pixels of its samples itself (`ifmsr.training.on_device`).
     compile : whether PyTorch compiles the network (minutes, once a process): faster, and equal to rounding.
 
     Raises
     ------
-    InputError : the folder holds a checkpoint of another configuration, or the scenes cannot be used.
+    InputError : the folder holds a checkpoint of another configuration, or the scenes, the folder or the device
+        cannot be used.
     TrainingError : the loss was NaN or infinite several steps in a row.
     """
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
+    whole("workers", workers, least=0)
+    where = choose_device(device)
+    config = config.on(where)
     patches = samples(scenes, config)
-    state = State(config, scenes, out, choose_device(device), compile)
-    if resume:
-        state.restore()
+    if not resume:
+        start_anew(out)
+    state = State(config, scenes, out, where, compile)
+    state.restore()
     make_batches = batches_on(state.device, patches, config.batch, workers)
     batches = -(-len(patches) // config.batch)
     bar = tqdm(
@@ -88,8 +100,7 @@ def train(
             row = state.finish_epoch(validation)
             for name in ("loss", "val_psnr"):
                 board(name, row[name], state.epoch)
-    weights = out / "weights.safetensors"
-    return save_weights(weights, state.trained, config.network, config.schedule(len(scenes)))
+    return save_weights(out / WEIGHTS, state.trained, config.network, config.schedule(len(scenes)))
 
 
 def samples(scenes: Sequence[Scene], config: TrainConfig) -> Samples:

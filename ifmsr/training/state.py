@@ -20,10 +20,12 @@ from ifmsr.inference.devices import run_network
 from ifmsr.methods.base import Network
 from ifmsr.methods.registry import NETWORKS
 from ifmsr.paths import in_project
+from ifmsr.precision import tf32_off
 from ifmsr.scenes.scene import Scene
 from ifmsr.training.config import Steps, TrainConfig
 from ifmsr.weights import load_weights
 
+CHECKPOINT = "checkpoint.pt"
 VALIDATION_SIDE = 96
 PATIENCE = 5  # non-finite losses in a row before training stops
 READ_EVERY = 64  # steps between looks at the losses on a GPU: each one waits for it
@@ -53,7 +55,12 @@ def build_network(config: TrainConfig, bands: int = 31) -> Network:
     shape = {} if network.scale_free else {"scale": config.scale}
     if not (network.scale_free or network.bandwise):
         shape["bands"] = bands
-    net = network.build(**shape, **config.options)
+    try:
+        net = network.build(**shape, **config.options)
+    except TypeError as error:
+        raise InputError(
+            "options", f"{config.network} does not take them ({error})", "Change them"
+        ) from error
     if config.start:
         trained, _ = load_weights(in_project(config.start))
         try:
@@ -92,7 +99,7 @@ class State:
         device: torch.device,
         compile: bool = False,
     ):
-        self.config, self.out, self.device = config, out, device
+        self.config, self.out, self.device = config.on(device), out, device
         self.scenes = [scene.name for scene in scenes]
         self.start_sha256 = start_digest(config)
         self.net = build_network(config, bands=scenes[0].cube.shape[0])
@@ -128,6 +135,7 @@ class State:
     def last_psnr(self) -> float:
         return self.rows[-1]["val_psnr"] if self.rows else float("nan")
 
+    @tf32_off()
     def learn(self, *batch: Tensor) -> None:
         """One batch, the truth (N, B, H, W) last: one optimiser step, or one a band.
 
@@ -200,8 +208,16 @@ class State:
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate_at(self.epoch)
         self.save_checkpoint()
-        write_text(self.out / "log.csv", pd.DataFrame(self.rows).to_csv(index=False))
+        self.write_log()
         return row
+
+    def write_log(self) -> None:
+        """Make ``log.csv`` what the checkpoint says: one row per finished epoch, no file before the first."""
+        path = self.out / "log.csv"
+        if self.rows:
+            write_text(path, pd.DataFrame(self.rows).to_csv(index=False))
+        else:
+            path.unlink(missing_ok=True)
 
     def checkpoint_if_due(self) -> None:
         if perf_counter() - self.saved > self.config.checkpoint_every:
@@ -223,13 +239,22 @@ class State:
             "rows": self.rows,
             "seconds": self.seconds + perf_counter() - self.started,
         }
-        write_atomically(self.out / "checkpoint.pt", lambda file: torch.save(content, file))
+        write_atomically(self.out / CHECKPOINT, lambda file: torch.save(content, file))
         self.saved = perf_counter()
 
     def restore(self) -> None:
+        """Go on from the folder's checkpoint, if there is one, and make the log agree with it.
+
+        A training that was killed between the two files has left a log that is one epoch short; without a
+        checkpoint, a log is of a training that was given up.
+        """
         content = read_checkpoint(self.out, self.config, self.scenes, self.device)
-        if content is None:
-            return
+        if content is not None:
+            self.take_up(content)
+        self.write_log()
+
+    def take_up(self, content: dict[str, Any]) -> None:
+        """Become what `save_checkpoint` stored."""
         self.net.load_state_dict(content["net"])
         self.trained.load_state_dict(content["trained"])
         self.optimizer.load_state_dict(content["optimizer"])
@@ -250,7 +275,7 @@ def read_checkpoint(
     Raises InputError if it cannot be read or belongs to a training of another configuration, on other scenes or from
     other weights.
     """
-    path = out / "checkpoint.pt"
+    path = out / CHECKPOINT
     if not path.exists():
         return None
     try:
@@ -265,9 +290,14 @@ def read_checkpoint(
         raise InputError(
             path,
             f"it belongs to a training with other {', '.join(changed)}",
-            "Choose another folder, or resume=False to overwrite it",
+            "Choose another folder, or resume=False (--restart) to overwrite it",
         )
     return content
+
+
+def start_anew(out: Path) -> None:
+    """Remove the folder's checkpoint, so that whenever the new training stops, the old one is not resumed."""
+    (out / CHECKPOINT).unlink(missing_ok=True)
 
 
 def validation_psnr(

@@ -25,7 +25,7 @@ def run(*arguments):
 
 def test_the_module_is_the_command():
     done = subprocess.run([sys.executable, "-m", "ifmsr", "doctor"], capture_output=True, text=True)
-    assert done.returncode == 0 and "versions: python" in done.stdout
+    assert done.returncode == 0 and "versions: python" in done.stdout and "\nbfloat16: " in done.stdout
     assert subprocess.run([sys.executable, "-m", "ifmsr", "tarin"], capture_output=True).returncode == 2
 
 
@@ -78,7 +78,8 @@ def test_ones_own_images(tmp_path, observation):
     assert np.load(tmp_path / "sr.npy").shape == (10, 144, 48)
 
 
-def test_little_memory_and_half_the_precision_are_two_flags(tmp_path, observation):
+@pytest.mark.cpu
+def test_little_memory_and_half_the_precision_are_two_flags(tmp_path, observation, computes_bfloat16):
     np.save(tmp_path / "lr.npy", observation.lr[:3, :12, :12])
     np.save(tmp_path / "rgb.npy", observation.rgb[:, :48, :48])
     arguments = ("super-resolve", "--lr", tmp_path / "lr.npy", "--rgb", tmp_path / "rgb.npy", "--scale", 4)
@@ -88,7 +89,8 @@ def test_little_memory_and_half_the_precision_are_two_flags(tmp_path, observatio
         cubes.append(np.load(tmp_path / "sr.npy"))
     plain, little, half = cubes
     np.testing.assert_array_equal(plain, little)
-    assert 0 < np.abs(plain - half).max() < 0.05
+    apart = np.abs(plain - half).max()
+    assert apart < 0.05 and (apart > 0) == computes_bfloat16
 
 
 def test_the_layout_of_a_cube_with_many_bands_can_be_said(tmp_path, observation, capsys):
@@ -142,6 +144,65 @@ def test_notebooks_run_with_checked_parameters(tmp_path, capsys):
         ),
         (("train", "--data", "indian-pines", "--split", "spatial", "--set", "epoch=3"), "epoch"),
         (("robustness", "--data", "indian-pines", "--split", "spatial", "--method", "ifmsr"), "one scale"),
+        (
+            ("train", "--data", "indian-pines", "--split", "spatial", "--set", "options.feature=16"),
+            "options.features",
+        ),
+        (
+            ("train", "--data", "indian-pines", "--split", "spatial", "--set", "epochs=.nan"),
+            "epochs: found nan",
+        ),
+        (("train", "--data", "indian-pines", "--split", "spatial", "--set", "seed=-1"), "seed: found -1"),
+        (("train", "--data", "indian-pines", "--split", "spatial", "--workers", -1), "workers: found -1"),
+        (
+            (
+                "evaluate",
+                "--data",
+                "indian-pines",
+                "--split",
+                "spatial",
+                "--method",
+                "bicubic",
+                "--seeds",
+                0,
+                -1,
+            ),
+            "seeds: found -1",
+        ),
+        (
+            ("evaluate", "--data", "indian-pines", "--split", "spatial", "--method", "bicubic", "--side", -3),
+            "side: found -3",
+        ),
+        (
+            (
+                "evaluate",
+                "--data",
+                "indian-pines",
+                "--split",
+                "spatial",
+                "--method",
+                "ifmsr",
+                "--device",
+                "gpu",
+            ),
+            "device: 'gpu'",
+        ),
+        (
+            (
+                "robustness",
+                "--data",
+                "indian-pines",
+                "--split",
+                "spatial",
+                "--method",
+                "bicubic",
+                "--seed",
+                -1,
+            ),
+            "seed: found -1",
+        ),
+        (("ablations", "--data", "indian-pines", "--split", "spatial", "--side", -1), "side: found -1"),
+        (("run", "nowhere.ipynb", "-p", "scale", "["), "value: '['"),
         (("tables", "nowhere"), "nowhere"),
         (("figures", "nowhere"), "nowhere"),
         (("super-resolve", "--lr", "nowhere.mat", "--rgb", "no.png", "--scale", 4), "nowhere.mat"),
@@ -152,6 +213,48 @@ def test_bad_input_ends_with_2_and_one_line(tmp_path, capsys, arguments, message
     assert run(*arguments, "--out", tmp_path / "out") == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("ifmsr: ") and message in error
+
+
+@pytest.mark.parametrize(
+    ("command", "place"),
+    [
+        (
+            ("super-resolve", "--lr", "lr.npy", "--rgb", "rgb.npy", "--scale", 4, "--method", "bicubic"),
+            "file/sr.npy",
+        ),
+        (
+            ("super-resolve", "--lr", "lr.npy", "--rgb", "rgb.npy", "--scale", 4, "--method", "bicubic"),
+            "folder",
+        ),
+        (("train", "--data", "indian-pines", "--split", "spatial"), "file"),
+        (("evaluate", "--data", "indian-pines", "--split", "spatial", "--method", "bicubic"), "file/below"),
+    ],
+)
+def test_a_place_for_results_that_cannot_be_one_is_named(
+    tmp_path, capsys, monkeypatch, observation, command, place
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    np.save("lr.npy", observation.lr)
+    np.save("rgb.npy", observation.rgb)
+    assert run(*command, "--out", place) == 2
+    assert place.partition("/")[0] in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_setting_that_is_no_yaml_ends_with_2(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        run("train", "--data", "indian-pines", "--split", "spatial", "--out", tmp_path, "--set", "epochs=[")
+    assert stopped.value.code == 2 and "epochs=[" in capsys.readouterr().err
+
+
+def test_a_failing_disk_ends_with_1_and_one_line(tmp_path, capsys, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ifmsr.scenes.download.check", full)
+    assert run("data", "check") == 1
+    assert capsys.readouterr().err == "ifmsr: [Errno 28] No space left on device\n"
 
 
 def test_data_check_says_what_to_do(tmp_path, capsys):

@@ -14,8 +14,8 @@ from ifmsr.degradation.protocol import Alignment, Preset
 from ifmsr.errors import InputError, RunFailed
 from ifmsr.inference.api import super_resolve
 from ifmsr.methods import method_names
-from ifmsr.methods.base import Precision
 from ifmsr.paths import PACKAGE, ROOT
+from ifmsr.precision import Precision
 
 COMMANDS = next(action for action in parser()._actions if action.dest == "command").choices
 HEAVY = ("numpy", "torch", "scipy", "pandas", "matplotlib", "yaml", "papermill")

@@ -5,6 +5,7 @@ import pytest
 import torch
 from scipy.optimize import nnls
 
+from ifmsr.degradation import estimation
 from ifmsr.degradation.estimation import (
     CAMERA_RIDGES,
     RESPONSE_RIDGE,
@@ -96,6 +97,11 @@ def test_kernels_have_the_grids_parity_and_room_for_the_published_blurs(scale):
     assert side % 2 == scale % 2 and side >= max(16, scale + 4)
 
 
+def test_kernels_of_every_scale_have_the_stated_side():
+    sides = {scale: kernel_side(scale) for scale in (1, 2, 3, 4, 8, 9, 16, 32)}
+    assert sides == {1: 21, 2: 20, 3: 21, 4: 20, 8: 20, 9: 23, 16: 36, 32: 68}
+
+
 def test_a_known_response_is_told_as_it_is_and_the_noise_found(balloons):
     observation = degrade(balloons, 4)
     estimate = estimate_degradation(observation)
@@ -151,6 +157,32 @@ def test_solving_again_on_the_support_finds_a_shifted_kernel_in_noise(pines, sca
     assert (truth.flatten()[support]).sum() > 0.97
     left = (gram @ taps - target)[support]  # the equations of the taps that are not 0 hold
     assert left.abs().max() < 1e-9 * target.abs().max()
+
+
+@pytest.mark.parametrize(("scale", "noise", "seed"), [(4, 0.05, 1), (4, 0.05, 2), (2, 0.1, 1)])
+def test_taps_are_solved_for_again_three_times_among_the_large_ones_and_their_neighbours(
+    pines, scale, noise, seed
+):
+    """Wide kernels in so much noise that the support still changes, against the definition in NumPy."""
+    rgb, side = torch.from_numpy(pines[[29, 19, 9]]), kernel_side(scale)
+    offsets = np.arange(side) - (side - 1) / 2
+    wide = np.exp(-0.5 * ((offsets[:, None] / 3) ** 2 + (offsets / 1.2) ** 2))
+    seen = decimate(rgb, torch.from_numpy(wide / wide.sum()).float(), scale).numpy()
+    seen = seen + noise * np.random.default_rng(seed).standard_normal(seen.shape)
+    columns = kernel_columns(rgb, scale)
+    gram = smooth_gram(columns).numpy()
+    target = np.einsum("ckn,cn->k", columns.numpy().astype(float), seen.reshape(3, -1))
+
+    taps, narrowed = np.linalg.solve(gram, target), []
+    for _ in range(4):
+        large = np.pad((taps >= 0.2 * taps.max()).reshape(side, side), 1)
+        near = np.any([large[i : i + side, j : j + side] for i in range(3) for j in range(3)], axis=0).ravel()
+        taps = np.zeros(side**2)
+        taps[near] = np.linalg.solve(gram[np.ix_(near, near)], target[near])
+        narrowed.append(taps)
+    found = solve_taps(torch.from_numpy(gram), torch.from_numpy(target)).numpy()
+    distances = [np.abs(found - taps).max() / np.abs(found).max() for taps in narrowed]
+    assert distances[2] < 1e-9 and min(distances[0], distances[1], distances[3]) > 0.01
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
@@ -316,6 +348,29 @@ def test_a_response_of_little_or_equal_data_is_valid(bands, pixels, noise):
     torch.testing.assert_close(found @ spectra.float(), colours.float(), atol=0.02, rtol=0)
 
 
+def test_of_responses_that_leave_as_little_the_one_of_strongest_ridge_is_taken(pines):
+    camera = torch.from_numpy(nikon_d700()).double()
+    spectra, clean = spectra_of(pines[10:41, :96], 0.01)
+    found = fit_response(spectra, camera @ clean, 0.01)
+    candidates = {
+        ridge: nonnegative_response(spectra, camera @ clean, 0.01, ridge) for ridge in (0.3, 1.0, 3.0)
+    }
+    assert {ridge: torch.equal(found, one.float()) for ridge, one in candidates.items()} == {
+        0.3: False,
+        1.0: False,
+        3.0: True,
+    }
+
+
+@pytest.mark.parametrize(("given", "doubt"), [(True, 0.0), (False, 0.02)])
+def test_an_estimated_response_is_not_inverted_all_the_way(given, doubt):
+    response = np.hstack([nikon_d700(), np.ones((3, 1), np.float32)]).astype(np.float64)
+    estimate = Estimate(torch.from_numpy(response).float(), torch.ones(1, 1), 0.0, given)
+    p = response[:, :-1]
+    expected = p.T @ np.linalg.inv(p @ p.T + doubt * np.eye(3))
+    np.testing.assert_allclose(estimate.right_inverse, expected, rtol=1e-4, atol=1e-6)
+
+
 def test_an_unknown_response_is_estimated_with_its_kernel(balloons):
     observation = degrade(balloons, 4)
     blind = Observation(observation.lr, observation.rgb, 4)
@@ -345,6 +400,31 @@ def test_a_response_of_another_camera_is_replaced_and_noise_is_no_reason_to(ball
     for preset, seed in (("train", 1), ("train", 2), ("lttr", 0)):
         part = degrade(balloons, 4, preset, seed)
         np.testing.assert_array_equal(estimate_degradation(part).response[:, :-1], part.srf)
+
+
+@pytest.mark.parametrize(
+    ("mixed_in", "misfit", "doubted"), [(0.0142, 1.4, False), (0.017, 1.55, True), (0.03, 2.8, True)]
+)
+def test_a_given_response_is_doubted_from_half_as_much_again_as_the_noise_explains(
+    balloons, monkeypatch, mixed_in, misfit, doubted
+):
+    observation = degrade(balloons, 4)
+    srf = (1 - mixed_in) * observation.srf + mixed_in * observation.srf[::-1]
+    mixed = replace(observation, srf=srf.astype(np.float32))
+    lr, rgb, given = (torch.from_numpy(array) for array in (mixed.lr, mixed.rgb, mixed.srf))
+    noise = signal_basis(lr)[1]
+    kernel = estimate_kernel(torch.tensordot(given, lr, dims=1), rgb, 4)
+    seen = torch.tensordot(given, lr, dims=1) - decimate(rgb, kernel, 4)
+    explained = noise**2 * float(given.square().sum(1).mean())
+    assert float(seen.square().mean()) / explained == pytest.approx(misfit, abs=0.05)
+
+    asked = []
+    monkeypatch.setattr(
+        estimation, "estimate_response", lambda *inputs: asked.append(1) or estimate_response(*inputs)
+    )
+    estimate = estimate_degradation(mixed)
+    assert bool(asked) == doubted
+    assert estimate.given == (misfit < 2)  # an estimated one leaves about what the noise explains
 
 
 # --- noise, spectra, ridge -----------------------------------------------------------------------------------

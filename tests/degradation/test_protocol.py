@@ -1,9 +1,12 @@
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import scipy.ndimage
 
+from ifmsr.degradation import protocol
+from ifmsr.degradation.blurs import assumed_blur
 from ifmsr.degradation.protocol import blur_downsample, degrade, draw_degradation, gaussian_kernel, scene_seed
 from ifmsr.errors import InputError
 from ifmsr.scenes.scene import Observation, Scene
@@ -92,25 +95,98 @@ def test_constant_images_stay_constant():
         np.testing.assert_allclose(lr, 0.3, atol=1e-6)
 
 
-def test_the_training_draw_follows_the_protocol():
-    draws = [draw_degradation(4, "train", seed) for seed in range(3000)]
-    share = {side: np.mean([draw.kernel.shape[0] == side for draw in draws]) for side in (7, 9, 13, 15, 21)}
-    assert all(abs(value - 0.2) < 0.03 for value in share.values())
+def drawn(monkeypatch, preset, scale, count):
+    """Draws of many seeds, and the widths that each one's kernel was made with."""
+    asked = []
+
+    def note(side, scale, **widths):
+        asked.append({"side": side, "scale": scale, **widths})
+        return gaussian_kernel(side, scale, **widths)
+
+    monkeypatch.setattr(protocol, "gaussian_kernel", note)
+    draws = [draw_degradation(scale, preset, seed) for seed in range(count)]
+    assert all(draw.kernel.shape == (one["side"],) * 2 for draw, one in zip(draws, asked, strict=True))
+    assert {one["scale"] for one in asked} == {scale}
+    assert {one["alignment"] for one in asked} == {"released"}
+    return draws, asked
+
+
+def assert_uniform(values, low, high):
+    """Within [low, high], up to both ends, and each quarter of it as often as the others."""
+    shares = np.histogram(values, 4, (low, high))[0] / len(values)
+    assert low <= min(values) < low + 0.005 * (high - low)
+    assert high - 0.005 * (high - low) < max(values) <= high
+    assert np.abs(shares - 0.25).max() < 0.025
+
+
+def share(conditions):
+    return np.mean(list(conditions))
+
+
+@pytest.mark.parametrize("scale", [4, 8])
+def test_the_test_draw_is_the_papers(monkeypatch, scale):
+    draws, asked = drawn(monkeypatch, "test", scale, 4000)
+    assert {one["side"] for one in asked} == {13}
+    assert_uniform([one["lambda1"] for one in asked], 2, 5)
+    assert_uniform([one["lambda2"] for one in asked], 8, 12)
+    assert_uniform([one["theta"] for one in asked], 0, np.pi)
+    assert {draw.mode for draw in draws} == {"bicubic"}
+    assert {draw.sigma for draw in draws} == {3 / 255}
+    assert [draw.noise_seed for draw in draws] == [(seed, 1) for seed in range(4000)]
+
+
+@pytest.mark.parametrize("scale", [4, 8])
+def test_the_training_draw_is_the_papers(monkeypatch, scale):
+    draws, asked = drawn(monkeypatch, "train", scale, 12_000)
+    isotropic = [one for one in asked if "sigma" in one]
+    others = [one for one in asked if "sigma" not in one]
+    assert abs(len(isotropic) / len(asked) - 0.5) < 0.012
+    assert_uniform([one["sigma"] for one in isotropic], 0.2, scale)
+    for name in ("lambda1", "lambda2"):
+        assert_uniform([one[name] for one in others], 0.2, scale)
+    assert (
+        abs(np.corrcoef(*zip(*((one["lambda1"], one["lambda2"]) for one in others), strict=True))[0, 1])
+        < 0.03
+    )
+    assert_uniform([one["theta"] for one in others], 0, np.pi)
+    for kind in (isotropic, others):
+        sides = [one["side"] for one in kind]
+        assert set(sides) == {7, 9, 13, 15, 21}
+        assert all(abs(share(side == found for found in sides) - 0.2) < 0.015 for side in set(sides))
+    assert {draw.mode for draw in draws} == {"bicubic", "bilinear", "strided"}
     for mode in ("bicubic", "bilinear", "strided"):
-        assert abs(np.mean([draw.mode == mode for draw in draws]) - 1 / 3) < 0.03
-    assert abs(np.mean([draw.sigma == 0 for draw in draws]) - 0.2) < 0.03
-    assert {round(255 * draw.sigma) for draw in draws} == {0, 1, 2, 3, 4}
-    corner = np.mean([draw.kernel.argmax() == 0 for draw in draws])  # the isotropic half
-    assert abs(corner - 0.5) < 0.05
-    assert all(draw.kernel.sum() == pytest.approx(1) for draw in draws)
+        assert abs(share(draw.mode == mode for draw in draws) - 1 / 3) < 0.012
+    assert {draw.sigma for draw in draws} == {level / 255 for level in range(5)}
+    for level in range(5):  # without noise as often as with each of the four levels
+        assert abs(share(draw.sigma == level / 255 for draw in draws) - 0.2) < 0.01
+    assert [draw.noise_seed for draw in draws] == [(seed, 1) for seed in range(12_000)]
+
+
+@pytest.mark.parametrize("preset", ["lttr", "cms", "pzres-net", "mhf-net", "mog-dcn"])
+def test_a_competitors_draw_is_its_published_blur_without_noise(preset):
+    for seed in range(3):
+        draw = draw_degradation(8, preset, seed)
+        np.testing.assert_array_equal(draw.kernel, assumed_blur(preset, 8))
+        assert (draw.mode, draw.sigma) == ("block", 0)
+
+
+def test_uals_draw_is_one_of_five_blurs_without_noise():
+    draws = [draw_degradation(8, "ual", seed) for seed in range(2000)]
+    assert {(draw.mode, draw.sigma) for draw in draws} == {("block", 0)}
+    kinds = Counter(draw.kernel.tobytes() for draw in draws)
+    assert len(kinds) == 5 and all(abs(count / 2000 - 0.2) < 0.03 for count in kinds.values())
 
 
 def test_noise_has_the_stated_strength_and_the_result_is_clipped():
     flat = Scene("flat", np.full((8, 96, 96), 0.5, np.float32), rgb_bands=(0, 1, 2))
     noise = degrade(flat, 4).lr - 0.5
     assert noise.std() == pytest.approx(3 / 255, rel=0.03) and abs(noise.mean()) < 5e-4
-    black = Scene("black", np.zeros((8, 96, 96), np.float32), rgb_bands=(0, 1, 2))
-    assert degrade(black, 4).lr.min() == 0
+    for value in (0.0, 1.0):
+        plain = Scene("flat", np.full((8, 96, 96), value, np.float32), rgb_bands=(0, 1, 2))
+        clipped = degrade(plain, 4).lr - value
+        outwards = noise < -1e-6 if value == 0 else noise > 1e-6
+        assert 0.4 < outwards.mean() < 0.6
+        np.testing.assert_allclose(clipped, np.where(outwards, 0, noise), atol=1e-6)
 
 
 def test_same_arguments_same_observation_in_any_order_and_with_any_number_of_workers(request):
@@ -139,6 +215,8 @@ def test_an_observation_survives_storage(tmp_path):
     np.testing.assert_array_equal(loaded.lr, observation.lr)
     np.testing.assert_array_equal(loaded.rgb, observation.rgb)
     assert loaded.scale == 4 and loaded.srf is None
+    with pytest.raises(InputError, match=r"c\.npz: there is no such file"):
+        Observation.load(tmp_path / "c.npz")
     (tmp_path / "b.npz").write_bytes((tmp_path / "a.npz").read_bytes()[:200])
     with pytest.raises(InputError, match=r"b\.npz"):
         Observation.load(tmp_path / "b.npz")
@@ -150,6 +228,12 @@ def test_an_observation_survives_storage(tmp_path):
         (lambda: degrade(small_scene(side=50), 4), "does not divide"),
         (lambda: degrade(small_scene(), 4, preset="tset"), "preset"),
         (lambda: degrade(small_scene(), 4, alignment="center"), "alignment"),
+        (lambda: degrade(small_scene(), 4, "lttr", alignment="center"), "alignment"),
+        (lambda: degrade(small_scene(), 4, seed=-1), "seed: found -1"),
+        (lambda: draw_degradation(4, seed=(3, None)), "seed: found None"),
+        (lambda: draw_degradation(0), "scale: found 0"),
+        (lambda: blur_downsample(np.zeros((3, 8, 8)), np.ones((3, 3)), 0), "scale: found 0"),
+        (lambda: small_scene().crop_to_multiple(0), "scale: found 0"),
         (lambda: gaussian_kernel(13, 4), "neither or both"),
         (lambda: gaussian_kernel(13, 4, sigma=1, lambda1=2, lambda2=3), "neither or both"),
         (lambda: gaussian_kernel(13, 4, lambda1=2), "neither or both"),

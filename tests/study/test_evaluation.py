@@ -20,13 +20,13 @@ from ifmsr.errors import InputError
 from ifmsr.figures import Evaluated
 from ifmsr.files import sha256
 from ifmsr.inference.api import load_method
-from ifmsr.methods.base import BFLOAT16_NOTE
 from ifmsr.methods.bicubic import Bicubic
 from ifmsr.paths import ROOT
+from ifmsr.precision import BFLOAT16_NOTE
 from ifmsr.runs import read_manifest
 from ifmsr.scenes import open_dataset
 from ifmsr.scenes.scene import Observation
-from ifmsr.study.evaluation import COLUMNS, Task, evaluate, summary
+from ifmsr.study.evaluation import COLUMNS, Task, evaluate, read_task, summary
 from ifmsr.study.rows import read_rows
 
 TASK = Task("indian-pines", "spatial", seeds=(0, 1), side=48)
@@ -164,7 +164,7 @@ def test_what_the_figures_say_makes_the_missing_cubes_again(fresh_clone, capsys)
     rows = (fresh_clone / "rows.csv").read_text()
     with pytest.raises(InputError, match="the method's result is not there") as error:
         figures.figure4(fresh_clone)
-    command = shlex.split(error.value.fix.removeprefix("Run: ").partition(" (")[0])
+    command = shlex.split(error.value.fix.removeprefix("Run: "))
     with pytest.warns(UserWarning, match="its cubes are not there"):
         assert command[0] == "ifmsr" and main(command[1:]) == 0
     figures.figure4(fresh_clone)
@@ -407,6 +407,36 @@ def test_unknown_scenes_and_choices_are_named(tmp_path):
         evaluate(Task("indian-pines", "spatial", scenes=("trian",)), {}, tmp_path)
     with pytest.raises(InputError, match="alignment"):
         Task("indian-pines", "spatial", alignment="center")
+
+
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        ("dataset", [None, 3, ["cave"]]),
+        ("split", [None, 3]),
+        ("scale", [None, 0, -4, 4.5, np.nan, np.inf, "4", True, [4]]),
+        ("preset", [None, 3, "tset", ["test"]]),
+        ("alignment", [None, "center"]),
+        ("seeds", [None, 3, (-1,), (0, -1), (1.5,), ("0",), (None,), (), "01", np.zeros(2)]),
+        ("scenes", [None, "face", (3,), (None,), 3]),
+        ("side", [None, -1, 2.5, np.nan, "48", True]),
+    ],
+)
+def test_a_task_that_cannot_be_measured_is_named_before_anything_is_done(field, values):
+    for value in values:
+        with pytest.raises(InputError, match=field):
+            Task(**{"dataset": "indian-pines", "split": "spatial", field: value})
+
+
+def test_a_task_holds_plain_numbers_whatever_it_was_given(tmp_path):
+    task = Task("indian-pines", "spatial", np.int64(4), seeds=range(2), scenes=["test"], side=40.0)
+    assert task == Task("indian-pines", "spatial", 4, seeds=(0, 1), scenes=("test",), side=40)
+    evaluate(task, {"bicubic": Bicubic()}, tmp_path)
+    assert read_task(tmp_path) == task
+    for content in ("[]", "{}", '{"dataset": "cave"}', '{"dataset": "cave", "split": "figure4", "sides": 3}'):
+        (tmp_path / "task.json").write_text(content, encoding="utf-8")
+        with pytest.raises(InputError, match=r"task\.json: no evaluation's task"):
+            read_task(tmp_path)
 
 
 @pytest.mark.parametrize("alignment", ["released", "centred"])

@@ -53,6 +53,7 @@ def assert_equal_to_patches(patches, device, numbers):
     return [patches.draw(number) for number in numbers]
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("device", ["cpu", CUDA])
 @pytest.mark.parametrize("scale", [1, 2, 3, 4])
 @pytest.mark.parametrize("preset", PRESETS)

@@ -1,4 +1,6 @@
-from dataclasses import replace
+import json
+from contextlib import nullcontext
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import pandas as pd
@@ -10,12 +12,13 @@ from safetensors.torch import load_file
 from ifmsr.errors import InputError
 from ifmsr.inference.api import load_method
 from ifmsr.methods import NETWORKS
+from ifmsr.methods.base import Network
 from ifmsr.methods.ifmsr.network import IFMSR, IFMSRConfig
 from ifmsr.runs import read_manifest
 from ifmsr.scenes import Scene, open_dataset
 from ifmsr.training import PRESETS, Patches, TrainConfig, build_network, train, train_on_split
 from ifmsr.training import state as training_state
-from ifmsr.training.config import with_settings
+from ifmsr.training.config import option_names, with_settings
 from ifmsr.training.loop import train as loop_train
 from ifmsr.training.patches import augment
 from ifmsr.training.state import State
@@ -130,6 +133,27 @@ def test_the_moving_average_of_the_weights_is_what_is_kept(pines, tmp_path, monk
         replace(tiny.CONFIG, average=1.0)
 
 
+@pytest.mark.parametrize("gradients_off", [torch.no_grad, torch.inference_mode])
+def test_a_training_learns_where_gradients_are_off(pines, tmp_path, gradients_off):
+    config = replace(tiny.CONFIG, epochs=1)
+    train(config, pines[:1], [], tmp_path / "on")
+    with gradients_off():
+        train(config, pines[:1], [], tmp_path / "off")
+    tiny.assert_same_weights(tiny.weights_of(tmp_path / "on"), tiny.weights_of(tmp_path / "off"))
+
+
+def test_a_folder_device_or_number_of_workers_that_is_none_is_named(pines, tmp_path):
+    (tmp_path / "file").touch()
+    for out, how, message in (
+        (tmp_path / "file", {}, "file: it cannot be made a folder"),
+        (tmp_path / "file" / "below", {}, "below: it cannot be made a folder"),
+        (tmp_path / "run", {"device": "gpu"}, "device: 'gpu' cannot be used"),
+        (tmp_path / "run", {"workers": -1}, "workers: found -1"),
+    ):
+        with pytest.raises(InputError, match=message):
+            train(tiny.CONFIG, pines[:1], [], out, **how)
+
+
 def test_workers_change_nothing(pines, tmp_path):
     for workers in (0, 2):
         train(replace(tiny.CONFIG, epochs=1), pines[:1], [], tmp_path / str(workers), workers=workers)
@@ -142,8 +166,8 @@ def compile_with(monkeypatch, backend):
     torch.compiler.reset()
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_compiled_training_equals_the_plain_one(pines, tmp_path, monkeypatch, precision):
+@pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=pytest.mark.cpu)])
+def test_a_compiled_training_equals_the_plain_one(pines, tmp_path, monkeypatch, precision, computes_bfloat16):
     compile_with(monkeypatch, "aot_eager")
     config = replace(tiny.CONFIG, precision=precision)
     for name, compiled in (("plain", False), ("compiled", True)):
@@ -152,12 +176,12 @@ def test_a_compiled_training_equals_the_plain_one(pines, tmp_path, monkeypatch, 
     assert plain.keys() == compiled.keys()
     losses = [pd.read_csv(tmp_path / name / "log.csv")["loss"] for name in ("plain", "compiled")]
     np.testing.assert_allclose(*losses, rtol=1e-4 if precision == "float32" else 2e-2)
-    with pytest.raises(
-        InputError, match="precision"
-    ):  # the compiler is no part of the identity, the precision is
-        other = replace(config, precision="float32" if precision == "bfloat16" else "bfloat16")
-        train(other, pines[:1], [], tmp_path / "plain")
+    # the compiler is no part of the identity, the precision that was computed in is
     assert train(config, pines[:1], [], tmp_path / "plain", compile=True).exists()
+    other = replace(config, precision="float32" if precision == "bfloat16" else "bfloat16")
+    refused = pytest.raises(InputError, match="precision") if computes_bfloat16 else nullcontext()
+    with refused:
+        train(other, pines[:1], [], tmp_path / "plain")
 
 
 @pytest.mark.parametrize("steps", ["per-band", "batched"])
@@ -216,6 +240,16 @@ def test_a_run_on_a_split_is_finished_once(pines, tmp_path):
     tiny.assert_same_weights(load_file(train_on_split(config, "indian-pines", "spatial", tmp_path)), before)
 
 
+def test_a_finished_run_is_left_as_it_is_where_its_precision_cannot_be_computed_in(tmp_path, monkeypatch):
+    config = replace(tiny.CONFIG, epochs=1, crops_per_scene=2, bands_per_step=1, precision="bfloat16")
+    monkeypatch.setattr(TrainConfig, "on", lambda config, device: config)
+    weights = train_on_split(config, "indian-pines", "spatial", tmp_path)
+    manifest = (tmp_path / "manifest.json").read_text()
+    monkeypatch.setattr(TrainConfig, "on", lambda config, device: replace(config, precision="float32"))
+    assert train_on_split(config, "indian-pines", "spatial", tmp_path) == weights
+    assert (tmp_path / "manifest.json").read_text() == manifest
+
+
 def test_the_same_seed_gives_the_same_network_and_presets_are_the_protocols():
     a, b = build_network(tiny.CONFIG), build_network(tiny.CONFIG)
     tiny.assert_same_weights(dict(a.state_dict()), dict(b.state_dict()))
@@ -243,12 +277,143 @@ def test_settings_are_checked():
     changed = with_settings(PRESETS["smoke"], {"epochs": 3, "learning_rate": 1, "options.features": 8})
     assert (changed.epochs, changed.options["features"]) == (3, 8)
     for settings, message in (
-        ({"epoch": 3}, "epoch"),
-        ({"epochs": "3"}, "epochs"),
+        ({"epoch": 3}, "epoch: there is no such setting. Did you mean epochs"),
+        ({"features": 3}, "features: there is no such setting. Did you mean options.features"),
+        ({"options": {}}, "options: there is no such setting"),
+        ({3: 4}, "3: there is no such setting"),
+        ({"epochs": "3"}, "epochs: found '3'. Give a whole number"),
         ({"steps": "all"}, "steps"),
+        (
+            {"options.feature": 16},
+            r"options.feature: there is no such setting. Did you mean options.features\?",
+        ),
+        ({"options.scale": 4}, r"options.scale: there is no such setting. Did you mean scale"),
+        ({"options.": 1}, r"options.: there is no such setting"),
+        ({"options.features": "16"}, "options.features: found '16'. Give a whole number"),
+        ({"options.features": 3}, "options.features: found 3. Give an even number"),
+        ({"options.stages": 0}, "options.stages: found 0"),
+        ({"options.dcfm": 1}, "options.dcfm: found 1. Give True or False"),
+        ({"options.split": "befor"}, "options.split: 'befor' is unknown. Did you mean before"),
+        (
+            {"network": "subspace-net", "steps": "batched", "bands_per_step": 0, "options.blocks": 0},
+            "options.blocks",
+        ),
+        (None, "settings: found None"),
     ):
         with pytest.raises(InputError, match=message):
             with_settings(PRESETS["smoke"], settings)
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "ifmsr"])
+def test_options_of_every_network_are_those_of_its_configuration(name):
+    with pytest.raises(InputError, match=r"options\.neighbours: there is no such setting"):
+        TrainConfig(network=name, steps="batched", options={"neighbours": 3})
+    names = option_names(name)
+    assert not {"scale", "bands"} & set(names)
+    given = {
+        option: getattr(build_network(TrainConfig(network=name, steps="batched")).config, option)
+        for option in names
+    }
+    assert build_network(TrainConfig(network=name, steps="batched", options=given)).config
+
+
+@dataclass(frozen=True)
+class StrangerConfig:
+    """Without defaults, and with checks that raise what they like."""
+
+    bands: int
+    scale: int
+    width: int
+
+    def __post_init__(self):
+        if self.width > 9:
+            raise ValueError("too wide")
+
+
+class Stranger(Network):
+    title = "Stranger"
+    config: StrangerConfig
+
+    def __init__(self, **config):
+        super().__init__()
+        self.config = StrangerConfig(**config)
+
+
+class Silent(Network):
+    """It does not say what its configuration is."""
+
+    title = "Silent"
+
+    def __init__(self, bands=31, scale=4, width=3):
+        super().__init__()
+        self.config = StrangerConfig(bands, scale, width)
+
+
+def test_options_of_a_strangers_network_are_checked_as_far_as_it_says_what_they_are(monkeypatch):
+    monkeypatch.setitem(NETWORKS.registered, "stranger", Stranger)
+    monkeypatch.setitem(NETWORKS.registered, "silent", Silent)
+    whole = TrainConfig(network="stranger", steps="batched", options={"width": 3})
+    assert build_network(whole, 5).config == StrangerConfig(5, 4, 3)
+    for options, message in (
+        ({"widht": 3}, "options.widht: there is no such setting. Did you mean options.width"),
+        ({"width": 10}, "options: stranger does not take them .too wide"),
+        ({}, "options: stranger does not take them .*width"),
+    ):
+        with pytest.raises(InputError, match=message):
+            replace(whole, options=options)
+    with pytest.raises(InputError, match=r"options: silent does not take them .*widht"):
+        build_network(TrainConfig(network="silent", steps="batched", options={"widht": 3}))
+
+
+FRACTIONS = (
+    "learning_rate",
+    "decay_by",
+    "beta2",
+    "weight_decay",
+    "gradient_clip",
+    "average",
+    "checkpoint_every",
+)
+CHOICES = ("network", "decay", "steps", "degradation", "alignment", "precision")
+ANY = (None, object(), np.zeros(3), b"a", np.nan, np.inf, -1, 2.5)
+WRONG = {
+    **dict.fromkeys(
+        (field.name for field in fields(TrainConfig)), (*ANY, [], {}, "4", True)
+    ),  # whole numbers
+    **dict.fromkeys(
+        FRACTIONS, (None, object(), np.zeros(3), b"a", np.nan, np.inf, -np.inf, -1, [], {}, "4", True)
+    ),
+    **dict.fromkeys(CHOICES, (*ANY, [], {}, "other", "")),
+    "seed": (*ANY, 2**63),
+    "start": (*ANY, [], {}),
+    "augment": (*ANY, [], {}, 0, 1, "yes"),
+    "options": (*ANY, [], "features", {3: 4}),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_value_that_a_field_cannot_have_is_named(name):
+    for value in WRONG[name]:
+        with pytest.raises(InputError, match=name):
+            TrainConfig(**{name: value})
+
+
+def test_whole_floats_and_numpys_numbers_are_numbers():
+    found = TrainConfig(
+        scale=np.int64(8),
+        epochs=3.0,
+        seed=np.uint8(7),
+        learning_rate=1,
+        beta2=np.float32(0.5),
+        augment=np.True_,
+    )
+    assert found == TrainConfig(scale=8, epochs=3, seed=7, learning_rate=1.0, beta2=0.5, augment=True)
+    assert [type(value) for value in (found.scale, found.epochs, found.seed)] == [int] * 3
+    assert type(found.learning_rate) is type(found.beta2) is float
+    json.dumps(found.identity())  # as manifests hold it
+    assert TrainConfig(options={"features": 16.0}).schedule(1) == TrainConfig(
+        options={"features": 16}
+    ).schedule(1)
 
 
 def test_unusable_scenes_are_named(pines, tmp_path):

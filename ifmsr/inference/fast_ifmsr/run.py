@@ -9,8 +9,8 @@ from ifmsr.inference.devices import free_memory
 from ifmsr.inference.fast_ifmsr.maps import Workspace
 from ifmsr.inference.fast_ifmsr.strip_network import StripIFMSR, bytes_needed
 from ifmsr.inference.fast_ifmsr.thread_pool import ThreadPool
-from ifmsr.methods.base import Precision
 from ifmsr.methods.ifmsr.network import IFMSR
+from ifmsr.precision import Precision
 from ifmsr.scenes.scene import Array, Observation
 
 CPU_STRIP = 6_144  # pixels: 64 float32 channels of a strip have 1.5 MB and stay in a CPU's caches

@@ -26,10 +26,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from ifmsr.errors import InputError, check_choice
-from ifmsr.methods.base import Network, Precision, check_pair
+from ifmsr.errors import InputError, whole
+from ifmsr.fields import check_fields
+from ifmsr.methods.base import Network, check_pair
 from ifmsr.methods.ifmsr.patches import cut_patches, join_patches, similar_patches
 from ifmsr.methods.ifmsr.released import released_name
+from ifmsr.precision import Precision
 from ifmsr.registry import resolve
 from ifmsr.scenes.scene import Array, Observation
 
@@ -66,13 +68,11 @@ class IFMSRConfig:
     dcfm_skip: bool = False
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for name in ("scale", "stages", "neighbours"):
-            if getattr(self, name) < 1:
-                raise InputError(name, f"found {getattr(self, name)}", "Give a whole number of at least 1")
+            whole(name, getattr(self, name), least=1)
         if self.features < 2 or self.features % 2:
             raise InputError("features", f"found {self.features}", "Give an even number: streams swap halves")
-        check_choice("split", self.split, ("before", "after"))
-        check_choice("rde_skip", self.rde_skip, ("hsi", "rgb"))
 
 
 def conv(inputs: int, outputs: int, kernel: int = 3) -> nn.Module:
@@ -234,6 +234,7 @@ class IFMSR(Network):
 
     title = "IFMSR"
     bandwise = True
+    config: IFMSRConfig
 
     @classmethod
     def build(cls, **config: Any) -> "IFMSR":

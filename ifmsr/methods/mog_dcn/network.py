@@ -23,13 +23,12 @@ Shapes: N images, B bands, (H, W) = r * (h, w).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ifmsr.errors import check_choice
 from ifmsr.methods.base import CubeConfig, Network, check_pair
 from ifmsr.methods.mog_dcn.start import spectral_maps
 from ifmsr.scenes.scene import Scene
@@ -146,9 +145,9 @@ class MoGDCN(Network):
     """
 
     title = "MoG-DCN"
+    config: MoGConfig
 
     def __init__(self, bands: int = 31, scale: int = 4, start: Start = "published"):
-        check_choice("start", start, get_args(Start))
         super().__init__()
         self.config = MoGConfig(bands, scale, start)
         self.down = nn.Conv2d(bands, bands, 13, stride=scale, padding=6)

@@ -39,12 +39,14 @@ from torch import Tensor, nn
 
 from ifmsr.degradation.estimation import Estimate, spectral_axes
 from ifmsr.degradation.sampling import decimate, upsample
-from ifmsr.errors import InputWarning
-from ifmsr.methods.base import Network, Precision, Samples
+from ifmsr.errors import InputWarning, whole
+from ifmsr.fields import check_fields
+from ifmsr.methods.base import Network, Samples
 from ifmsr.methods.closed_form.chain import solve
 from ifmsr.methods.closed_form.shadow_denoising import denoise_shadows
 from ifmsr.methods.subspace_net.band_consistency import band_consistency
 from ifmsr.methods.subspace_net.evidence import correction_share
+from ifmsr.precision import Precision
 from ifmsr.registry import resolve
 from ifmsr.scenes.scene import Array, Observation, Scene
 
@@ -66,6 +68,11 @@ class SubspaceConfig:
 
     features: int = 96
     blocks: int = 8
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        for name in ("features", "blocks"):
+            whole(name, getattr(self, name), least=1)
 
 
 class Prepared(NamedTuple):
@@ -155,6 +162,7 @@ class SubspaceNet(Network):
 
     title = "SubspaceNet"
     scale_free = True
+    config: SubspaceConfig
 
     def __init__(self, features: int = 96, blocks: int = 8):
         super().__init__()

@@ -21,6 +21,7 @@ from ifmsr.methods.ifmsr.network import (
 from ifmsr.methods.ifmsr.patches import FEW
 from ifmsr.methods.ifmsr.released import released_name
 
+pytestmark = pytest.mark.cpu
 SMALL = {"features": 8}
 
 
