@@ -2,8 +2,8 @@
 
 The first hash is of the method's class, its settings (the fields of a dataclass that take part in comparisons, so
 not the device) and the `fingerprint` of its weights. The second is of the source code: the module of its class and of
-every object that it holds, `ifmsr.metrics`, and all that these import from the rooms that compute. Comments,
-docstrings and layout do not count.
+every object that it holds, `ifmsr.metrics`, and all that these import from this package (but for `NEUTRAL`) and from
+the method's own. Comments, docstrings and layout do not count.
 """
 
 import ast
@@ -24,11 +24,13 @@ from torch import Tensor, nn
 
 from ifmsr.methods.base import Method
 
-ROOMS = ("ifmsr.methods", "ifmsr.degradation", "ifmsr.inference", "ifmsr.metrics")
-REGISTRY = "ifmsr.methods.registry"  # names every method and computes none
-PLACE = re.compile(
-    r"[a-z_]\w*(\.\w+)+:\w+", re.IGNORECASE
-)  # "package.module:attribute", see `ifmsr.registry.resolve`
+NEUTRAL = (
+    *("ifmsr.errors", "ifmsr.extras", "ifmsr.fields", "ifmsr.files", "ifmsr.paths", "ifmsr.registry"),
+    *("ifmsr.methods.registry", "ifmsr.scenes", "ifmsr.training"),
+)
+"""Rooms and modules whose code changes no number of a method on a given observation."""
+# "package.module:attribute", see `ifmsr.registry.resolve`
+PLACE = re.compile(r"[a-z_]\w*(\.\w+)+:\w+", re.IGNORECASE)
 UNKNOWN = "unknown"  # the code of a method that was typed in: in a notebook or at a prompt
 DIGITS = 8
 
@@ -104,10 +106,9 @@ def _parts(value: Any) -> Iterator[Any]:
 
 
 def _computes(module: str, packages: set[str]) -> bool:
-    """Whether a module's code can change a number: one of our `ROOMS`, or of the package that the method is from."""
-    if module.partition(".")[0] == "ifmsr":
-        return module != REGISTRY and any(module == room or module.startswith(f"{room}.") for room in ROOMS)
-    return module.partition(".")[0] in packages
+    """Whether a module's code can change a number: it is of this package, but not neutral, or of the method's."""
+    neutral = any(module == room or module.startswith(f"{room}.") for room in NEUTRAL)
+    return module.partition(".")[0] in packages and module != "ifmsr" and not neutral
 
 
 def _follows(module: str, imported: str, packages: set[str]) -> bool:

@@ -92,7 +92,10 @@ def edited(monkeypatch):
         ("ifmsr/degradation/estimation.py", ["closed-form", "gsa", "lttr-estimated"], ["bicubic", "ifmsr"]),
         ("ifmsr/inference/fast_ifmsr/strips.py", ["ifmsr"], ["bicubic", "closed-form"]),
         ("ifmsr/metrics.py", ["bicubic", "closed-form", "ifmsr"], []),
+        ("ifmsr/precision.py", ["ifmsr", "ual"], ["bicubic", "closed-form"]),
+        ("ifmsr/weights.py", ["ifmsr", "ual"], ["bicubic", "closed-form"]),
         ("ifmsr/scenes/cave.py", [], ["bicubic", "closed-form", "ifmsr"]),
+        ("ifmsr/methods/registry.py", [], ["bicubic", "closed-form", "ifmsr"]),
     ],
 )
 def test_the_code_that_counts_is_what_the_method_imports(edited, name, changed, unchanged):
