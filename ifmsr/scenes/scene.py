@@ -151,10 +151,14 @@ class Observation:
                 object.__setattr__(self, name, np.require(array, np.float32, ["C", "W"]))
 
     def save(self, path: str | Path) -> Path:
-        """Store the observation as one compressed .npz, so that every method sees the same file."""
+        """Store the observation as one compressed .npz, so that every method sees the same file.
+
+        The same observation gives the same bytes, which manifests know by their SHA-256: the response is stored by
+        columns, whatever its layout in memory.
+        """
         arrays: dict[str, Any] = {"lr": self.lr, "rgb": self.rgb, "scale": self.scale}
         if self.srf is not None:
-            arrays["srf"] = self.srf
+            arrays["srf"] = np.asfortranarray(self.srf)
         return write_atomically(path, lambda file: np.savez_compressed(file, **arrays))
 
     @classmethod

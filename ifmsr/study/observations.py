@@ -80,8 +80,8 @@ class Observations:
                 "Delete it if it was changed (it is made again), or choose another folder",
             )
         warnings.warn(
-            f"{path}: {differs}. Bicubic agrees to {abs(psnr - row['PSNR']):.0e} dB: it is the same but for this "
-            "processor's rounding",
+            f"{path}: {differs}. Bicubic agrees to {abs(psnr - row['PSNR']):.0e} dB: it differs by no more "
+            "than rounding",
             stacklevel=5,
         )
 

@@ -12,16 +12,17 @@ import numpy as np
 import oracles
 import pandas as pd
 import pytest
+import torch
 
 from ifmsr import figures
 from ifmsr.cli import main
-from ifmsr.degradation.protocol import blur_downsample
+from ifmsr.degradation.protocol import blur_downsample, degrade
 from ifmsr.errors import InputError
 from ifmsr.figures import Evaluated
 from ifmsr.files import sha256
 from ifmsr.inference.api import load_method
 from ifmsr.methods.bicubic import Bicubic
-from ifmsr.paths import ROOT
+from ifmsr.paths import RESULTS, ROOT
 from ifmsr.precision import BFLOAT16_NOTE
 from ifmsr.runs import read_manifest
 from ifmsr.scenes import open_dataset
@@ -206,6 +207,17 @@ def test_another_observation_is_refused_and_rounding_is_said(tmp_path):
     data = read_manifest(tmp_path)["data"]
     assert data["test-s1"] == sha256(path)
     assert data["test-s1, of earlier rows"] == json.loads(before["manifest.json"])["data"]["test-s1"]
+
+
+@pytest.mark.skipif(
+    torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"), reason="rounds in another way"
+)
+@pytest.mark.parametrize("folder", ["cave-x4", "cave-x8", "cave-x4-cms"])
+def test_committed_observations_are_made_again_bit_for_bit(cave_root, tmp_path, folder):
+    task, recorded = read_task(RESULTS / folder), read_manifest(RESULTS / folder)["data"]
+    scene = open_dataset("cave", cave_root).load("balloons").crop_to_multiple(task.scale)
+    made = degrade(scene, task.scale, task.preset, 0, task.alignment).save(tmp_path / "made.npz")
+    assert sha256(made) == recorded["balloons-s0"]
 
 
 @dataclass
