@@ -19,7 +19,7 @@ reproduce: .venv/installed  ## every notebook on real data that needs no downloa
 test: .venv/installed  ## pytest, doctests and nbval; what depends on the processor once more as with AVX2 only
 	rm -rf results/smoke
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval-lax --nbval-current-env
-	OMP_NUM_THREADS=1 $(AVX2) $(BIN)/python -m pytest --nbval-lax --nbval-current-env -m cpu
+	OMP_NUM_THREADS=1 $(AVX2) $(BIN)/python -m pytest --nbval-lax --nbval-current-env -m cpu tests notebooks/09_performance.ipynb
 
 wheel-test: .venv/installed  ## the wheel in a fresh environment outside this folder
 	$(BIN)/python -m pytest -m wheel tests/test_wheel.py

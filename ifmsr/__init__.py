@@ -14,11 +14,19 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ifmsr.inference.api import super_resolve
+    from ifmsr.assessment import Assessment
+    from ifmsr.errors import InputError, InputWarning
+    from ifmsr.inference.api import assess, super_resolve
 
-__all__ = ["__version__", "super_resolve"]
+__all__ = ["Assessment", "InputError", "InputWarning", "__version__", "assess", "super_resolve"]
 
-HOMES = {"super_resolve": "ifmsr.inference.api"}
+HOMES = {
+    "Assessment": "ifmsr.assessment",
+    "InputError": "ifmsr.errors",
+    "InputWarning": "ifmsr.errors",
+    "assess": "ifmsr.inference.api",
+    "super_resolve": "ifmsr.inference.api",
+}
 """Public name -> its module, imported at first use: PyTorch alone takes seconds, which `ifmsr --help` need not wait."""
 
 try:

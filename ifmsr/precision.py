@@ -25,7 +25,7 @@ def usable_precision(precision: Precision, device: torch.device) -> Precision:
 def bfloat16_fault(device: torch.device) -> str:
     """Why `device` cannot compute in bfloat16; "" if it can.
 
-    PyTorch can emulate it on any processor, but an order of magnitude slower than float32: that does not count.
+    PyTorch can emulate it on any processor, but ten to a hundred times slower than float32: that does not count.
     """
     if device.type == "cpu":
         return onednn_fault(torch.bfloat16)

@@ -24,24 +24,27 @@ MAY_IMPORT = {
     "metrics": {"errors"},
     "scenes": BASICS,
     "degradation": {"scenes"},
+    "guide": {"degradation", "scenes"},
+    "assessment": {"guide", "degradation", "scenes"},
     "methods": {"degradation", "scenes"},
     "weights": {"methods"},
     "runs": BASICS,
     "published": BASICS,
-    "inference": {"weights", "methods", "degradation", "scenes"},
+    "inference": {"assessment", "weights", "methods", "degradation", "scenes"},
     "training": {"inference", "weights", "methods", "degradation", "scenes", "runs", "metrics"},
     "study": {"published", "methods", "degradation", "scenes", "runs", "metrics"},
     "figures": {"study", "methods", "degradation", "scenes", "runs"},
     "experiments": {"figures", "study", "training", "inference", "weights", "methods", "scenes", "runs"},
     "notebooks": {"runs"},
     "doctor": {"inference", "scenes", "runs"},
-    "": {"inference"},  # ifmsr/__init__.py
+    "": {"inference", "assessment"},  # ifmsr/__init__.py
 }
 """Room -> the rooms that it may import from, besides itself and `BASICS`; `cli` and `__main__` may from all."""
 
 HOOKS = {
     ("methods.base", "training.patches:Patches"),
     ("methods.subspace_net.network", "training.solved:SolvedPatches"),
+    ("methods.subspace_net.network", "inference.assessed:Assessed"),
     ("methods.ifmsr.network", "inference.fast_ifmsr.run:run_in_strips"),
 }
 """What a network names of a higher room, to be imported when it is trained or run (see `ifmsr.registry.resolve`)."""

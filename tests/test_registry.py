@@ -49,6 +49,7 @@ PRINTED = {
     "ual": "UAL",
     "subspace-net": "SubspaceNet",
     "ual-fusion": "UAL (fusion only)",
+    "auto": "Auto",
 }
 
 
@@ -121,7 +122,7 @@ print(*{"torch", "scipy", "h5py", "PIL", "ifmsr.methods.bicubic", "ifmsr.scenes.
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert done.stdout == "20 6 5 True ual\n\n"
+    assert done.stdout == "21 6 5 True ual\n\n"
 
 
 def test_a_method_is_registered_by_a_decorator_or_a_call():

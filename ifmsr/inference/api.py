@@ -1,5 +1,6 @@
 """From an Observation to a cube with any method: `super_resolve`, and `load_method` for repeated use."""
 
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
@@ -8,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ifmsr.errors import InputError, as_path, check_choice, whole
+from ifmsr.assessment import Assessment, Guide, assess_observation, demand_no_doubt
+from ifmsr.errors import InputError, InputWarning, as_path, check_choice, whole
 from ifmsr.fields import fitted
 from ifmsr.files import sha256
 from ifmsr.inference.devices import choose_device, run_network, run_with_error
@@ -108,28 +110,37 @@ def super_resolve(
     lr: Any,
     rgb: Any,
     scale: int,
-    method: str = "ifmsr",
+    method: str = "auto",
     srf: Any = None,
     weights: str | Path | None = None,
     device: str | None = None,
     precision: Precision = "float32",
     memory: int | None = None,
     with_error: bool = False,
+    guide: Guide = "auto",
+    strict: bool = False,
 ) -> Any:
-    """Super-resolve one hyperspectral cube with the help of an aligned colour image.
+    """Super-resolve one hyperspectral cube with the help of an aligned RGB guide.
+
+    The pair is assessed first (`assess`): the guide's tone curve is undone, and what to doubt about the result is said
+    in an `ifmsr.InputWarning`.
 
     Parameters
     ----------
     lr : (B, h, w) NumPy array or torch tensor in [0, 1].
     rgb : (3, scale h, scale w), likewise.
-    method : one of `ifmsr.methods.method_names`.
-    srf : (3, B) spectral response of the colour camera, rows summing to 1, if known.
+    method : one of `ifmsr.methods.method_names`. ``"auto"`` is `subspace-net`, whose correction counts as far as the LR
+        cube supports it, and otherwise the training-free method.
+    srf : (3, B) spectral response of the RGB camera, rows summing to 1, if known.
     weights : a network's weights file instead of the shipped one.
     device : ``"cpu"``, ``"cuda"``, ...; default: the GPU if there is one.
     precision : ``"bfloat16"`` makes networks about twice as fast on processors that have it; others compute in
         float32, with a warning.
     memory : bytes that IFMSR may take for feature maps; the result is the same, and images of any size pass.
     with_error : also return how far off each pixel is expected to be; only ``"subspace-net"`` can tell.
+    guide : the guide's tone curve: ``"linear"`` (proportional to light), ``"srgb"`` (an ordinary picture), or
+        ``"auto"``, decided from the two images.
+    strict : raise InputError instead of warning.
 
     Returns
     -------
@@ -138,8 +149,8 @@ def super_resolve(
 
     Raises
     ------
-    InputError : values outside [0, 1], NaN, sizes that do not fit, an unknown method, missing weights, a device
-        that is not there.
+    InputError : values outside [0, 1], NaN, sizes that do not fit, an unknown method, missing weights; `strict`: a pair
+        that does not fit.
 
     Examples
     --------
@@ -147,22 +158,53 @@ def super_resolve(
     >>> super_resolve(lr, rgb, scale=4, method="bicubic").shape
     (8, 24, 24)
     """
-    observation = Observation(
-        _float32("lr", lr), _float32("rgb", rgb), scale, None if srf is None else _float32("srf", srf)
-    )
-    with_error = fitted("with_error", with_error, bool)
-    ready = load_method(method, observation.scale, weights, device, precision, memory)
-    results: tuple[Array, ...]
-    if not with_error:
-        results = (ready(observation),)
-    elif isinstance(ready, TellsError):
-        results = ready.with_error(observation)
-    else:
-        raise InputError("with_error", f"{ready.title} does not tell its error", "Use subspace-net")
+    observation = _observation(lr, rgb, scale, srf)
+    check_choice("method", method, method_names())
+    with_error, strict = fitted("with_error", with_error, bool), fitted("strict", strict, bool)
+    name = "subspace-net" if method == "auto" else method
+    ready = load_method(name, observation.scale, weights, device, precision, memory)
+    assessment = assess_observation(observation, guide)
+    if strict:
+        demand_no_doubt(assessment)
+    for doubt in assessment.warnings:
+        warnings.warn(doubt, InputWarning, stacklevel=2)
+    results = run_prepared(ready, assessment.observation, with_error)
     alike = [
         torch.from_numpy(result).to(lr.device) if isinstance(lr, Tensor) else result for result in results
     ]
     return tuple(alike) if with_error else alike[0]
+
+
+def run_prepared(method: Method, observation: Observation, with_error: bool) -> tuple[Array, ...]:
+    """The cube (B, H, W), and `with_error` each pixel's expected absolute error (H, W).
+
+    Raises InputError if the method does not tell its error.
+    """
+    if not with_error:
+        return (method(observation),)
+    if isinstance(method, TellsError):
+        return method.with_error(observation)
+    raise InputError("with_error", f"{method.title} does not tell its error", "Use subspace-net")
+
+
+def assess(lr: Any, rgb: Any, scale: int, srf: Any = None, guide: Guide = "auto") -> Assessment:
+    """What an LR cube and its RGB guide tell about themselves: blur, shift, noise, response, tone curve, doubts.
+
+    Parameters and errors are those of `super_resolve`, which assesses every pair in the same way.
+
+    Examples
+    --------
+    >>> lr, rgb = np.full((8, 6, 6), 0.5, np.float32), np.full((3, 24, 24), 0.5, np.float32)
+    >>> assess(lr, rgb, scale=4).tone
+    'linear'
+    """
+    return assess_observation(_observation(lr, rgb, scale, srf), guide)
+
+
+def _observation(lr: Any, rgb: Any, scale: Any, srf: Any) -> Observation:
+    return Observation(
+        _float32("lr", lr), _float32("rgb", rgb), scale, None if srf is None else _float32("srf", srf)
+    )
 
 
 def _float32(name: str, values: Any) -> Array:

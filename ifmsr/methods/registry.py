@@ -76,7 +76,7 @@ NETWORKS: Registry[type["Network"]] = Registry(
 )
 """name -> network; `Network.build` makes one from its configuration."""
 
-VARIANTS = {"ual-fusion": ("ual", "fusion")}
+VARIANTS = {"ual-fusion": ("ual", "fusion"), "auto": ("subspace-net", "auto")}
 """Further methods that are made of a network: name -> network and variant (see `Network.as_method`)."""
 
 

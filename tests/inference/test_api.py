@@ -66,8 +66,8 @@ def test_weights_beyond_half_precision_are_stored_whole(tmp_path):
 @pytest.mark.cpu
 def test_super_resolve_answers_in_kind(observation, weights):
     lr, rgb = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb)
-    as_array = super_resolve(observation.lr, observation.rgb, 4, weights=weights)
-    as_tensor = super_resolve(lr, rgb, 4, weights=weights)
+    as_array = super_resolve(observation.lr, observation.rgb, 4, "ifmsr", weights=weights)
+    as_tensor = super_resolve(lr, rgb, 4, "ifmsr", weights=weights)
     assert isinstance(as_array, np.ndarray) and isinstance(as_tensor, torch.Tensor)
     np.testing.assert_array_equal(as_array, as_tensor.numpy())
     direct = load_weights(weights)[0](lr[None], rgb[None])[0].clamp(0, 1).detach()
@@ -212,7 +212,9 @@ JUNK = (
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("name", ["lr", "rgb", "scale", "srf", "method", "precision", "with_error"])
+@pytest.mark.parametrize(
+    "name", ["lr", "rgb", "scale", "srf", "method", "precision", "with_error", "guide", "strict"]
+)
 def test_whatever_is_no_image_or_choice_gets_one_line_that_names_it(name):
     usable = {"lr": np.zeros((4, 6, 6)), "rgb": np.zeros((3, 24, 24)), "scale": 4, "method": "bicubic"}
     for junk in JUNK:
@@ -273,12 +275,13 @@ def test_networks_check_their_settings_without_the_public_door(observation, weig
 @pytest.mark.parametrize(
     "content", [b"{}", b'{"sha256x": 1}', b"[1, 2]", b"no JSON", b"\xff\xfe", b'"sha256"']
 )
-def test_a_json_file_beside_the_weights_that_is_no_card_means_nothing(weights, content):
+def test_a_json_file_beside_the_weights_that_is_no_card_means_nothing(weights, content, monkeypatch):
+    monkeypatch.setenv("IFMSR_WEIGHTS", str(weights.parent))
     weights.with_suffix(".json").write_bytes(content)
     assert load_weights(weights)[1]["schedule"] == "a schedule"
-    assert find("0" * 12, weights.parent) is None
+    assert find("0" * 12) is None
     weights.with_suffix(".json").write_text(f'{{"sha256": "{sha256(weights)}"}}', encoding="utf-8")
-    assert find(sha256(weights)[:12], weights.parent) == weights
+    assert find(sha256(weights)[:12]) == weights
     weights.with_suffix(".json").write_text('{"sha256": "0"}', encoding="utf-8")
     with pytest.raises(InputError, match="SHA-256"):
         load_weights(weights)

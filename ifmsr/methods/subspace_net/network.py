@@ -41,7 +41,7 @@ from ifmsr.degradation.estimation import Estimate, spectral_axes
 from ifmsr.degradation.sampling import decimate, upsample
 from ifmsr.errors import InputWarning, whole
 from ifmsr.fields import check_fields
-from ifmsr.methods.base import Network, Samples
+from ifmsr.methods.base import Method, Network, Samples
 from ifmsr.methods.closed_form.chain import solve
 from ifmsr.methods.closed_form.shadow_denoising import denoise_shadows
 from ifmsr.methods.subspace_net.band_consistency import band_consistency
@@ -220,6 +220,17 @@ class SubspaceNet(Network):
     ) -> Array:
         """The closed form's result with the network's correction, (B, H, W) in [0, 1]."""
         return refine(self, observation, device, getattr(torch, precision)).sr.numpy()
+
+    @classmethod
+    def method_title(cls, variant: str) -> str:
+        return "Auto" if variant == "auto" else cls.title
+
+    def as_method(self, trained: Method, variant: str, device: str | None, precision: Precision) -> Method:
+        """The variant ``"auto"`` assesses and prepares every pair of images first."""
+        if variant != "auto":
+            return trained
+        method: Method = resolve("ifmsr.inference.assessed:Assessed")(trained)
+        return method
 
     def with_error(
         self, observation: Observation, device: torch.device, precision: Precision = "float32"

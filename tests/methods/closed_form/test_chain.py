@@ -14,8 +14,6 @@ from ifmsr.methods.closed_form.shadow_denoising import denoise_shadows
 from ifmsr.scenes import Scene, nikon_d700, open_dataset
 from ifmsr.scenes.scene import Observation
 
-pytestmark = pytest.mark.cpu
-
 
 @pytest.fixture(scope="module")
 def balloons(cave_root):

@@ -178,7 +178,7 @@ def test_any_scale_size_band_count_and_batch(scale, height, width):
 
 
 COMPONENTS = [
-    dict(zip(("mcpa", "rde", "dcfm"), on, strict=True)) for on in itertools.product([0, 1], repeat=3)
+    dict(zip(("mcpa", "rde", "dcfm"), on, strict=True)) for on in itertools.product([False, True], repeat=3)
 ]
 
 
