@@ -1,7 +1,6 @@
 """From an Observation to a cube with any method: `super_resolve`, and `load_method` for repeated use."""
 
 import warnings
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,53 +12,13 @@ from ifmsr.assessment import Assessment, Guide, assess_observation, demand_no_do
 from ifmsr.errors import InputError, InputWarning, as_path, check_choice, whole
 from ifmsr.fields import fitted
 from ifmsr.files import sha256
-from ifmsr.inference.devices import choose_device, run_network, run_with_error
-from ifmsr.methods.base import Method, Network, TellsError
+from ifmsr.inference.devices import choose_device
+from ifmsr.inference.learned import Learned
+from ifmsr.methods.base import Method, TellsError
 from ifmsr.methods.registry import CLASSICAL, NETWORKS, VARIANTS, method_names
 from ifmsr.precision import BFLOAT16_NOTE, Precision, usable_precision
 from ifmsr.scenes.scene import Array, Observation
 from ifmsr.weights import load_weights, shipped_weights
-
-
-@dataclass
-class Learned:
-    """A trained network as a Method.
-
-    `schedule` says how it was trained; `fingerprint` (start of the weights' SHA-256) tells trainings apart.
-    """
-
-    net: Network
-    schedule: str
-    fingerprint: str
-    device: str | None = field(default=None, compare=False)
-    precision: Precision = "float32"
-    memory: int | None = field(default=None, compare=False)
-
-    @property
-    def title(self) -> str:
-        """The network's printed name."""
-        return self.net.title
-
-    def with_error(self, observation: Observation) -> tuple[Array, Array]:
-        """The cube (B, H, W), and the absolute error (H, W) that the network expects in each pixel (band mean).
-
-        Raises InputError for networks that do not tell.
-        """
-        self._check_scale(observation)
-        return run_with_error(self.net, observation, self.device, self.precision)
-
-    def __call__(self, observation: Observation) -> Array:
-        """(B, h, w), (3, H, W) -> (B, H, W) in [0, 1]. Raises InputError for another scale than trained."""
-        self._check_scale(observation)
-        return run_network(self.net, observation, self.device, self.precision, self.memory)
-
-    def _check_scale(self, observation: Observation) -> None:
-        if not self.net.scale_free and observation.scale != self.net.config.scale:
-            raise InputError(
-                "scale",
-                f"{self.title} was trained for x{self.net.config.scale}",
-                f"Use weights for x{observation.scale}",
-            )
 
 
 def load_method(
