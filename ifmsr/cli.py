@@ -18,7 +18,7 @@ import yaml
 import ifmsr
 from ifmsr import doctor, figures, notebooks
 from ifmsr.degradation.protocol import Alignment, Preset
-from ifmsr.errors import InputError
+from ifmsr.errors import InputError, check_choice
 from ifmsr.experiments import ablations, cards, reproduction
 from ifmsr.files import write_atomically
 from ifmsr.inference.api import load_method, super_resolve
@@ -35,6 +35,8 @@ from ifmsr.training.config import with_settings
 def data(args: argparse.Namespace) -> None:
     """Say what data are here, or fetch them."""
     if args.action == "fetch":
+        for name in args.datasets:
+            check_choice("data fetch", name, ("cave",))
         print(download.fetch_cave(args.root))
         return
     for name in args.datasets or DATASETS:
@@ -109,8 +111,9 @@ def reproduce(args: argparse.Namespace) -> None:
     """Do a committed evaluation again, with its tables and figures, and say how far its numbers differ."""
     committed = Path(args.what)
     if args.what == "table4":
-        committed = RESULTS / f"{args.data or 'cave'}-x{args.scale or 4}"
-    elif args.data or args.scale:
+        scale = 4 if args.scale is None else args.scale
+        committed = RESULTS / f"{args.data or 'cave'}-x{scale}"
+    elif args.data or args.scale is not None:
         raise InputError("--data, --scale", f"{committed} has its own", "Give them with table4 only")
     out = args.out or RESULTS / "reproduced" / committed.name
     if args.settings and not args.train:

@@ -208,6 +208,7 @@ def test_notebooks_run_with_checked_parameters(tmp_path, capsys):
         ),
         (("ablations", "--data", "indian-pines", "--split", "spatial", "--side", -1), "side: found -1"),
         (("run", "nowhere.ipynb", "-p", "scale", "["), "value: '['"),
+        (("reproduce", "table4", "--scale", 0), "cave-x0"),
         (("tables", "nowhere"), "nowhere"),
         (("figures", "nowhere"), "nowhere"),
         (("super-resolve", "--lr", "nowhere.mat", "--rgb", "no.png", "--scale", 4), "nowhere.mat"),
@@ -260,6 +261,14 @@ def test_a_failing_disk_ends_with_1_and_one_line(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(cli.download, "check", full)
     assert run("data", "check") == 1
     assert capsys.readouterr().err == "ifmsr: [Errno 28] No space left on device\n"
+
+
+def test_only_what_can_be_fetched_is_fetched(capsys, monkeypatch):
+    monkeypatch.setattr(cli.download, "fetch_cave", lambda root: "fetched")
+    assert run("data", "fetch", "cave") == run("data", "fetch") == 0
+    assert capsys.readouterr().out == "fetched\n" * 2
+    assert run("data", "fetch", "harvard") == 2
+    assert "data fetch: 'harvard' is unknown" in capsys.readouterr().err
 
 
 def test_data_check_says_what_to_do(tmp_path, capsys):
