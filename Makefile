@@ -7,15 +7,22 @@ NOTEBOOKS := $(sort $(wildcard notebooks/[0-9]*.ipynb))
 # too small to be shared at all.
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: reproduce test bench notebooks lint lock clean
+# What oneDNN, PyTorch and MKL may use of the processor in the second part of `make test`.
+AVX2 := ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2
+
+.PHONY: reproduce test wheel-test bench notebooks lint lock clean
 
 reproduce: .venv/installed  ## every notebook on real data that needs no download -> results/quick
 	rm -rf results/quick
 	$(BIN)/ifmsr run $(NOTEBOOKS) --profile notebooks/quick.yaml --out results/quick
 
-test: .venv/installed  ## pytest, doctests and nbval
+test: .venv/installed  ## pytest, doctests and nbval; what depends on the processor once more as with AVX2 only
 	rm -rf results/smoke
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval-lax --nbval-current-env
+	OMP_NUM_THREADS=1 $(AVX2) $(BIN)/python -m pytest --nbval-lax --nbval-current-env -m cpu tests notebooks/09_performance.ipynb
+
+wheel-test: .venv/installed  ## the wheel in a fresh environment outside this folder
+	$(BIN)/python -m pytest -m wheel tests/test_wheel.py
 
 bench: .venv/installed  ## speed and memory on this machine -> results/performance
 	$(BIN)/python -m benchmarks
@@ -32,7 +39,7 @@ lint: .venv/installed  ## style and types
 lock:  ## requirements.lock from what pyproject.toml allows today
 	rm -rf .venv-lock
 	$(PYTHON) -m venv .venv-lock
-	.venv-lock/bin/python -m pip install --quiet -e '.[notebooks,test,lint]'
+	.venv-lock/bin/python -m pip install --quiet -e '.[all]'
 	(head -1 requirements.lock; .venv-lock/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//') > requirements.new
 	mv requirements.new requirements.lock
 	rm -rf .venv-lock

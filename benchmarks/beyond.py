@@ -2,13 +2,11 @@
 
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.common import alone, seconds, write_rows
+from benchmarks.common import alone, precisions, seconds, write_rows
 from benchmarks.inference import MACS, scene
 from ifmsr.degradation.estimation import estimate_degradation
 from ifmsr.inference.api import load_method
-from ifmsr.methods.base import Precision
-
-PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
+from ifmsr.precision import Precision
 
 
 def estimation() -> dict[str, float]:
@@ -32,7 +30,9 @@ def whole(name: str, precision: Precision) -> dict[str, float]:
 def main() -> None:
     """Each in a process of its own."""
     rows = [{"method": "estimation", "precision": "float32", **alone(estimation)}]
-    for name in ("closed-form", "subspace-net"):
-        for precision in PRECISIONS if name == "subspace-net" else PRECISIONS[:1]:
-            rows.append({"method": name, "precision": precision, **alone(whole, name, precision)})
+    rows.append({"method": "closed-form", "precision": "float32", **alone(whole, "closed-form", "float32")})
+    for precision in precisions():
+        rows.append(
+            {"method": "subspace-net", "precision": precision, **alone(whole, "subspace-net", precision)}
+        )
     write_rows("beyond", rows)

@@ -17,6 +17,7 @@ from ifmsr.errors import InputError
 from ifmsr.files import write_text
 from ifmsr.inference.devices import choose_device
 from ifmsr.paths import RESULTS
+from ifmsr.precision import Precision, bfloat16_fault, tf32_off
 from ifmsr.scenes import DataSet, open_dataset
 
 FOLDER = RESULTS / "performance"
@@ -44,6 +45,14 @@ def processor() -> str:
         return platform.processor() or platform.machine()
 
 
+def precisions() -> list[Precision]:
+    """What this device computes in, float32 first; a line says why if bfloat16 is not among it."""
+    if fault := bfloat16_fault(choose_device()):
+        print(f"not measured: bfloat16: {fault}")
+        return ["float32"]
+    return ["float32", "bfloat16"]
+
+
 def seconds(function: Callable[[], object], repeats: int = 1, device: torch.device | None = None) -> float:
     """The shortest of several runs, the device's queue included."""
     best = float("inf")
@@ -56,6 +65,7 @@ def seconds(function: Callable[[], object], repeats: int = 1, device: torch.devi
     return best
 
 
+@tf32_off()
 def conv_peak(device: torch.device, dtype: torch.dtype, backward: bool = False) -> float:
     """Multiply-adds per second of a 64 -> 64 3x3 convolution, channels-last: the peak that shares are taken of.
 
@@ -102,6 +112,7 @@ def alone(function: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str,
         return pool.apply(_watched, (function, torch.get_num_threads(), *arguments))
 
 
+@tf32_off()
 def _watched(function: Callable[..., dict[str, Any]], threads: int, *arguments: Any) -> dict[str, Any]:
     torch.set_num_threads(threads)
     done, most = threading.Event(), [0]

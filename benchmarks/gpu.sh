@@ -8,7 +8,7 @@ python=${PYTHON:-python3}
 mkdir -p "$out"
 
 $python -c 'import sys, torch; sys.exit(not torch.cuda.is_available() and "no GPU here")'
-$python -m pytest -q tests/test_on_device.py tests/test_strips.py tests/test_triton_filter.py tests/test_ifmsr.py | tee "$out/tests.log"
+$python -m pytest -q tests/training/test_on_device.py tests/inference/fast_ifmsr tests/methods/ifmsr | tee "$out/tests.log"
 $python -m benchmarks patch_search inference scaling training | tee "$out/benchmarks.log"
 cp -r results/performance "$out/"
 

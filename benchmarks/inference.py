@@ -2,12 +2,13 @@
 
 import torch
 
-from benchmarks.common import alone, conv_peak, seconds, write_rows
+from benchmarks.common import alone, conv_peak, precisions, seconds, write_rows
 from ifmsr.degradation.protocol import degrade
 from ifmsr.errors import InputError
 from ifmsr.inference.devices import choose_device, run_network
 from ifmsr.metrics import psnr
 from ifmsr.paths import WEIGHTS
+from ifmsr.precision import Precision
 from ifmsr.scenes import open_dataset
 from ifmsr.scenes.scene import Array, Observation
 from ifmsr.weights import load_weights
@@ -28,7 +29,7 @@ def scene() -> tuple[Array, Observation]:
         return tiled, degrade(type(part)(part.name, tiled, rgb_bands=(5, 3, 1)), 4)
 
 
-def whole(precision: str) -> dict[str, float]:
+def whole(precision: Precision) -> dict[str, float]:
     """The scene in strips, all bands."""
     truth, observation = scene()
     device, dtype = choose_device(), getattr(torch, precision)
@@ -36,7 +37,7 @@ def whole(precision: str) -> dict[str, float]:
     peak = conv_peak(device, dtype)
     repeats = 1 if device.type == "cpu" else 5
     results: list[Array] = []
-    taken = seconds(lambda: results.append(run_network(net, observation, precision=precision)), repeats)  # type: ignore[arg-type]
+    taken = seconds(lambda: results.append(run_network(net, observation, precision=precision)), repeats)
     sr = results[-1]
     useful = MACS * truth.size / taken
     peak = max(peak, conv_peak(device, dtype))
@@ -81,7 +82,6 @@ def main() -> None:
     """Each variant in a process of its own; the plain network on three bands, multiplied up."""
     rows = [
         {"variant": "plain network, float32", **alone(plain)},
-        {"variant": "strips, float32", **alone(whole, "float32")},
-        {"variant": "strips, bfloat16", **alone(whole, "bfloat16")},
+        *({"variant": f"strips, {precision}", **alone(whole, precision)} for precision in precisions()),
     ]
     write_rows("inference", [{**row, "speedup": rows[0]["seconds"] / row["seconds"]} for row in rows])

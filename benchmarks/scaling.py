@@ -4,8 +4,9 @@ import torch
 
 from benchmarks.common import FOLDER, alone, seconds, write_rows
 from ifmsr.figures import save_figure, scaling_figure
-from ifmsr.inference.devices import CPU_STRIP, choose_device, free_memory
+from ifmsr.inference.devices import choose_device, free_memory
 from ifmsr.inference.fast_ifmsr.maps import Workspace
+from ifmsr.inference.fast_ifmsr.run import CPU_STRIP
 from ifmsr.inference.fast_ifmsr.strip_network import StripIFMSR
 from ifmsr.inference.fast_ifmsr.thread_pool import ThreadPool
 from ifmsr.methods.ifmsr.network import IFMSR, similar_patches

@@ -1,8 +1,8 @@
 """Training throughput: samples from the plain loader, samples made on the device, and the network compiled.
 
 A patch-band is one band of one patch, forward and backward; its useful multiply-adds are those of the plain network's
-convolutions and matrix products, counted as it runs. On a GPU: the paper's network and batch in bf16, all bands in one
-step and one band a step. On a CPU a small network, so that it takes two minutes.
+convolutions and matrix products, counted as it runs. On a GPU: the paper's network and batch in bfloat16, all bands in
+one step and one band a step. On a CPU a small network, so that it takes two minutes.
 """
 
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ SCHEDULE = PAPER.epochs * 26 * PAPER.crops_per_scene * 31  # patch-bands of CAVE
 def configurations(device: torch.device) -> list[TrainConfig]:
     """What to train here: every network that is worth its time."""
     if device.type == "cuda":
-        paper = replace(PAPER, precision="bfloat16")
+        paper = replace(PAPER, precision="bfloat16").on(device)
         return [replace(paper, steps="batched"), paper]
     return [TrainConfig(options={"features": 16}, batch=2, steps="batched", bands_per_step=4)]
 

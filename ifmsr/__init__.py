@@ -9,6 +9,39 @@ Examples
 (31, 32, 32)
 """
 
-from ifmsr.inference.api import super_resolve
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["super_resolve"]
+if TYPE_CHECKING:
+    from ifmsr.assessment import Assessment
+    from ifmsr.errors import InputError, InputWarning
+    from ifmsr.inference.api import assess, super_resolve
+
+__all__ = ["Assessment", "InputError", "InputWarning", "__version__", "assess", "super_resolve"]
+
+HOMES = {
+    "Assessment": "ifmsr.assessment",
+    "InputError": "ifmsr.errors",
+    "InputWarning": "ifmsr.errors",
+    "assess": "ifmsr.inference.api",
+    "super_resolve": "ifmsr.inference.api",
+}
+"""Public name -> its module, imported at first use: PyTorch alone takes seconds, which `ifmsr --help` need not wait."""
+
+try:
+    __version__ = version("ifmsr")
+except PackageNotFoundError:  # a source tree on the path, not installed
+    __version__ = "unknown"
+
+
+def __getattr__(name: str) -> Any:
+    """The public names, imported at first use."""
+    if name not in HOMES:
+        raise AttributeError(f"module 'ifmsr' has no attribute {name!r}")
+    return getattr(import_module(HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    """The names here, the public ones that were not used yet among them."""
+    return sorted({*globals(), *__all__})

@@ -2,11 +2,14 @@
 
 import os
 import platform
+from pathlib import Path
 
 import torch
 
+from ifmsr.extras import EXTRAS, missing
 from ifmsr.inference.devices import choose_device, free_memory
-from ifmsr.paths import WEIGHTS
+from ifmsr.paths import CHECKOUT, weights_folders
+from ifmsr.precision import bfloat16_fault
 from ifmsr.runs import git_state, versions
 from ifmsr.scenes import DATASETS, download
 
@@ -15,14 +18,16 @@ def report() -> str:
     """Several lines of plain text; missing data and weights are said, never raised."""
     device = choose_device()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
-    weights = sorted(path.name for path in WEIGHTS.glob("*.safetensors"))
+    fault = bfloat16_fault(device)
     found = [download.check(dataset) for dataset in DATASETS]
     lines = [
         "versions: " + ", ".join(f"{package} {number}" for package, number in versions().items()),
-        f"commit: {git_state() or 'not in a git checkout'}",
+        f"commit: {git_state() or ('not in git' if CHECKOUT else 'none: an installed package')}",
         f"device: {device} ({name}), {free_memory(device) / 2**30:.1f} GiB free",
+        f"bfloat16: {f'no ({fault})' if fault else 'yes'}",
         f"threads: {torch.get_num_threads()} of {os.cpu_count()} processors",
-        f"weights: {', '.join(weights) or 'none: train some with ifmsr train'}",
+        *(_extra(extra) for extra in EXTRAS),
+        *(_weights(folder) for folder in weights_folders()),
         *(
             f"data: {found_set.dataset}: {len(found_set.present)} of {found_set.published}"
             for found_set in found
@@ -30,3 +35,16 @@ def report() -> str:
         "For what is missing and where to put it: ifmsr data check",
     ]
     return "\n".join(lines)
+
+
+def _weights(folder: Path) -> str:
+    """The weights in one of the folders that they are looked for in."""
+    names = sorted(path.stem for path in folder.glob("*.safetensors"))
+    return f"weights in {folder}: {', '.join(names) or 'none'}"
+
+
+def _extra(extra: str) -> str:
+    """Whether an extra of the installation is complete."""
+    lacking = missing(extra)
+    what = f'without {", ".join(lacking)} (pip install "ifmsr[{extra}]")' if lacking else "installed"
+    return f"extra {extra}: {what}"

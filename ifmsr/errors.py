@@ -1,4 +1,4 @@
-"""The one error that bad input gets, and the checks of single values that raise it."""
+"""The one error that bad input gets, the warning of doubtful input, and the checks of single values."""
 
 import difflib
 import os
@@ -29,6 +29,14 @@ class InputError(ValueError):
         self.where = str(where)
         self.problem = problem
         self.fix = fix
+
+
+class InputWarning(UserWarning):
+    """Doubtful input: the result is given, and the warning says what to doubt about it."""
+
+
+class RunFailed(RuntimeError):
+    """A training or a notebook did not reach its end."""
 
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ import platform
 import subprocess
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,19 +18,23 @@ import torch
 
 from ifmsr.errors import InputError
 from ifmsr.files import make_folder, sha256, write_text
-from ifmsr.paths import RESULTS, ROOT
+from ifmsr.paths import CHECKOUT, RESULTS, ROOT
+from ifmsr.precision import tf32_allowed, tf32_off
 
 MANIFEST = "manifest.json"
 PACKAGES = ("ifmsr", "torch", "numpy", "scipy")
 RERUN = "Run the command that fills it again (ifmsr evaluate, ifmsr train, ifmsr run or make reproduce)"
+RESTORE = "Restore it (git checkout), or delete it and run the command that fills it again"
 
 
 class Run:
     """Fill a folder so that everybody can tell whether it was finished, and from what it was made.
 
-    Entering makes the folder and removes an old manifest; leaving without an exception writes a new one with
-    the git commit, config, seeds, data hashes, versions, machine and times. After an exception, an interrupt
-    or a killed process there is none.
+    Entering makes the folder. The manifest of an earlier run stays until the first result changes (`record`,
+    `unfinish`), so a run that fails before that leaves the earlier one finished. Leaving without an exception writes
+    a new manifest with the git commit, config, seeds, data hashes, versions, machine and times. After an exception,
+    an interrupt or a killed process that came later than the first change there is none. Inside, GPUs compute float32
+    without TF32; the manifest says so if that is changed.
 
     Parameters
     ----------
@@ -38,7 +43,8 @@ class Run:
     seeds : the seeds that were used.
     data : SHA-256 of every file that was read, by a name that means something on other machines.
 
-    Absolute paths become relative to the project's root (`ifmsr.paths.in_project` finds them again).
+    Absolute paths become relative to the project's root, or, where the package is installed, to the current folder
+    (`ifmsr.paths.in_project` finds them again).
 
     Raises
     ------
@@ -68,13 +74,19 @@ class Run:
     def record(self, name: str | Path) -> Path:
         """The path of the result file `name` inside the folder, whose SHA-256 goes into the manifest.
 
-        The file need not exist before the run ends. `read_manifest` refuses the run if it is changed later.
+        Call it before writing the file: from then on an earlier run in the folder no longer counts. The file need
+        not exist before the run ends. `read_manifest` refuses the run if it is changed later.
         """
         path = self.folder / name
         if not path.resolve().is_relative_to(self.folder.resolve()):
             raise InputError(path, f"it is outside the run's folder {self.folder}", "Record files inside it")
+        self.unfinish()
         self._recorded.append(path)
         return path
+
+    def unfinish(self) -> None:
+        """Remove the manifest of an earlier run, because results of the folder are about to change."""
+        (self.folder / MANIFEST).unlink(missing_ok=True)
 
     def tell(self, config: Mapping[str, Any] | None = None, data: Mapping[Any, str] | None = None) -> None:
         """Add to `config` and `data` what is known only after the work."""
@@ -83,17 +95,23 @@ class Run:
 
     def __enter__(self) -> Self:
         make_folder(self.folder)
-        (self.folder / MANIFEST).unlink(missing_ok=True)
         self._git = git_state()  # the code as it is now, not as it is when a long run ends
         self._started = datetime.now(UTC)
         self._clock = time.perf_counter()
+        self._finished = False
+        self._settings = ExitStack()
+        self._settings.enter_context(tf32_off())
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is not None:
-            return
+        with self._settings:  # and back to those from before
+            if kind is None and not self._finished:
+                self.finish()
+
+    def finish(self) -> None:
+        """Write the manifest now, not on leaving: for a folder whose lock is held only here."""
         seconds = time.perf_counter() - self._clock
         manifest = {
             "git": self._git,
@@ -106,6 +124,7 @@ class Run:
             "files": {path.relative_to(self.folder).as_posix(): sha256(path) for path in self._recorded},
         }
         write_text(self.folder / MANIFEST, json.dumps(manifest, indent=2) + "\n")
+        self._finished = True
 
 
 def read_manifest(folder: str | Path) -> dict[str, Any]:
@@ -131,12 +150,14 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
         if not (folder / name).is_file():
             raise InputError(folder / name, "this result of a finished run is missing", RERUN)
         if sha256(folder / name) != digest:
-            raise InputError(folder / name, "it was changed after its run had finished", RERUN)
+            raise InputError(folder / name, "it was changed after its run had finished", RESTORE)
     return manifest
 
 
 def git_state() -> dict[str, Any] | None:
-    """Commit of the project, and whether anything outside results/ differs from it; None outside git."""
+    """Commit of the project, and whether anything outside results/ differs from it; None outside a git checkout."""
+    if not CHECKOUT:
+        return None
     top = _git("rev-parse", "--show-toplevel")
     commit = _git("rev-parse", "--verify", "HEAD")
     if top is None or commit is None or Path(top).resolve() != ROOT:
@@ -157,13 +178,14 @@ def versions() -> dict[str, str | None]:
 
 
 def machine() -> dict[str, Any]:
-    """What the run ran on: system, processor, number of CPUs, and the GPU's name or None."""
+    """What the run ran on: system, processor, number of CPUs, the GPU's name or None, and whether it may take TF32."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
         "system": platform.system(),
         "processor": platform.machine(),
         "cpus": os.cpu_count(),
         "gpu": gpu,
+        "tf32": tf32_allowed(),
     }
 
 

@@ -14,6 +14,7 @@ from ifmsr.errors import InputError, as_path
 from ifmsr.files import sha256, write_atomically
 from ifmsr.methods.base import Network
 from ifmsr.methods.registry import NETWORKS
+from ifmsr.paths import find_weights, weights_folders
 
 
 def save_weights(path: str | Path, net: Network, network: str, schedule: str) -> Path:
@@ -31,6 +32,32 @@ def save_weights(path: str | Path, net: Network, network: str, schedule: str) ->
     return write_atomically(path, lambda file: file.write(save(tensors, metadata)))
 
 
+def shipped_weights(name: str) -> Path:
+    """The file ``<name>.safetensors`` in the first of `ifmsr.paths.weights_folders` that has it.
+
+    Raises
+    ------
+    InputError : none of them has it. Where its card is there, the weights exist but are too large for the installed
+        package, and the message says how to get them.
+    """
+    path = find_weights(f"{name}.safetensors")
+    if path is not None:
+        return path
+    if find_weights(f"{name}.json"):
+        raise InputError(
+            f"{name}.safetensors",
+            "these weights are too large to be installed with the package",
+            "Take them from results/weights of the source repository (git clone --depth 1): set the environment "
+            "variable IFMSR_WEIGHTS to that folder, or name the file (weights=..., --weights)",
+        )
+    looked = ", ".join(map(str, weights_folders()))
+    raise InputError(
+        f"{name}.safetensors",
+        f"there are no such weights in {looked}",
+        "Train the network (ifmsr train) and name its file (weights=..., --weights)",
+    )
+
+
 def load_weights(path: str | Path) -> tuple[Network, dict[str, Any]]:
     """Read what `save_weights` wrote, after comparing it with the SHA-256 on its card, if it has one.
 
@@ -40,8 +67,8 @@ def load_weights(path: str | Path) -> tuple[Network, dict[str, Any]]:
 
     Raises
     ------
-    InputError : the file is missing, damaged, changed or not ours; names or shapes do not fit its configuration; a
-        weight is NaN or infinite.
+    InputError : the file is missing, damaged, changed or not ours; its network is not registered; names or shapes do
+        not fit its configuration; a weight is NaN or infinite.
     """
     path = as_path("weights", path)
     if not os.path.isfile(path):
@@ -56,10 +83,20 @@ def load_weights(path: str | Path) -> tuple[Network, dict[str, Any]]:
             metadata = dict(file.metadata() or {})
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
         metadata = {name: metadata[name] for name in ("network", "config", "schedule")}
-        metadata["config"] = json.loads(metadata["config"])
-        net = NETWORKS[metadata["network"]].build(**metadata["config"])
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise InputError(path, f"not a weights file of ours ({error})", "Use one written by ifmsr") from error
+        network, metadata["config"] = metadata["network"], json.loads(metadata["config"])
+    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
+        raise not_ours(path, error) from error
+    if network not in NETWORKS:
+        raise InputError(
+            path,
+            f"its network {network!r} is not known here",
+            "Install or import the package that registers it",
+        )
+    kind = NETWORKS[network]
+    try:
+        net = kind.build(**metadata["config"])
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise not_ours(path, error) from error
     broken = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
     if broken:
         raise InputError(
@@ -72,6 +109,11 @@ def load_weights(path: str | Path) -> tuple[Network, dict[str, Any]]:
             path, f"weights that do not fit their configuration ({error})", "Train again"
         ) from error
     return net.eval(), metadata
+
+
+def not_ours(path: str | Path, error: Exception) -> InputError:
+    """The error for a file that `save_weights` did not write."""
+    return InputError(path, f"not a weights file of ours ({error})", "Use one written by ifmsr")
 
 
 def digest_on(card: str | Path) -> str:

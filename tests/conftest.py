@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from ifmsr.paths import ROOT
+from ifmsr.precision import bfloat16_fault
 
 REAL_DATA = Path(os.environ.get("IFMSR_DATA", ROOT.parent / "shared" / "data"))
 
@@ -18,10 +19,31 @@ def real(path: Path) -> Path:
     return path
 
 
+def pytest_collection_modifyitems(items):
+    """The chapter that computes in bfloat16 has to end well on processors without it."""
+    for item in items:
+        if item.path.name == "09_performance.ipynb":
+            item.add_marker(pytest.mark.cpu)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def deterministic_torch():
     """The same numbers whatever the machine's core count."""
     torch.manual_seed(0)
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def computes_bfloat16() -> bool:
+    """Whether the CPU does what it is asked for in bfloat16; it falls back to float32 if not."""
+    return not bfloat16_fault(torch.device("cpu"))
+
+
+@pytest.fixture
+def two_threads():
+    """Two threads instead of the suite's one."""
+    torch.set_num_threads(2)
+    yield
     torch.set_num_threads(1)
 
 

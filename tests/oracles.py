@@ -55,3 +55,17 @@ def ergas(truth, pred, scale):
     for t, p in zip(truth.astype(np.float64), pred.astype(np.float64), strict=True):
         total += ((t - p) ** 2).mean() / t.mean() ** 2
     return 100 / scale * math.sqrt(total / len(truth))
+
+
+def matrix_of(kernel, scale, size):
+    """Blur and decimation on a torus as a matrix (LR pixels, HR pixels), one tap after another."""
+    (height, width), side = size, len(kernel)
+    first = (scale - side) // 2
+    matrix = np.zeros((height // scale, width // scale, height, width))
+    for i in range(height // scale):
+        for j in range(width // scale):
+            for t in range(side):
+                for u in range(side):
+                    row, column = (scale * i + first + t) % height, (scale * j + first + u) % width
+                    matrix[i, j, row, column] += kernel[t, u]
+    return matrix.reshape(-1, height * width)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from ifmsr import runs
 from ifmsr.errors import InputError
@@ -46,10 +47,23 @@ def test_manifest_holds_everything_that_made_the_run(tmp_path, repository):
     assert manifest["files"] == {"rows.csv": sha256(tmp_path / "new" / "run" / "rows.csv")}
     assert set(manifest["versions"]) == {"python", "ifmsr", "torch", "numpy", "scipy"}
     assert manifest["versions"]["numpy"] == np.__version__
-    assert set(manifest["machine"]) == {"system", "processor", "cpus", "gpu"}
+    assert set(manifest["machine"]) == {"system", "processor", "cpus", "gpu", "tf32"}
     started, finished = (datetime.fromisoformat(manifest[key]) for key in ("started", "finished"))
     assert before <= started <= finished <= datetime.now(UTC)
     assert manifest["seconds"] >= 0
+
+
+def test_a_run_computes_without_tf32_and_says_so_unless_it_was_allowed_inside(tmp_path):
+    assert torch.backends.cudnn.allow_tf32
+    for allowed in (False, True):
+        with Run(tmp_path):
+            assert not torch.backends.cudnn.allow_tf32
+            torch.backends.cudnn.allow_tf32 = allowed
+        assert torch.backends.cudnn.allow_tf32
+        assert read_manifest(tmp_path)["machine"]["tf32"] == allowed
+    with pytest.raises(ZeroDivisionError), Run(tmp_path):
+        raise ZeroDivisionError
+    assert torch.backends.cudnn.allow_tf32
 
 
 def test_what_becomes_known_later_is_added(tmp_path):
@@ -71,6 +85,29 @@ def test_a_broken_run_has_no_manifest_even_if_an_earlier_one_was_finished(tmp_pa
         raise error
     assert (tmp_path / "rows.csv").read_text() == "half"
     with pytest.raises(InputError, match=r"unfinished.*ifmsr evaluate"):
+        read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_a_run_that_fails_before_its_first_result_leaves_the_earlier_one_finished(tmp_path, error):
+    with Run(tmp_path, {"scale": 4}) as run:
+        run.record("rows.csv").write_text("31.2")
+    before = (tmp_path / "manifest.json").read_bytes()
+    with pytest.raises(error), Run(tmp_path, {"scale": 8}):
+        raise error
+    assert (tmp_path / "manifest.json").read_bytes() == before
+    assert read_manifest(tmp_path)["config"] == {"scale": 4}
+
+
+def test_a_run_can_be_finished_before_it_is_left(tmp_path):
+    with Run(tmp_path) as run:
+        run.record("rows.csv").write_text("31.2")
+        run.finish()
+        before = read_manifest(tmp_path)
+        run.tell(config={"late": 1})
+    assert read_manifest(tmp_path) == before
+    with pytest.raises(InputError, match="unfinished"), Run(tmp_path) as run:
+        run.unfinish()
         read_manifest(tmp_path)
 
 

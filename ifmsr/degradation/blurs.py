@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import j1
 
 from ifmsr.errors import check_choice
 
@@ -39,6 +38,8 @@ def motion_blur(length: int, angle: float) -> Kernel:
 
 def airy_disc(radius: float) -> Kernel:
     """The blur of a perfect round lens, its first dark ring at `radius` pixels, cut off at the second one."""
+    from scipy.special import j1
+
     reach = int(np.ceil(SECOND_RING / FIRST_RING * radius))
     offsets = np.arange(-reach, reach + 1)
     distance = np.hypot(offsets[:, None], offsets) * FIRST_RING / radius

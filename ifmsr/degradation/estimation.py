@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.optimize import nnls
 from torch import Tensor
 
 from ifmsr.degradation.sampling import centroid, decimate
@@ -172,6 +171,8 @@ def nonnegative_response(spectra: Tensor, colours: Tensor, noise: float, weight:
 
     `weight` is the ridge's, relative to the noise's energy.
     """
+    from scipy.optimize import nnls
+
     gram, pixels = spectra @ spectra.T, spectra.shape[1]
     gram.diagonal()[:-1].sub_(pixels * noise**2)
     values, axes = torch.linalg.eigh(gram)
@@ -229,25 +230,28 @@ def as_kernel(taps: Tensor, scale: int) -> Tensor:
 def signal_basis(lr: Tensor) -> tuple[Tensor, float]:
     """The spectral directions of `lr` that rise above its noise, and the noise's standard deviation.
 
-    Eigenvalues of pure noise spread by the Marchenko-Pastur law, the more the fewer pixels there are a band. The
-    smaller half of the covariance's eigenvalues is taken for noise, so its median is the law's lower quartile; a
-    direction counts as signal if its eigenvalue exceeds the law's upper edge. The strongest one always counts.
+    Eigenvalues of pure noise spread by the Marchenko-Pastur law, the more the fewer pixels there are per band. With
+    fewer pixels than bands most eigenvalues are zero; the others follow the law of the transposed matrix (bands for
+    pixels). The smaller half of these is taken for noise, so its median is the law's lower quartile; a direction
+    counts as signal if its eigenvalue exceeds the law's upper edge. The strongest one always counts.
     """
     values, vectors = spectral_axes(lr)
-    bands, ratio = len(lr), len(lr) / lr[0].numel()
-    noise = values[: max(1, bands // 2)].median().clamp_min(0) / lower_quartile(ratio)
-    edge = noise * (1 + ratio**0.5) ** 2
+    bands, pixels = len(lr), lr[0].numel()
+    present = min(bands, max(1, pixels - 1))  # eigenvalues that are not zero; the mean takes one
+    ratio, samples = present / max(bands, pixels), max(bands, pixels) / pixels
+    smaller = values[bands - present :][: max(1, present // 2)]
+    noise = smaller.median().clamp_min(0) / (samples * lower_quartile(ratio))
+    edge = noise * samples * (1 + ratio**0.5) ** 2
     signal = values > edge
     signal[-1] = True
     return vectors[:, signal].float(), float(noise.sqrt())
 
 
 def lower_quartile(ratio: float) -> float:
-    """Of the Marchenko-Pastur law of unit noise, for `ratio` bands a pixel (taken for 0.9 if there are more)."""
-    spread = min(ratio, 0.9) ** 0.5
-    lowest, highest = (1 - spread) ** 2, (1 + spread) ** 2
-    values = np.linspace(lowest, highest, 2001)
-    shares = np.cumsum(np.sqrt((values - lowest) * (highest - values)) / values)
+    """Of the Marchenko-Pastur law of unit noise; `ratio` in (0, 1] is rows per column of the noise matrix."""
+    angles = (np.arange(2000) + 0.5) * np.pi / 2000
+    values = 1 + ratio - 2 * ratio**0.5 * np.cos(angles)
+    shares = np.cumsum(np.sin(angles) ** 2 / values)
     return float(np.interp(0.25, shares / shares[-1], values))
 
 

@@ -22,7 +22,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from scipy.signal import convolve2d
 from torch import Tensor
 
 from ifmsr.degradation.blurs import ASSUMED, assumed_blur, embed, ual_blur
@@ -182,6 +181,8 @@ class Degradation:
 
         The test draw's is 16 x 16 at even scales.
         """
+        from scipy.signal import convolve2d
+
         if self.mode == "block":
             return self.kernel
         taps, first = _interpolation(self.mode, scale)

@@ -1,1 +1,5 @@
 """Whole experiments: ablations, committed evaluations again, weights shipped with their cards."""
+
+from ifmsr.extras import require
+
+require("pandas")

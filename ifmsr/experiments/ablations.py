@@ -10,6 +10,7 @@ import pandas as pd
 from ifmsr.errors import InputError
 from ifmsr.files import write_text
 from ifmsr.inference.api import load_method
+from ifmsr.inference.devices import choose_device
 from ifmsr.runs import Run
 from ifmsr.scenes import open_dataset
 from ifmsr.study.evaluation import Task, evaluate
@@ -84,7 +85,7 @@ def ablate(
         raise InputError(
             "variants", f"there is no {', '.join(unknown)}", f"Choose from {', '.join(VARIANTS)}"
         )
-    out = Path(out)
+    out, base = Path(out), base.on(choose_device(device))
     data = open_dataset(dataset, root)
     train = data.split(split).train
     bands = len(data.load(train[0]).cube)

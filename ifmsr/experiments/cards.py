@@ -9,8 +9,8 @@ from typing import Any
 from ifmsr.errors import InputError
 from ifmsr.files import sha256, write_atomically, write_text
 from ifmsr.inference.api import shipped_name
-from ifmsr.paths import WEIGHTS
-from ifmsr.runs import read_manifest
+from ifmsr.paths import WEIGHTS, weights_folders
+from ifmsr.runs import MANIFEST, read_manifest
 from ifmsr.study.evaluation import summary
 from ifmsr.study.names import DIGITS
 from ifmsr.study.rows import read_rows
@@ -31,14 +31,22 @@ def ship(
     Returns
     -------
     The card's path: JSON with data, split, scenes, training configuration, schedule, git commit, metrics and
-    SHA-256.
+    SHA-256. Of weights that the training started from it has the SHA-256 too (`start_sha256`): their file may be
+    another one by now, the shipped one for example.
 
     Raises
     ------
-    InputError : a run is unfinished, or the evaluation's rows are of other weights.
+    InputError : a run is unfinished, the evaluation's rows are of other weights, or the training's manifest does not
+        hold the SHA-256 of the weights that it started from.
     """
     source = Path(training) / "weights.safetensors"
     made, digest = read_manifest(training), sha256(source)
+    training_config = dict(made["config"]["training"])
+    if start := training_config["start"]:
+        if start not in made["data"]:
+            problem = f"it does not say what {start} held when the training started from it"
+            raise InputError(Path(training) / MANIFEST, problem, "Train again")
+        training_config["start_sha256"] = made["data"][start]
     net, metadata = load_weights(source)
     results = [line for evaluation in evaluations for line in measured(Path(evaluation), digest)]
     if not name:
@@ -52,6 +60,7 @@ def ship(
         "parameters": sum(parameter.numel() for parameter in net.parameters()),
         "schedule": metadata["schedule"],
         **made["config"],
+        "training": training_config,
         "git": made["git"],
         "versions": made["versions"],
         "machine": made["machine"],
@@ -61,11 +70,13 @@ def ship(
     return write_text(target.with_suffix(".json"), json.dumps(card, indent=2) + "\n")
 
 
-def find(fingerprint: str, folder: str | Path = WEIGHTS) -> Path | None:
-    """The shipped weights with this fingerprint (see `ifmsr.inference.api.Learned`), or None."""
-    for card in sorted(Path(folder).glob("*.json")) if fingerprint else ():
-        if digest_on(card).startswith(fingerprint):
-            return card.with_suffix(".safetensors")
+def find(fingerprint: str) -> Path | None:
+    """The shipped weights with this fingerprint (see `ifmsr.inference.api.Learned`), or None if they are not here."""
+    cards = [card for folder in weights_folders() for card in sorted(folder.glob("*.json"))]
+    for card in cards if fingerprint else ():
+        weights = card.with_suffix(".safetensors")
+        if digest_on(card).startswith(fingerprint) and weights.is_file():
+            return weights
     return None
 
 

@@ -10,23 +10,23 @@ import pandas as pd
 from ifmsr import figures
 from ifmsr.errors import InputError
 from ifmsr.experiments import cards
-from ifmsr.inference.api import BFLOAT16_NOTE, load_method
-from ifmsr.methods.base import Method, Precision
-from ifmsr.methods.registry import CLASSICAL, NETWORKS
+from ifmsr.inference.api import load_method
+from ifmsr.methods.base import Method
+from ifmsr.methods.registry import CLASSICAL, network_of
+from ifmsr.precision import BFLOAT16_NOTE, Precision
 from ifmsr.study.comparison import write_differences
 from ifmsr.study.evaluation import Task, evaluate, read_task
 from ifmsr.study.names import DIGITS
 from ifmsr.study.rendering import write_table4
 from ifmsr.study.rows import TEXT
-from ifmsr.training import PRESETS, train_on_split
+from ifmsr.training import PRESETS, preset, train_on_split
 from ifmsr.training.config import with_settings
 
 PROTOCOL = {
     "ifmsr": "paper",
-    **{name: f"common-{name}" for name in NETWORKS if f"common-{name}" in PRESETS},
-    "subspace-net": "subspace-net",
+    **{config.network: name for name, config in PRESETS.items() if name.startswith("common-")},
 }
-"""network -> the preset that trains it under the paper's protocol."""
+"""network -> the preset that trains it under the paper's protocol; every other network's has its own name."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def reproduce(
     Parameters
     ----------
     committed : a folder with ``task.json`` and ``rows.csv``, as `ifmsr.study.evaluation.evaluate` fills it.
-    train : train every network from nothing first, by its preset in `PROTOCOL`, on the training side of the
+    train : train every network from nothing first, by its preset (see `PROTOCOL`), on the training side of the
         evaluation's split, in ``<out>/training-<network>``. Otherwise the shipped weights that made the rows serve.
     settings : changes of those presets, see `ifmsr.training.config.with_settings`.
     only : some of the evaluation's methods; empty means all.
@@ -82,7 +82,7 @@ def reproduce(
     before = before[before["method"].isin(only)] if only else before
     trained = {}
     if train:
-        wanted = {name.removesuffix("-fusion") for name in before["method"]} & set(PROTOCOL)
+        wanted = {network for name in before["method"] if (network := network_of(name))}
         trained = _train_all(sorted(wanted), task, out, settings or {}, root, device)
     methods, left_out = _ready(before, task, trained, device)
     if not methods:
@@ -105,7 +105,7 @@ def _train_all(
     trained = {}
     for name in networks:
         common = {"scale": task.scale, "alignment": task.alignment}
-        config = with_settings(PRESETS[PROTOCOL[name]], {**common, **settings})
+        config = with_settings(preset(PROTOCOL.get(name, name)), {**common, **settings})
         folder = out / f"training-{name}"
         trained[name] = train_on_split(config, task.dataset, task.split, folder, root, device=device)
     return trained
@@ -119,8 +119,7 @@ def _ready(
     left_out: dict[str, str] = {}
     for row in rows.drop_duplicates("method").itertuples():
         name = str(row.method)
-        network = name.removesuffix("-fusion")
-        weights = trained.get(network) or cards.find(str(row.weights).partition("+")[0])
+        weights = trained.get(network_of(name) or "") or cards.find(str(row.weights).partition("+")[0])
         if name not in CLASSICAL and weights is None:
             left_out[name] = f"its weights {row.weights} are not shipped: train it with --train"
             continue

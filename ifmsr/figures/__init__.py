@@ -1,10 +1,15 @@
 """The paper's figures 4, 5 and 6 from results on disk, and the drawing helpers that the notebooks share."""
 
+from ifmsr.extras import require
+
+require("pandas", "matplotlib")
+
 from ifmsr.figures.evaluated import Evaluated
 from ifmsr.figures.panels import busiest_window, show_band, show_kernel, show_rgb, show_spectra
 from ifmsr.figures.performance import scaling_figure
 from ifmsr.figures.progress import degradation_strip, training_curve
 from ifmsr.figures.real import figure6
+from ifmsr.figures.scene_by_scene import scene_figure
 from ifmsr.figures.spatial import figure4
 from ifmsr.figures.spectral import figure5
 from ifmsr.figures.style import method_styles, save_figure
@@ -19,6 +24,7 @@ __all__ = [
     "method_styles",
     "save_figure",
     "scaling_figure",
+    "scene_figure",
     "show_band",
     "show_kernel",
     "show_rgb",

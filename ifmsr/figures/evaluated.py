@@ -1,5 +1,7 @@
 """A finished evaluation, read back for drawing."""
 
+import csv
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ifmsr.errors import InputError
+from ifmsr.methods import method_names
 from ifmsr.paths import in_project
+from ifmsr.precision import BFLOAT16_NOTE
 from ifmsr.runs import read_manifest
 from ifmsr.scenes import open_dataset
 from ifmsr.scenes.scene import Array, Observation
-from ifmsr.study.names import DATASET_LABELS, method_label
+from ifmsr.study.names import dataset_label, method_label
 
 PAPER_BANDS = {"cave": 15, "harvard": 15, "chikusei": 100}  # figure 4, counted from 1
 
@@ -38,23 +42,56 @@ class Evaluated:
     @property
     def label(self) -> str:
         """The data set's printed name."""
-        return DATASET_LABELS.get(self.config["dataset"], self.config["dataset"])
+        return dataset_label(self.config["dataset"])
 
     @property
     def seed(self) -> int:
         """The seed whose results are drawn: the first."""
         return self.config["seeds"][0]
 
+    @property
+    def root(self) -> Path | None:
+        """The data set's folder, if it was given; the manifest keeps it relative to the project."""
+        return None if self.config["root"] is None else in_project(self.config["root"])
+
     def truth(self, scene: str) -> Array:
         """(B, H, W) in [0, 1], as it was evaluated: in a size that the scale divides."""
-        root = self.config["root"]  # kept relative to the project
-        dataset = open_dataset(self.config["dataset"], None if root is None else in_project(root))
+        dataset = open_dataset(self.config["dataset"], self.root)
         side = self.config.get("side") or None
         return dataset.load(scene).crop_to_multiple(self.config["scale"], side).cube
 
     def observation(self, scene: str) -> Observation:
-        """What every method saw of the scene."""
-        return Observation.load(self.folder / "observations" / f"{scene}-s{self.seed}.npz")
+        """What every method saw of the scene. Raises InputError if it is not there or cannot be read."""
+        path = self.folder / "observations" / f"{scene}-s{self.seed}.npz"
+        if not path.exists():
+            raise InputError(path, "the observation is not there", self.again(self.config["methods"][0]))
+        return Observation.load(path)
+
+    def again(self, method: str) -> str:
+        """What makes a method's missing cubes and observations again: they are not kept in the repository."""
+        if method not in method_names():
+            return f"Evaluate {method} again, with ifmsr.study.evaluate"
+        config = self.config
+        words = ["--data", config["dataset"], "--split", config["split"], "--scale", config["scale"]]
+        words += ["--degradation", config["preset"], "--alignment", config["alignment"], "--method", method]
+        words += ["--seeds", *config["seeds"], "--out", self.folder]
+        if config["scenes"] != list(open_dataset(config["dataset"], self.root).split(config["split"]).test):
+            words += ["--scenes", *config["scenes"]]
+        if config.get("side"):
+            words += ["--side", config["side"]]
+        if self.root is not None:
+            words += ["--root", self.root]
+        row = next(row for row in self.rows if row["method"] == method)
+        if BFLOAT16_NOTE in row["schedule"]:
+            words += ["--precision", "bfloat16"]
+        weights = f" (with --weights unless the shipped ones are {row['weights']})" if row["weights"] else ""
+        return f"Run: ifmsr evaluate {shlex.join(map(str, words))}{weights}"
+
+    @property
+    def rows(self) -> list[dict[str, str]]:
+        """The evaluation's rows, as text."""
+        with (self.folder / "rows.csv").open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
 
     def prediction(self, method: str, scene: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
         """(B, H, W) clipped to [0, 1], as the metrics see it.
@@ -64,15 +101,16 @@ class Evaluated:
         InputError : it is not there, cannot be read or is not of the truth's `shape`.
         """
         path = self.folder / "cubes" / method / f"{scene}-s{self.seed}.npy"
-        again = "Run the evaluation again (cubes are not kept in the repository)"
+        if not path.exists():
+            raise InputError(path, "the method's result is not there", self.again(method))
         try:
             cube = np.load(path, allow_pickle=False)
-        except FileNotFoundError:
-            raise InputError(path, "the method's result is not there", again) from None
         except (ValueError, EOFError, OSError) as error:
-            raise InputError(path, f"not a stored cube ({error})", again) from error
+            fix = f"Delete it. {self.again(method)}"
+            raise InputError(path, f"not a stored cube ({error})", fix) from error
         if cube.shape != shape:
-            raise InputError(path, f"its shape is {cube.shape}, the scene's {shape}", again)
+            fix = f"Delete it. {self.again(method)}"
+            raise InputError(path, f"its shape is {cube.shape}, the scene's {shape}", fix)
         return np.clip(cube.astype(np.float32), 0, 1)
 
     def predictions(self, methods: list[str], scene: str, shape: tuple[int, ...]) -> dict[str, Array]:

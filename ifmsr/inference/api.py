@@ -1,6 +1,7 @@
 """From an Observation to a cube with any method: `super_resolve`, and `load_method` for repeated use."""
 
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
@@ -8,19 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ifmsr.errors import InputError, as_path, check_choice, whole
+from ifmsr.assessment import Assessment, Guide, assess_observation, demand_no_doubt
+from ifmsr.errors import InputError, InputWarning, as_path, check_choice, whole
 from ifmsr.fields import fitted
 from ifmsr.files import sha256
-from ifmsr.inference.devices import choose_device, run_network, run_refine
-from ifmsr.methods.base import Method, Network, Precision
-from ifmsr.methods.registry import CLASSICAL, METHODS, NETWORKS
-from ifmsr.methods.subspace_net.network import SubspaceNet
-from ifmsr.methods.ual import Adapted
-from ifmsr.paths import WEIGHTS
+from ifmsr.inference.devices import choose_device, run_network, run_with_error
+from ifmsr.methods.base import Method, Network, TellsError
+from ifmsr.methods.registry import CLASSICAL, NETWORKS, VARIANTS, method_names
+from ifmsr.precision import BFLOAT16_NOTE, Precision, usable_precision
 from ifmsr.scenes.scene import Array, Observation
-from ifmsr.weights import load_weights
-
-BFLOAT16_NOTE = "; inference in bfloat16"
+from ifmsr.weights import load_weights, shipped_weights
 
 
 @dataclass
@@ -33,9 +31,9 @@ class Learned:
     net: Network
     schedule: str
     fingerprint: str
-    device: str | None = None
+    device: str | None = field(default=None, compare=False)
     precision: Precision = "float32"
-    memory: int | None = None
+    memory: int | None = field(default=None, compare=False)
 
     @property
     def title(self) -> str:
@@ -47,20 +45,21 @@ class Learned:
 
         Raises InputError for networks that do not tell.
         """
-        if not isinstance(self.net, SubspaceNet):
-            raise InputError("method", f"{self.title} does not tell its error", "Use subspace-net")
-        sr, error = run_refine(self.net, observation, self.device, self.precision)
-        return sr.numpy(), error.numpy()
+        self._check_scale(observation)
+        return run_with_error(self.net, observation, self.device, self.precision)
 
     def __call__(self, observation: Observation) -> Array:
         """(B, h, w), (3, H, W) -> (B, H, W) in [0, 1]. Raises InputError for another scale than trained."""
+        self._check_scale(observation)
+        return run_network(self.net, observation, self.device, self.precision, self.memory)
+
+    def _check_scale(self, observation: Observation) -> None:
         if not self.net.scale_free and observation.scale != self.net.config.scale:
             raise InputError(
                 "scale",
                 f"{self.title} was trained for x{self.net.config.scale}",
                 f"Use weights for x{observation.scale}",
             )
-        return run_network(self.net, observation, self.device, self.precision, self.memory)
 
 
 def load_method(
@@ -75,7 +74,7 @@ def load_method(
 
     Parameters
     ----------
-    name : one of `ifmsr.methods.METHODS`.
+    name : one of `ifmsr.methods.method_names`.
     scale : which of the shipped weights to take, see `shipped_name`.
     weights : a file of one's own instead.
     precision, memory : see `run_network`.
@@ -85,21 +84,21 @@ def load_method(
     InputError : the name is unknown, the weights are missing, damaged or another network's, or the device is not
         there.
     """
-    check_choice("method", name, METHODS)
+    check_choice("method", name, method_names())
     check_choice("precision", precision, get_args(Precision))
     scale = whole("scale", scale)
     if name in CLASSICAL:
         return CLASSICAL[name]()
-    network = name.removesuffix("-fusion")
-    shipped = WEIGHTS / f"{shipped_name(network, scale)}.safetensors"
-    path = shipped if weights is None else as_path("weights", weights)
+    network, variant = VARIANTS.get(name, (name, ""))
+    path = shipped_weights(shipped_name(network, scale)) if weights is None else as_path("weights", weights)
     choose_device(device)  # before minutes of other methods' work
     net, metadata = load_weights(path)
     if metadata["network"] != network:
         raise InputError(path, f"weights of {metadata['network']}", f"Give weights of {network}")
+    precision = usable_precision(precision, choose_device(device))
     schedule = metadata["schedule"] + (BFLOAT16_NOTE if precision == "bfloat16" else "")
     learned = Learned(net, schedule, sha256(path)[:12], device, precision, memory)
-    return Adapted(learned, device=device, precision=precision) if name == "ual" else learned
+    return net.as_method(learned, variant, device, precision)
 
 
 def shipped_name(network: str, scale: int) -> str:
@@ -111,27 +110,37 @@ def super_resolve(
     lr: Any,
     rgb: Any,
     scale: int,
-    method: str = "ifmsr",
+    method: str = "auto",
     srf: Any = None,
     weights: str | Path | None = None,
     device: str | None = None,
     precision: Precision = "float32",
     memory: int | None = None,
     with_error: bool = False,
+    guide: Guide = "auto",
+    strict: bool = False,
 ) -> Any:
-    """Super-resolve one hyperspectral cube with the help of an aligned colour image.
+    """Super-resolve one hyperspectral cube with the help of an aligned RGB guide.
+
+    The pair is assessed first (`assess`): the guide's tone curve is undone, and what to doubt about the result is said
+    in an `ifmsr.InputWarning`.
 
     Parameters
     ----------
     lr : (B, h, w) NumPy array or torch tensor in [0, 1].
     rgb : (3, scale h, scale w), likewise.
-    method : one of `ifmsr.methods.METHODS`.
-    srf : (3, B) spectral response of the colour camera, rows summing to 1, if known.
+    method : one of `ifmsr.methods.method_names`. ``"auto"`` is `subspace-net`, whose correction counts as far as the LR
+        cube supports it, and otherwise the training-free method.
+    srf : (3, B) spectral response of the RGB camera, rows summing to 1, if known.
     weights : a network's weights file instead of the shipped one.
     device : ``"cpu"``, ``"cuda"``, ...; default: the GPU if there is one.
-    precision : ``"bfloat16"`` makes networks about twice as fast on processors that have it.
+    precision : ``"bfloat16"`` makes networks about twice as fast on processors that have it; others compute in
+        float32, with a warning.
     memory : bytes that IFMSR may take for feature maps; the result is the same, and images of any size pass.
     with_error : also return how far off each pixel is expected to be; only ``"subspace-net"`` can tell.
+    guide : the guide's tone curve: ``"linear"`` (proportional to light), ``"srgb"`` (an ordinary picture), or
+        ``"auto"``, decided from the two images.
+    strict : raise InputError instead of warning.
 
     Returns
     -------
@@ -140,8 +149,8 @@ def super_resolve(
 
     Raises
     ------
-    InputError : values outside [0, 1], NaN, sizes that do not fit, an unknown method, missing weights, a device
-        that is not there.
+    InputError : values outside [0, 1], NaN, sizes that do not fit, an unknown method, missing weights; `strict`: a pair
+        that does not fit.
 
     Examples
     --------
@@ -149,22 +158,53 @@ def super_resolve(
     >>> super_resolve(lr, rgb, scale=4, method="bicubic").shape
     (8, 24, 24)
     """
-    observation = Observation(
-        _float32("lr", lr), _float32("rgb", rgb), scale, None if srf is None else _float32("srf", srf)
-    )
-    with_error = fitted("with_error", with_error, bool)
-    ready = load_method(method, observation.scale, weights, device, precision, memory)
-    results: tuple[Array, ...]
-    if not with_error:
-        results = (ready(observation),)
-    elif isinstance(ready, Learned):
-        results = ready.with_error(observation)
-    else:
-        raise InputError("with_error", f"{ready.title} does not tell its error", "Use subspace-net")
+    observation = _observation(lr, rgb, scale, srf)
+    check_choice("method", method, method_names())
+    with_error, strict = fitted("with_error", with_error, bool), fitted("strict", strict, bool)
+    name = "subspace-net" if method == "auto" else method
+    ready = load_method(name, observation.scale, weights, device, precision, memory)
+    assessment = assess_observation(observation, guide)
+    if strict:
+        demand_no_doubt(assessment)
+    for doubt in assessment.warnings:
+        warnings.warn(doubt, InputWarning, stacklevel=2)
+    results = run_prepared(ready, assessment.observation, with_error)
     alike = [
         torch.from_numpy(result).to(lr.device) if isinstance(lr, Tensor) else result for result in results
     ]
     return tuple(alike) if with_error else alike[0]
+
+
+def run_prepared(method: Method, observation: Observation, with_error: bool) -> tuple[Array, ...]:
+    """The cube (B, H, W), and `with_error` each pixel's expected absolute error (H, W).
+
+    Raises InputError if the method does not tell its error.
+    """
+    if not with_error:
+        return (method(observation),)
+    if isinstance(method, TellsError):
+        return method.with_error(observation)
+    raise InputError("with_error", f"{method.title} does not tell its error", "Use subspace-net")
+
+
+def assess(lr: Any, rgb: Any, scale: int, srf: Any = None, guide: Guide = "auto") -> Assessment:
+    """What an LR cube and its RGB guide tell about themselves: blur, shift, noise, response, tone curve, doubts.
+
+    Parameters and errors are those of `super_resolve`, which assesses every pair in the same way.
+
+    Examples
+    --------
+    >>> lr, rgb = np.full((8, 6, 6), 0.5, np.float32), np.full((3, 24, 24), 0.5, np.float32)
+    >>> assess(lr, rgb, scale=4).tone
+    'linear'
+    """
+    return assess_observation(_observation(lr, rgb, scale, srf), guide)
+
+
+def _observation(lr: Any, rgb: Any, scale: Any, srf: Any) -> Observation:
+    return Observation(
+        _float32("lr", lr), _float32("rgb", rgb), scale, None if srf is None else _float32("srf", srf)
+    )
 
 
 def _float32(name: str, values: Any) -> Array:

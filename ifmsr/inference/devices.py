@@ -1,24 +1,19 @@
 """A network on one observation: devices, precision and memory."""
 
-import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from textwrap import shorten
 from typing import get_args
 
 import psutil
 import torch
-from torch import Tensor
 
 from ifmsr.errors import InputError, check_choice, shown, whole
-from ifmsr.inference.fast_ifmsr.maps import Workspace
-from ifmsr.inference.fast_ifmsr.strip_network import StripIFMSR, bytes_needed
-from ifmsr.inference.fast_ifmsr.thread_pool import ThreadPool
-from ifmsr.methods.base import Network, Precision
-from ifmsr.methods.ifmsr.network import IFMSR
-from ifmsr.methods.subspace_net.network import Refined, SubspaceNet, refine
+from ifmsr.methods.base import Network
+from ifmsr.precision import Precision, tf32_off, usable_precision
 from ifmsr.scenes.scene import Array, Observation
 
 KNOWN_DEVICES = 'Give "cpu", "cuda" or "cuda:1"'
-CPU_STRIP = 6_144  # pixels: 64 float32 channels of a strip have 1.5 MB and stay in a CPU's caches
 
 
 def choose_device(device: str | None = None) -> torch.device:
@@ -55,8 +50,8 @@ def run_network(
 
     Parameters
     ----------
-    precision : ``"bfloat16"`` is about twice as fast on processors that have it. ``"float32"`` is just that, also on
-        GPUs that would take TF32 for it.
+    precision : ``"bfloat16"`` is about twice as fast on processors that have it; others compute in float32, with a
+        warning. ``"float32"`` is just that, also on GPUs that would take TF32 for it.
     memory : bytes that IFMSR's feature maps may take; default: half of what is free. What does not fit is kept in
         temporary files, which is slower and gives the same result.
 
@@ -71,48 +66,26 @@ def run_network(
     check_choice("precision", precision, get_args(Precision))
     if memory is not None:
         memory = whole("memory", memory, least=1)
-    if isinstance(net, SubspaceNet):
-        return run_refine(net, observation, device, precision).sr.numpy()
-    where = choose_device(device)
-    net = net.to(where).eval()
-    lr = torch.from_numpy(observation.lr)[None].to(where)
-    rgb = torch.from_numpy(observation.rgb)[None].to(where)
-    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-        if isinstance(net, IFMSR):
-            sr = _in_strips(net, lr, rgb, precision, memory or free_memory(where) // 2)
-        else:
-            with torch.autocast(where.type, torch.bfloat16, precision == "bfloat16"):
-                sr = net(lr, rgb)[0]
-    return sr.float().clamp(0, 1).cpu().numpy()
+    with ready(net, device) as where:
+        return net.run(observation, where, usable_precision(precision, where), memory)
 
 
-def run_refine(
-    net: SubspaceNet, observation: Observation, device: str | None = None, precision: Precision = "float32"
-) -> Refined:
-    """One observation through closed form and SubspaceNet: the cube and each pixel's expected error, on the CPU."""
+def run_with_error(
+    net: Network, observation: Observation, device: str | None = None, precision: Precision = "float32"
+) -> tuple[Array, Array]:
+    """As `run_network`, and each pixel's expected absolute error (H, W), mean over bands.
+
+    Raises InputError for networks that do not tell it.
+    """
     check_choice("precision", precision, get_args(Precision))
+    with ready(net, device) as where:
+        return net.with_error(observation, where, usable_precision(precision, where))
+
+
+@contextmanager
+def ready(net: Network, device: str | None) -> Iterator[torch.device]:
+    """The network in evaluation mode on the device that is yielded, without gradients and TF32."""
     where = choose_device(device)
-    with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-        return refine(net.to(where).eval(), observation, where, getattr(torch, precision))
-
-
-def _in_strips(net: IFMSR, lr: Tensor, rgb: Tensor, precision: Precision, memory: int) -> Tensor:
-    """IFMSR with as many bands and as large strips at a time as the device can hold."""
-    dtype, (height, width) = getattr(torch, precision), rgb.shape[-2:]
-    bands, strip, workers = 1, CPU_STRIP, torch.get_num_threads()
-    if lr.device.type != "cpu":
-        workers = 1
-        shared, per_band = bytes_needed(net.config, height, width, dtype)
-        bands, strip = max(1, min(lr.shape[1], (memory - shared) // (2 * per_band))), height * width
-    while True:
-        try:
-            with Workspace(lr.device, memory) as workspace, ThreadPool(workers) as pool:
-                return StripIFMSR(net, lr, rgb, dtype, workspace, pool, bands, strip)()
-        except torch.OutOfMemoryError:
-            if bands == 1 and strip <= width:
-                raise
-            bands, strip = (bands // 2, strip) if bands > 1 else (1, strip // 2)
-            warnings.warn(
-                f"out of memory on {lr.device}: going on with {bands} bands and {strip} pixels at a time",
-                stacklevel=2,
-            )
+    net.to(where).eval()
+    with torch.inference_mode(), tf32_off():
+        yield where

@@ -1,4 +1,4 @@
-"""Bicubic interpolation: what the colour image has to improve on."""
+"""Bicubic interpolation: the baseline that every guided method has to beat."""
 
 import torch
 import torch.nn.functional as F
@@ -7,7 +7,7 @@ from ifmsr.scenes.scene import Array, Observation
 
 
 class Bicubic:
-    """Enlarges every band by bicubic interpolation (align_corners False, a = -0.75); ignores the RGB image."""
+    """Bicubic interpolation of every band (align_corners False, a = -0.75); the RGB guide is ignored."""
 
     title = "Bicubic"
     schedule = ""

@@ -2,12 +2,12 @@
 
 L. Zhang, W. Wei, C. Bai, Y. Gao and Y. Zhang, "Exploiting clustering manifold structure for hyperspectral
 imagery super-resolution", IEEE TIP 27(12), 2018; written from the behaviour of the public program. With Z the
-HR cube, H blur and decimation, R the response and G_k(Z) the matrix of all patches of group k as columns:
+HR cube, H blur and decimation, R the spectral response and G_k(Z) the matrix of all patches of group k as columns:
 
     w |X - H Z|^2 + |Y - R Z|^2 + eta * sum over k of |G_k(Z) - G_k(Z) W_k|^2
 
-W_k writes every patch of the colour image as a combination of the others of its group (`SelfRepresentation`);
-the prior wants the same of the cube's. ADMM with two copies of Z, U for the prior and S for the RGB term, and
+W_k writes every patch of the RGB image as a combination of the others of its group (`SelfRepresentation`);
+the prior asks the same of the cube's patches. ADMM with two copies of Z, U for the prior and S for the RGB term, and
 a penalty mu that grows; w = 1 as published (see `NonBlind` for other weights).
 
 Departures from the program: the number of iterations is fixed, where it stops when the PSNR against the truth
@@ -19,6 +19,7 @@ of 8.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -28,7 +29,7 @@ from tqdm.auto import tqdm
 from ifmsr.degradation.observation_operator import BlurDecimate
 from ifmsr.degradation.sampling import upsample
 from ifmsr.errors import InputError
-from ifmsr.methods.patch_based.non_blind import NonBlind
+from ifmsr.methods.patch_based.non_blind import NonBlind, TrueKernel
 from ifmsr.methods.patch_based.patch_groups import PatchGroups
 
 PATCH, STRIDE = 4, 2
@@ -36,7 +37,7 @@ RIDGE = 1e-3  # of W's least squares
 POWER_ITERATIONS = 50
 
 
-class Course(NamedTuple):
+class Schedule(NamedTuple):
     """The penalty's first value, its growth with every iteration, and the iterations."""
 
     penalty: float
@@ -44,12 +45,12 @@ class Course(NamedTuple):
     iterations: int
 
 
-COURSES = {8: Course(4e-4, 1.05, 100), 16: Course(1e-4, 1.03, 200), 32: Course(5e-5, 1.005, 300)}
+SCHEDULES = {8: Schedule(4e-4, 1.05, 100), 16: Schedule(1e-4, 1.03, 200), 32: Schedule(5e-5, 1.005, 300)}
 
 
 @dataclass(frozen=True, eq=False)
 class CMS(NonBlind):
-    """The module's docstring as a method; see `NonBlind` for kernel, weight and seed.
+    """CMS, fusion by clustering manifold structure (Zhang et al. 2018); see `NonBlind` for kernel, weight and seed.
 
     The weight for noisy LR cubes, 0.1, is within 0.3 dB of the best of 1, 0.3, 0.1 and 0.03 on 256 x 256 windows of
     two training scenes (CAVE stuffed_toys and paints, the test degradation, x4 and x8, estimated kernel); there 1
@@ -59,8 +60,8 @@ class CMS(NonBlind):
     ----------
     clusters : groups of patches that k-means makes.
     eta : weight of the prior; the program: 0.1 for the assumed block mean.
-    back_projection : end, as the program does for the block mean, by making the result fit both images
-        exactly. Not the default: noise or another blur than the assumed one would be forced into the result. On the
+    back_projection : as the program does for the block mean, make the result fit both images exactly at
+        the end. Not the default: noise or another blur than the assumed one would be forced into the result. On the
         test degradation at x4 it costs 7 dB (32.7 instead of 39.7; the paper's table: 34.2).
 
     Raises
@@ -104,7 +105,7 @@ class CMS(NonBlind):
         seen_rgb = torch.tensordot(srf.T, rgb, dims=1)
         cube = upsample(lr, kernel, scale)
         u_multiplier, s_multiplier = torch.zeros_like(cube), torch.zeros_like(cube)
-        penalty, growth, iterations = course(scale)
+        penalty, growth, iterations = schedule_for(scale)
         for _ in tqdm(range(iterations), desc=self.title, mininterval=2, leave=False):
             represented = groups.apply(lambda group, patches: weights[group](patches), cube)
             u = u_step(cube, represented, u_multiplier, self.eta, penalty)
@@ -116,9 +117,9 @@ class CMS(NonBlind):
         return back_project(cube, lr, rgb, srf, operator) if self.back_projection else cube
 
 
-def course(scale: int) -> Course:
-    """The program's course for the largest of its scales that does not exceed `scale`; below 8, that of 8."""
-    return COURSES[max([8, *(published for published in COURSES if published <= scale)])]
+def schedule_for(scale: int) -> Schedule:
+    """The program's schedule for the largest of its scales that does not exceed `scale`; below 8, that of 8."""
+    return SCHEDULES[max([8, *(published for published in SCHEDULES if published <= scale)])]
 
 
 class SelfRepresentation:
@@ -133,7 +134,7 @@ class SelfRepresentation:
     which is applied in these factors wherever N, the patches, are more than twice the length d of a patch. Smaller
     groups have W itself: there it costs less, and h near 1 would cost the factors their precision.
 
-    The prior replaces patches G by G W once an iteration. Where patches are few or unusual, W has eigenvalues far
+    The prior replaces patches G by G W once per iteration. Where patches are few or unusual, W has eigenvalues far
     below -1, and doing so can amplify errors until nothing else is left: a 128 x 128 window of CAVE stuffed_toys
     with 60 clusters, its blur matched and without noise, ended at 5 dB (43 dB with the following). There
     G + `step` * (G W - G) takes its place: the same patches satisfy the prior, and no eigenvalue is below -1.
@@ -223,13 +224,18 @@ def back_project(cube: Tensor, lr: Tensor, rgb: Tensor, srf: Tensor, operator: B
 
     They end when the second one's correction no longer shrinks by a thousandth: at once if images fit each other.
     """
-    lift = torch.linalg.pinv(srf.double()).to(srf.dtype)  # (B, 3)
+    right_inverse = torch.linalg.pinv(srf.double()).to(srf.dtype)  # (B, 3)
     before = torch.inf
     while True:
-        cube = cube + torch.tensordot(lift, rgb - torch.tensordot(srf, cube, dims=1), dims=1)
+        cube = cube + torch.tensordot(right_inverse, rgb - torch.tensordot(srf, cube, dims=1), dims=1)
         correction = operator.minimum_norm(lr - operator.forward(cube))
         cube = cube + correction
         size = float(correction.norm())
         if size >= 0.999 * before:
             return cube
         before = size
+
+
+cms_back_projected = partial(CMS, back_projection=True)
+cms_estimated = partial(CMS, kernel="estimated")
+cms_oracle = partial(TrueKernel, CMS())

@@ -1,23 +1,23 @@
-"""CNMF: coupled non-negative matrix factorisation of the hyperspectral and the colour image.
+"""CNMF: coupled non-negative matrix factorisation of the hyperspectral cube and the RGB image.
 
-Yokoya, Yairi and Iwasaki, IEEE TGRS 50(2), 2012. With Y the LR cube (B, n), Z the colour image (3, N), R the
-response and D "blur and decimate", both images are unmixed into the same M endmembers,
+Yokoya, Yairi and Iwasaki, IEEE TGRS 50(2), 2012. With Y the LR cube (B, n), Z the RGB image (3, N), R the
+spectral response and D "blur and decimate", both images are unmixed into the same M endmembers,
 
     Y = W H_low,   Z = (R W) H,   H_low = D H,   all >= 0, columns of H summing to about 1,
 
 and the result is W H. The steps, each by multiplicative updates (Lee and Seung):
 
-1. W by vertex component analysis, H_low = 1 / M; H_low by updates, then W and H_low in turns.
-2. H_low enlarged is where H starts; H by updates, with R W fixed.
+1. W by vertex component analysis, H_low = 1 / M; H_low by updates, then W and H_low in turn.
+2. H starts from H_low, upsampled; H by updates, with R W fixed.
 3. `outer` times: H_low = D H; W by updates, with H_low fixed; again H.
 
-Published: all of this; R W and H_low stay fixed in steps 2 and 3 as in the public program for images of at
-most three channels. From it are the numbers, too: the weight of the sum-to-one constraint, 30 endmembers
-(where its test of virtual dimensionality does not ask for more; that test is left out), 200 updates a fit
+All of this is published; R W and H_low stay fixed in steps 2 and 3 as in the public program for images of at
+most three channels. The numbers are the program's, too: the weight of the sum-to-one constraint, 30 endmembers
+(its test of virtual dimensionality, which may ask for more, is left out), 200 updates per fit
 (600 for the first), tolerance 1e-8, one outer round, and an unknown response by non-negative least squares
-with an offset. Ours, common to the classical methods here: blur and sub-pixel shift are estimated from the
-two images (`ifmsr.degradation.estimation`). Ours, too: abundances are enlarged on the shifted grid, bicubically
-instead of bilinearly, and the objective is looked at after every tenth update.
+with an offset. Our additions: blur and sub-pixel shift are estimated from the two images
+(`ifmsr.degradation.estimation`), as in the other classical methods here; abundances are upsampled on the shifted
+grid, bicubically instead of bilinearly; and the objective is evaluated after every tenth update.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.optimize import nnls
 from torch import Tensor
 
 from ifmsr.degradation.estimation import estimate_degradation
@@ -33,18 +32,20 @@ from ifmsr.degradation.sampling import decimate, upsample
 from ifmsr.errors import InputError
 from ifmsr.scenes.scene import Array, Observation
 
-SMALLEST = 1e-7  # of endmembers and abundances at the start: updates never leave zero
-LOOK = 10  # updates from one look at the objective to the next
+SMALLEST = (
+    1e-7  # initial endmembers and abundances are at least this: a multiplicative update never leaves zero
+)
+CHECK_EVERY = 10  # updates between two evaluations of the objective
 
 
 @dataclass(frozen=True)
 class CNMF:
-    """The module's docstring as a method.
+    """CNMF, coupled non-negative matrix factorisation (Yokoya et al. 2012).
 
     Attributes
     ----------
-    endmembers : M at most; it is also at most the number of bands and of LR pixels.
-    updates, outer, tolerance : of the fits; a fit ends when the objective falls by a smaller fraction.
+    endmembers : the largest M; it never exceeds the number of bands or of LR pixels.
+    updates, outer, tolerance : of the fits; a fit ends when the objective falls by less than this fraction.
     seed : of vertex component analysis' directions.
     """
 
@@ -70,7 +71,7 @@ class CNMF:
         if observation.srf is None:
             response = nonnegative_response(lr, decimate(rgb, kernel, scale))
         spectra = lr.flatten(1)
-        colours = (rgb - response[:, -1, None, None]).clamp_min(0).flatten(1)
+        guide = (rgb - response[:, -1, None, None]).clamp_min(0).flatten(1)
         response = response[:, :-1]
         constraint = sum_to_one_weight(rgb)
 
@@ -81,13 +82,13 @@ class CNMF:
         w, low = self.fit(spectra, w, low, constraint, move_both, self.updates)
         low_maps = low.unflatten(1, lr.shape[1:])  # (M, n) -> (M, h, w)
         h = upsample(low_maps, kernel, scale).clamp_min(SMALLEST).flatten(1)
-        _, h = self.fit(colours, (response @ w).clamp_min(0), h, constraint, move_h, self.updates)
+        _, h = self.fit(guide, (response @ w).clamp_min(0), h, constraint, move_h, self.updates)
         for _ in range(self.outer):
             maps = h.unflatten(1, rgb.shape[1:])  # (M, N) -> (M, H, W)
             w, _ = self.fit(
                 spectra, w, decimate(maps, kernel, scale).flatten(1), constraint, move_w, self.updates
             )
-            _, h = self.fit(colours, (response @ w).clamp_min(0), h, constraint, move_h, self.updates)
+            _, h = self.fit(guide, (response @ w).clamp_min(0), h, constraint, move_h, self.updates)
         return (w @ h).unflatten(1, rgb.shape[1:]).clamp(0, 1).numpy()
 
     def fit(
@@ -97,7 +98,7 @@ class CNMF:
         before = float("inf")
         for step in range(updates):
             w, h = move(v, w, h, constraint)
-            if step % LOOK == LOOK - 1:
+            if step % CHECK_EVERY == CHECK_EVERY - 1:
                 now = objective(v, w, h, constraint)
                 if before - now <= self.tolerance * now:
                     break
@@ -137,7 +138,9 @@ def sum_to_one_weight(rgb: Tensor) -> float:
 
 
 def nonnegative_response(lr: Tensor, seen: Tensor) -> Tensor:
-    """(B, h, w) and its colours (3, h, w) -> (3, B + 1) >= 0 of least squares, last column the offset."""
+    """(B, h, w) and its RGB values (3, h, w) -> (3, B + 1), non-negative least squares, last column the offset."""
+    from scipy.optimize import nnls
+
     spectra = lr.flatten(1).T.double().numpy()
     system = np.hstack([spectra, np.ones((len(spectra), 1))])
     orthogonal, triangle = np.linalg.qr(system)  # the same problem, with as many rows as unknowns
@@ -162,14 +165,14 @@ def vertex_components(spectra: Tensor, count: int, seed: int) -> Tensor:
     signal, noise = kept - count / len(pixels) * power, (power - kept).clamp_min(0)
     if count < len(pixels) and signal > 10**1.5 * count * noise:
         basis, origin = principal(pixels, count), torch.zeros_like(mean)
-        places = basis.T @ pixels
-        along = places.mean(1) @ places
-        points = places / along.clamp_min(1e-6 * along.mean())
+        coordinates = basis.T @ pixels
+        along = coordinates.mean(1) @ coordinates
+        points = coordinates / along.clamp_min(1e-6 * along.mean())
     else:
         basis, origin = principal(pixels - mean, count - 1), mean
-        places = basis.T @ (pixels - mean)
-        farthest = places.norm(dim=0).max()
-        points = torch.cat([places, farthest.expand(1, places.shape[1])])
+        coordinates = basis.T @ (pixels - mean)
+        farthest = coordinates.norm(dim=0).max()
+        points = torch.cat([coordinates, farthest.expand(1, coordinates.shape[1])])
 
     generator = torch.Generator().manual_seed(seed)
     found = torch.zeros(count, count, dtype=torch.double)
@@ -180,7 +183,7 @@ def vertex_components(spectra: Tensor, count: int, seed: int) -> Tensor:
         direction -= found @ (torch.linalg.pinv(found) @ direction)
         chosen.append(int((direction @ points).abs().argmax()))
         found[:, i] = points[:, chosen[-1]]
-    return (basis @ places[:, chosen] + origin).float()
+    return (basis @ coordinates[:, chosen] + origin).float()
 
 
 def principal(pixels: Tensor, count: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""GSA: adaptive Gram-Schmidt sharpening, every hyperspectral band with its most similar colour channel.
+"""GSA: Gram-Schmidt adaptive sharpening of every band with its most correlated RGB channel.
 
 Aiazzi, Baronti and Selva, IEEE TGRS 45(10), 2007, for a panchromatic image; with several channels as in the
 review of Yokoya, Grohnfeldt and Chanussot, IEEE GRSM 5(2), 2017: bands are grouped by the channel that they
@@ -7,8 +7,8 @@ correlate with most at low resolution, and every group is sharpened with its cha
     I = sum_b w_b x_b + w_0             intensity: w fits P, blurred and decimated, by the group's LR bands
     y_b = x_b + g_b ((P - mean P) - (I - mean I)),   g_b = cov(x_b, I) / var(I)
 
-with x_b the enlarged band. Published: all of this. Ours, common to the classical methods here: the blur that
-brings P to low resolution and the sub-pixel shift of the enlargement are estimated from the two images
+with x_b the upsampled band. All of this is published. Our addition, common to the classical methods here: the blur
+that brings P to low resolution and the sub-pixel shift of the upsampling are estimated from the two images
 (`ifmsr.degradation.estimation`), where the papers assume a known, centred one. Nothing suppresses noise.
 """
 
@@ -20,11 +20,13 @@ from ifmsr.degradation.estimation import estimate_degradation
 from ifmsr.degradation.sampling import decimate, upsample
 from ifmsr.scenes.scene import Array, Observation
 
-NO_CONTRAST = 1e-9  # an image of smaller variance (0.00003 of full scale) has nothing to inject
+NO_CONTRAST = (
+    1e-9  # below this variance (standard deviation 0.00003 of full scale) there is no detail to inject
+)
 
 
 class GSA:
-    """The module's docstring as a method; it has no settings."""
+    """GSA, Gram-Schmidt adaptive hypersharpening (Aiazzi et al. 2007). It has no settings."""
 
     title = "GSA"
     schedule = ""
@@ -35,42 +37,42 @@ class GSA:
         kernel = estimate_degradation(observation).kernel
         seen = decimate(rgb, kernel, observation.scale)
         sr = upsample(lr, kernel, observation.scale)
-        owner = nearest_channel(lr, seen)
+        channel_of_band = nearest_channel(lr, seen)
         for channel, (fine, coarse) in enumerate(zip(rgb, seen, strict=True)):
-            group = owner == channel
+            group = channel_of_band == channel
             if group.any():
                 sr[group] = sharpen(sr[group], lr[group], fine, coarse)
         return sr.clamp(0, 1).numpy()
 
 
 def nearest_channel(lr: Tensor, seen: Tensor) -> Tensor:
-    """(B, h, w), (3, h, w) -> (B,): each band's channel of highest correlation; 0 for a constant band."""
+    """(B, h, w), (3, h, w) -> (B,): the channel that each band correlates with most; 0 for a constant band."""
     bands, channels = (image.flatten(1).double() for image in (lr, seen))
     bands, channels = (image - image.mean(1, keepdim=True) for image in (bands, channels))
     lengths = bands.norm(dim=1)[:, None] * channels.norm(dim=1)
     return ((bands @ channels.T) / lengths.clamp_min(torch.finfo(torch.double).tiny)).argmax(1)
 
 
-def sharpen(enlarged: Tensor, lr: Tensor, fine: Tensor, coarse: Tensor) -> Tensor:
-    """One group of G bands by one channel.
+def sharpen(upsampled: Tensor, lr: Tensor, fine: Tensor, coarse: Tensor) -> Tensor:
+    """Sharpen one group of G bands with one RGB channel.
 
     Parameters
     ----------
-    enlarged, lr : (G, H, W) and (G, h, w) the bands.
-    fine, coarse : (H, W) and (h, w) the channel.
+    upsampled, lr : (G, H, W) and (G, h, w), the bands.
+    fine, coarse : (H, W) and (h, w), the channel.
     """
-    intensity = torch.tensordot(intensity_weights(lr, coarse), enlarged, dims=1)
-    intensity = intensity - intensity.mean()  # w_0 falls out
-    centred = enlarged - enlarged.mean((1, 2), keepdim=True)
+    intensity = torch.tensordot(intensity_weights(lr, coarse), upsampled, dims=1)
+    intensity = intensity - intensity.mean()  # removes w_0
+    centred = upsampled - upsampled.mean((1, 2), keepdim=True)
     variance = intensity.square().mean()
     if variance < NO_CONTRAST:
-        return enlarged
+        return upsampled
     gains = (centred * intensity).mean((1, 2), keepdim=True) / variance
-    return enlarged + gains * (fine - fine.mean() - intensity)
+    return upsampled + gains * (fine - fine.mean() - intensity)
 
 
 def intensity_weights(lr: Tensor, coarse: Tensor) -> Tensor:
-    """(G, h, w), (h, w) -> (G,): the w of least squares with intercept; the shortest one if many fit."""
+    """(G, h, w), (h, w) -> (G,): least-squares w with intercept, of minimum norm."""
     bands = lr.flatten(1).double().numpy()
     bands = bands - bands.mean(axis=1, keepdims=True)
     weights = np.linalg.lstsq(bands.T, coarse.flatten().double().numpy(), rcond=None)[0]

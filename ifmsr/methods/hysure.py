@@ -5,30 +5,29 @@ cube's leading left singular vectors, and its coefficient images X minimise
 
     1/2 |Y - E X B M|^2 + lambda_m/2 |Z - R E X|^2 + lambda_phi sum_pixels |(D_h X, D_v X)|_2
 
-Y is the LR cube, Z the colour image, B the cyclic blur, M the choice of one pixel in each block, R the
-response; the last term's norm is over both differences of all coefficients, which makes edges coincide. ADMM
+Y is the LR cube, Z the RGB image, B the cyclic blur, M the choice of one pixel in each block, R the
+spectral response; the last term's norm is over both differences of all coefficients, which makes edges coincide. ADMM
 splits V1 = X B, V2 = X, V3 = X D_v, V4 = X D_h (scaled multipliers D1 to D4):
 
     X        the least-squares solution for all four, in the Fourier domain         `Cyclic.least_squares`
     V1       LR pixels: (Y's coefficients + mu * (X B - D1)) / (1 + mu), others X B  `fit_spectra`
-    V2       (lambda_m E^T R^T R E + mu)^-1 (lambda_m E^T R^T Z + mu (X - D2))       `fit_colours`
+    V2       (lambda_m E^T R^T R E + mu)^-1 (lambda_m E^T R^T Z + mu (X - D2))       `fit_rgb`
     V3, V4   (X D_v - D3, X D_h - D4) shrunk towards 0 by lambda_phi / mu            `shrink`
 
-Published: all of this, with lambda_m = 1, mu = 0.05, p = 10 and 200 iterations (the public program's, which
+All of this is published, with lambda_m = 1, mu = 0.05, p = 10 and 200 iterations (the public program's, which
 takes E by SVD or by VCA), and lambda_phi = 1e-3 (the one in the review of Yokoya, Grohnfeldt and Chanussot,
-IEEE GRSM 5(2), 2017; the authors' examples have 5e-4, and more noise asks for more). HySure's own estimate
-of the blur, least squares with a quadratic penalty on the kernel's differences, has the form of
-`ifmsr.degradation.estimation.estimate_kernel`, which stands in for it (ours: non-negative, weighted relative to
-the data); an unknown response is the common estimate `ifmsr.degradation.estimation`, where HySure regresses strongly
-blurred images. Ours, too: X starts from the enlarged LR cube, because from 0 the published iterations do not always
-converge; and the colour image is continued by its border, so that the cyclic blur does not mix opposite
-sides (no LR pixel is observed there).
+IEEE GRSM 5(2), 2017; the authors' examples use 5e-4, and more noise needs more). HySure's own estimate of the blur,
+least squares with a quadratic penalty on the kernel's differences, has the form of
+`ifmsr.degradation.estimation.estimate_kernel`, which replaces it (ours is non-negative, and its penalty is relative
+to the data); an unknown response is estimated by `ifmsr.degradation.estimation`, where HySure regresses strongly
+blurred images. Two more changes are ours: X starts from the upsampled LR cube, because the published iterations do
+not always converge from 0; and the RGB image is extended by its border pixels, so that the cyclic blur does not mix
+opposite sides (no LR pixel is observed there).
 """
 
 from dataclasses import dataclass
 
 import torch
-from scipy.fft import next_fast_len
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -40,19 +39,19 @@ from ifmsr.scenes.scene import Array, Observation
 
 @dataclass(frozen=True)
 class HySure:
-    """The module's docstring as a method.
+    """HySure, fusion in a spectral subspace with vector total variation (Simoes et al. 2015).
 
     Attributes
     ----------
     dimensions : p, at most the number of bands.
-    colour_weight : lambda_m.
+    rgb_weight : lambda_m.
     variation_weight : lambda_phi, for cubes in [0, 1].
     penalty : mu; it changes the speed, not the solution.
     iterations : of ADMM.
     """
 
     dimensions: int = 10
-    colour_weight: float = 1.0
+    rgb_weight: float = 1.0
     variation_weight: float = 1e-3
     penalty: float = 0.05
     iterations: int = 200
@@ -64,7 +63,7 @@ class HySure:
         for name in ("dimensions", "penalty", "iterations"):
             if getattr(self, name) <= 0:
                 raise InputError(name, f"found {getattr(self, name)}", "Give a number above zero")
-        for name in ("colour_weight", "variation_weight"):
+        for name in ("rgb_weight", "variation_weight"):
             if getattr(self, name) < 0:
                 raise InputError(name, f"found {getattr(self, name)}", "Give a number of at least zero")
 
@@ -80,7 +79,7 @@ class HySure:
         return torch.tensordot(basis, x, dims=1).clamp(0, 1).numpy()
 
     def coefficients(self, low: Tensor, rgb: Tensor, response: Tensor, kernel: Tensor, scale: int) -> Tensor:
-        """The ADMM.
+        """The coefficient images, by ADMM.
 
         Parameters
         ----------
@@ -93,22 +92,24 @@ class HySure:
         -------
         (p, H, W), the X of the last iteration.
         """
+        from scipy.fft import next_fast_len
+
         (height, width), side = rgb.shape[1:], len(kernel)
         rows, columns = (next_fast_len(size + side, real=True) for size in (height, width))
-        first = side // 2  # rows and columns of border before the image
+        first = side // 2  # border rows and columns before the image
         border = first, columns - width - first, first, rows - height - first
         rgb = pad(rgb, border, mode="replicate")
         cyclic = Cyclic(kernel, rows, columns)
-        start = first + scale // 2  # where the blurred image is the first LR pixel
+        start = first + scale // 2  # where the first LR pixel samples the blurred image
         seen = (
             slice(None),
             slice(start, start + height, scale),
             slice(start, start + width, scale),
         )
 
-        mu, weight = self.penalty, self.colour_weight
+        mu, weight = self.penalty, self.rgb_weight
         inverse = torch.linalg.inv(weight * response.T @ response + mu * torch.eye(response.shape[1]))
-        colours = weight * torch.tensordot(response.T, rgb, dims=1)  # (p, rows, columns)
+        guide = weight * torch.tensordot(response.T, rgb, dims=1)  # (p, rows, columns)
         x = pad(upsample(low, kernel, scale), border, mode="replicate")
         blurred, (down, across) = cyclic.blur(x), differences(x)
         d1 = torch.zeros_like(low)
@@ -119,7 +120,7 @@ class HySure:
             d1 = v1 - wanted
             blurred[seen] = v1 + d1  # elsewhere V1 + D1 is X B
             wanted = x - d2
-            v2 = fit_colours(colours, wanted, inverse, mu)
+            v2 = fit_rgb(guide, wanted, inverse, mu)
             d2 = v2 - wanted
             wanted_down, wanted_across = down - d3, across - d4
             v3, v4 = shrink(wanted_down, wanted_across, self.variation_weight / mu)
@@ -141,16 +142,16 @@ def fit_spectra(low: Tensor, wanted: Tensor, mu: float) -> Tensor:
     return (low + mu * wanted) / (1 + mu)
 
 
-def fit_colours(colours: Tensor, wanted: Tensor, inverse: Tensor, mu: float) -> Tensor:
+def fit_rgb(guide: Tensor, wanted: Tensor, inverse: Tensor, mu: float) -> Tensor:
     """argmin_V weight/2 |Z - R E V|^2 + mu/2 |V - wanted|^2.
 
-    `colours` is weight * (R E)^T Z, (p, H, W), and `inverse` that of weight * (R E)^T (R E) + mu, (p, p).
+    `guide` is weight * (R E)^T Z, (p, H, W), and `inverse` that of weight * (R E)^T (R E) + mu, (p, p).
     """
-    return torch.tensordot(inverse, colours + mu * wanted, dims=1)
+    return torch.tensordot(inverse, guide + mu * wanted, dims=1)
 
 
 def shrink(down: Tensor, across: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
-    """The vector soft threshold: every pixel's vector of all differences made shorter by `threshold`."""
+    """The vector soft threshold: each pixel's vector of all differences, shortened by `threshold`."""
     length = (down.square().sum(0) + across.square().sum(0)).sqrt()
     factor = (1 - threshold / length.clamp_min(torch.finfo(length.dtype).tiny)).clamp_min(0)
     return down * factor, across * factor

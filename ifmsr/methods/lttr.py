@@ -1,25 +1,25 @@
 """LTTR: low tensor-train-rank fusion.
 
 R. Dian, S. Li and L. Fang, "Learning a low tensor-train rank representation for hyperspectral image
-super-resolution", IEEE TNNLS 30(9), 2019. With Z the HR cube, H blur and decimation, R the response and Z^k
+super-resolution", IEEE TNNLS 30(9), 2019. With Z the HR cube, H blur and decimation, R the spectral response and Z^k
 the tensor (p, p, B, N_k) of all patches of group k, the method minimises
 
     w |X - H Z|^2 + |Y - R Z|^2 + prior * sum over k and t = 1, 2, 3 of alpha_t^k LS(Z^k_<t>)
 
 Z_<t> is the unfolding with the first t modes as rows, LS(A) the sum of the logarithms of A's singular values,
-alpha_t proportional to the square root of the smaller side of Z_<t>. The groups come from the colour image
-alone. ADMM with one copy of Z for each t; w = 1 as published (see `NonBlind` for other weights).
+alpha_t proportional to the square root of the smaller side of Z_<t>. The groups come from the RGB image
+alone. Solved by ADMM with one copy of Z for each t; w = 1 as published (see `NonBlind` for other weights).
 
 Paper and public program: patches of 8 with step 4, penalty 1e-3 and 25 iterations are the program's (the paper
-names none), 120 clusters the paper's for CAVE (the program's example: 160), `prior` both's for CAVE. The
-program gives every Z-step's result to a comparison with the truth, which only prints; there is none here.
-Ours: any image size (a last row and column of patches where the grid does not fit), groups of more than 512
+names none), 120 clusters the paper's for CAVE (the program's example: 160), `prior` both's for CAVE. Our
+changes: any image size (a last row and column of patches where the grid does not fit), groups of more than 512
 patches cut into parts, a start from bicubic interpolation that lies where the assumed kernel says (the
 program's lies (scale - 1) / 2 pixels off), and singular values by eigenvalues of Gram matrices.
 """
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -29,7 +29,7 @@ from tqdm.auto import tqdm
 from ifmsr.degradation.observation_operator import BlurDecimate
 from ifmsr.degradation.sampling import upsample
 from ifmsr.errors import InputError
-from ifmsr.methods.patch_based.non_blind import NonBlind
+from ifmsr.methods.patch_based.non_blind import NonBlind, TrueKernel
 from ifmsr.methods.patch_based.patch_groups import PatchGroups
 
 PATCH, STRIDE = 8, 4
@@ -39,7 +39,7 @@ PENALTY = 1e-3  # mu
 
 @dataclass(frozen=True, eq=False)
 class LTTR(NonBlind):
-    """The module's docstring as a method; see `NonBlind` for kernel, weight and seed.
+    """LTTR, fusion by low tensor-train rank (Dian et al. 2019); see `NonBlind` for kernel, weight and seed.
 
     The weight for noisy LR cubes, 0.02, is within 0.2 dB of the best of 1, 0.1, 0.05, 0.02, 0.01 and 0.005 on 256 x
     256 windows of two training scenes (CAVE stuffed_toys and paints, the test degradation, x4 and x8, estimated
@@ -159,3 +159,7 @@ def shrink(matrix: Tensor, weight: float) -> Tensor:
     squares, vectors = squares[kept], vectors[:, kept]
     ratios = (1 + (1 - 4 * weight / squares).sqrt()) / 2  # of the new singular value to the old one
     return (vectors * ratios) @ (vectors.T @ matrix)
+
+
+lttr_estimated = partial(LTTR, kernel="estimated")
+lttr_oracle = partial(TrueKernel, LTTR())

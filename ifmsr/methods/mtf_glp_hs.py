@@ -7,8 +7,8 @@ Grohnfeldt and Chanussot, IEEE GRSM 5(2), 2017 (synthesised images, no equalisat
     L_b = upsample(blur-and-decimate(P_b))                    its low-pass version
     y_b = x_b + g_b (P_b - L_b),   g_b = cov(x_b, L_b) / var(L_b)
 
-with x_b the enlarged band. Published: all of this, with a Gaussian matched to the sensor's modulation
-transfer function as the blur. Ours, common to the classical methods here: the blur and its sub-pixel shift
+with x_b the upsampled band. All of this is published, with a Gaussian matched to the sensor's modulation
+transfer function as the blur. Our addition, common to the classical methods here: the blur and its sub-pixel shift
 are estimated from the two images (`ifmsr.degradation.estimation`). Nothing suppresses noise.
 """
 
@@ -22,7 +22,7 @@ from ifmsr.scenes.scene import Array, Observation
 
 
 class MTFGLPHS:
-    """The module's docstring as a method; it has no settings."""
+    """MTF-GLP-HS, hypersharpening with a generalised Laplacian pyramid (Selva et al. 2015). It has no settings."""
 
     title = "MTF-GLP-HS"
     schedule = ""
@@ -31,16 +31,16 @@ class MTFGLPHS:
         """(B, h, w), (3, H, W) -> (B, H, W) in [0, 1]."""
         lr, rgb = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb)
         kernel = estimate_degradation(observation).kernel
-        enlarged = upsample(lr, kernel, observation.scale)
+        upsampled = upsample(lr, kernel, observation.scale)
         fine = synthesise(lr, rgb, decimate(rgb, kernel, observation.scale))
         coarse = upsample(decimate(fine, kernel, observation.scale), kernel, observation.scale)
-        return inject(enlarged, fine, coarse).clamp(0, 1).numpy()
+        return inject(upsampled, fine, coarse).clamp(0, 1).numpy()
 
 
 def synthesise(lr: Tensor, rgb: Tensor, seen: Tensor) -> Tensor:
-    """(B, h, w), (3, H, W), (3, h, w) -> (B, H, W): the image that stands for each band at high resolution.
+    """(B, h, w), (3, H, W), (3, h, w) -> (B, H, W): the high-resolution image synthesised for each band.
 
-    Directions of the colour space without contrast get no weight.
+    Directions of the RGB space without contrast get no weight.
     """
     bands, channels = lr.flatten(1).double(), seen.flatten(1).double()
     mean, means = bands.mean(1, keepdim=True), channels.mean(1, keepdim=True)
@@ -51,10 +51,10 @@ def synthesise(lr: Tensor, rgb: Tensor, seen: Tensor) -> Tensor:
     return torch.tensordot(weights.float(), rgb, dims=1) + offsets.float()[:, :, None]
 
 
-def inject(enlarged: Tensor, fine: Tensor, coarse: Tensor) -> Tensor:
+def inject(upsampled: Tensor, fine: Tensor, coarse: Tensor) -> Tensor:
     """x + g (P - L), each (B, H, W); a constant L has no gain."""
     centred = coarse - coarse.mean((1, 2), keepdim=True)
-    covariance = (enlarged * centred).mean((1, 2), keepdim=True)
+    covariance = (upsampled * centred).mean((1, 2), keepdim=True)
     variance = centred.square().mean((1, 2), keepdim=True)
     gains = torch.where(variance < NO_CONTRAST, 0, covariance / variance)
-    return enlarged + gains * (fine - coarse)
+    return upsampled + gains * (fine - coarse)

@@ -1,53 +1,147 @@
-"""Every method by name. Classical ones need nothing; networks need weights (see `ifmsr.inference.api`)."""
+"""Every method by name, and how to add one. Names cost no import: a method's module is imported when it is used.
 
-from collections.abc import Callable
+A training-free method needs nothing but its class. A network is a method once it is trained: it needs weights (see
+`ifmsr.inference.api`). An installed package announces its own in the entry points ``ifmsr.methods`` and
+``ifmsr.networks``; a program calls `register_method` and `register_network`.
+"""
+
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from ifmsr.methods.base import Method, Network
-from ifmsr.methods.bicubic import Bicubic
-from ifmsr.methods.closed_form.chain import ClosedForm
-from ifmsr.methods.cms import CMS
-from ifmsr.methods.cnmf import CNMF
-from ifmsr.methods.gsa import GSA
-from ifmsr.methods.hysure import HySure
-from ifmsr.methods.ifmsr.network import IFMSR
-from ifmsr.methods.lttr import LTTR
-from ifmsr.methods.mhf_net import MHFNet
-from ifmsr.methods.mog_dcn.network import MoGDCN
-from ifmsr.methods.mtf_glp_hs import MTFGLPHS
-from ifmsr.methods.patch_based.non_blind import TrueKernel
-from ifmsr.methods.pzres_net import PZResNet
-from ifmsr.methods.subspace_net.network import SubspaceNet
-from ifmsr.methods.ual import UAL
+from ifmsr.errors import InputError
+from ifmsr.registry import Registry
 
-CLASSICAL: dict[str, Callable[[], Method]] = {
-    "bicubic": Bicubic,
-    "closed-form": ClosedForm,
-    "gsa": GSA,
-    "mtf-glp-hs": MTFGLPHS,
-    "cnmf": CNMF,
-    "hysure": HySure,
-    "lttr": LTTR,
-    "lttr-estimated": partial(LTTR, kernel="estimated"),
-    "lttr-oracle": partial(TrueKernel, LTTR()),
-    "cms": CMS,
-    "cms-back-projected": partial(CMS, back_projection=True),
-    "cms-estimated": partial(CMS, kernel="estimated"),
-    "cms-oracle": partial(TrueKernel, CMS()),
-}
-"""name -> function that makes the method. ``-estimated``: kernel and shift estimated; ``-oracle``: told the truth;
-``-back-projected``: with the last step of CMS's program."""
+if TYPE_CHECKING:
+    from ifmsr.methods.base import Method, Network
 
 
-NETWORKS: dict[str, type[Network]] = {
-    "ifmsr": IFMSR,
-    "pzres-net": PZResNet,
-    "mhf-net": MHFNet,
-    "mog-dcn": MoGDCN,
-    "ual": UAL,
-    "subspace-net": SubspaceNet,
-}
+def _check_method(name: str, method: Any) -> None:
+    if not callable(method):
+        raise InputError(
+            f"method {name!r}",
+            f"{method!r} cannot be called",
+            "Give a class, or a function that makes the method",
+        )
+
+
+def _check_network(name: str, network: Any) -> None:
+    from ifmsr.methods.base import Network
+
+    if not (isinstance(network, type) and issubclass(network, Network)):
+        raise InputError(
+            f"network {name!r}", f"{network!r} is no Network", "Derive it from ifmsr.methods.Network"
+        )
+    if not hasattr(network, "title"):
+        raise InputError(
+            f"network {name!r}", "it has no title", "Set the name that tables print: title = ..."
+        )
+
+
+CLASSICAL: Registry[Callable[[], "Method"]] = Registry(
+    "method",
+    "ifmsr.methods",
+    {
+        "bicubic": "ifmsr.methods.bicubic:Bicubic",
+        "closed-form": "ifmsr.methods.closed_form.chain:ClosedForm",
+        "gsa": "ifmsr.methods.gsa:GSA",
+        "mtf-glp-hs": "ifmsr.methods.mtf_glp_hs:MTFGLPHS",
+        "cnmf": "ifmsr.methods.cnmf:CNMF",
+        "hysure": "ifmsr.methods.hysure:HySure",
+        "lttr": "ifmsr.methods.lttr:LTTR",
+        "lttr-estimated": "ifmsr.methods.lttr:lttr_estimated",
+        "lttr-oracle": "ifmsr.methods.lttr:lttr_oracle",
+        "cms": "ifmsr.methods.cms:CMS",
+        "cms-back-projected": "ifmsr.methods.cms:cms_back_projected",
+        "cms-estimated": "ifmsr.methods.cms:cms_estimated",
+        "cms-oracle": "ifmsr.methods.cms:cms_oracle",
+    },
+    _check_method,
+)
+"""name -> function that makes the training-free method. ``-estimated``: kernel and shift estimated; ``-oracle``: given
+the true kernel; ``-back-projected``: with the last step of CMS's program."""
+
+NETWORKS: Registry[type["Network"]] = Registry(
+    "network",
+    "ifmsr.networks",
+    {
+        "ifmsr": "ifmsr.methods.ifmsr.network:IFMSR",
+        "pzres-net": "ifmsr.methods.pzres_net:PZResNet",
+        "mhf-net": "ifmsr.methods.mhf_net:MHFNet",
+        "mog-dcn": "ifmsr.methods.mog_dcn.network:MoGDCN",
+        "ual": "ifmsr.methods.ual:UAL",
+        "subspace-net": "ifmsr.methods.subspace_net.network:SubspaceNet",
+    },
+    _check_network,
+)
 """name -> network; `Network.build` makes one from its configuration."""
 
-METHODS = (*CLASSICAL, *NETWORKS, "ual-fusion")
-"""Every name. UAL is its network and then adapted to each image; ``ual-fusion`` is the network alone."""
+VARIANTS = {"ual-fusion": ("ual", "fusion"), "auto": ("subspace-net", "auto")}
+"""Further methods that are made of a network: name -> network and variant (see `Network.as_method`)."""
+
+
+def method_names() -> tuple[str, ...]:
+    """Every method's name: the training-free ones, the networks, and their variants. Imports none of them.
+
+    Raises InputError if an installed package gives a method and a network the same name.
+    """
+    names = (*CLASSICAL, *NETWORKS, *VARIANTS)
+    for name in CLASSICAL:
+        _check_free(name, NETWORKS, VARIANTS)
+    return names
+
+
+def network_of(method: str) -> str | None:
+    """The name of the network whose weights a method needs, or None."""
+    if method in VARIANTS:
+        return VARIANTS[method][0]
+    return method if method in NETWORKS else None
+
+
+def title_of(method: str) -> str:
+    """The name of a method as tables and figures print it. Raises KeyError for an unknown method."""
+    if method in CLASSICAL:
+        return CLASSICAL[method]().title
+    network, variant = VARIANTS.get(method, (method, ""))
+    return NETWORKS[network].method_title(variant)
+
+
+def register_method(name: str, method: Any = None) -> Any:
+    """Make a training-free method known by `name`, on the command line too: ``@register_method("my-method")``.
+
+    Parameters
+    ----------
+    name : small letters, digits and hyphens; not taken by another method.
+    method : the class, or a function without arguments that makes the method; left out, this is a decorator.
+
+    Raises
+    ------
+    InputError : the name is taken or cannot be a name, or `method` cannot be called.
+    """
+    if method is None:
+        return partial(register_method, name)
+    _check_free(name, NETWORKS, VARIANTS)
+    return CLASSICAL.register(name, method)
+
+
+def register_network(name: str, network: Any = None) -> Any:
+    """Make a network known by `name`: it can be trained, and once trained used, like the package's own.
+
+    Parameters
+    ----------
+    name : small letters, digits and hyphens; not taken by another method.
+    network : a class derived from `ifmsr.methods.Network`; left out, this is a decorator.
+
+    Raises
+    ------
+    InputError : the name is taken or cannot be a name, or the class is no `Network` or has no title.
+    """
+    if network is None:
+        return partial(register_network, name)
+    _check_free(name, CLASSICAL, VARIANTS)
+    return NETWORKS.register(name, network)
+
+
+def _check_free(name: str, *others: Mapping[str, Any]) -> None:
+    if any(name in other for other in others):
+        raise InputError(f"method {name!r}", "the name is taken", "Choose another name")

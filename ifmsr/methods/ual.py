@@ -31,7 +31,8 @@ from tqdm.auto import tqdm
 
 from ifmsr.degradation.blurs import gaussian
 from ifmsr.errors import InputError
-from ifmsr.methods.base import CubeConfig, Method, Network, Precision, check_pair
+from ifmsr.methods.base import CubeConfig, Method, Network, check_pair
+from ifmsr.precision import Precision, tf32_off, usable_precision
 from ifmsr.scenes.scene import Array, Observation
 
 C = 128
@@ -141,6 +142,14 @@ class UAL(Network):
             o = self.exchange(o)
         return self.tail(o + i)
 
+    @classmethod
+    def method_title(cls, variant: str) -> str:
+        return cls.title if variant == "fusion" else Adapted.title
+
+    def as_method(self, trained: Method, variant: str, device: str | None, precision: Precision) -> Method:
+        """The variant ``"fusion"`` is the network alone; the method adapts its result to each image."""
+        return trained if variant == "fusion" else Adapted(trained, device=device, precision=precision)
+
 
 class Adaptor(nn.Module):
     """A residual on the fusion result F: ``M f + (1 - M) Z + F``. (N, B, H, W) -> same."""
@@ -204,6 +213,7 @@ class Adaptation:
 
 @torch.inference_mode(False)
 @torch.enable_grad()
+@tf32_off()
 def adapt(
     fused: Array,
     observation: Observation,
@@ -223,8 +233,8 @@ def adapt(
     fused : (B, H, W) in [0, 1], what the fusion network made of the observation; it stays as it was.
     seed : of the initial weights; the same seed gives the same result.
     device : default: the GPU if there is one.
-    precision : ``"bfloat16"`` computes the adaptor's residual under autocast; the weights, the sum with `fused` and
-        the losses stay float32.
+    precision : ``"bfloat16"`` computes the adaptor's residual under autocast where `device` can; the weights, the sum
+        with `fused` and the losses stay float32.
 
     Raises
     ------
@@ -245,6 +255,7 @@ def adapt(
             {"params": blur.parameters(), "lr": 1e-4, "weight_decay": 1e-5},
         ]
     )
+    precision = usable_precision(precision, where)
     half = torch.autocast(where.type, torch.bfloat16, enabled=precision == "bfloat16")
     curve: dict[str, list[float]] = {"lr": []} if srf is None else {"lr": [], "rgb": []}
     for _ in tqdm(range(steps), desc="UAL adaptation", mininterval=2, leave=False):
@@ -278,9 +289,9 @@ class Adapted:
     fusion: Method
     steps: int = 1500
     seed: int = 0
-    device: str | None = None
+    device: str | None = field(default=None, compare=False)
     precision: Precision = "float32"
-    last: Adaptation | None = field(default=None, init=False, repr=False)
+    last: Adaptation | None = field(default=None, init=False, repr=False, compare=False)
     title = "UAL"
 
     @property

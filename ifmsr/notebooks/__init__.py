@@ -1,5 +1,9 @@
 """Running notebooks strictly: papermill underneath, without its leniency."""
 
+from ifmsr.extras import require
+
+require("ipykernel", "jupyter_client", "nbclient", "nbformat", "papermill", "traitlets", "yaml")
+
 from ifmsr.notebooks.execution import NotebookError
 from ifmsr.notebooks.in_place import execute_in_place
 from ifmsr.notebooks.parameters import check_parameters, read_profile

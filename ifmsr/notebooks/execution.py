@@ -20,8 +20,10 @@ from nbclient.exceptions import CellTimeoutError
 from papermill.exceptions import PapermillExecutionError
 from traitlets import default
 
+from ifmsr.errors import RunFailed
 
-class NotebookError(RuntimeError):
+
+class NotebookError(RunFailed):
     """A notebook did not run to its end.
 
     Attributes

@@ -22,10 +22,11 @@ def _path(folder: Path, then: str) -> re.Pattern[str]:
     return re.compile(rf"(?<![\w:/.]){re.escape(str(folder))}{then}")
 
 
+HERE = ROOT.resolve()
 MACHINE_SPECIFIC = (
-    (_path(ROOT, r"/(?=[\w.])"), ""),
-    (_path(ROOT, r"(?![\w.-])"), "."),
-    (_path(ROOT.parent, r"/(?=\w)"), "../"),
+    (_path(HERE, r"/(?=[\w.])"), ""),
+    (_path(HERE, r"(?![\w.-])"), "."),
+    (_path(HERE.parent, r"/(?=\w)"), "../"),
     (_path(Path.home(), r"(?![\w.-])"), "~"),
     (re.compile(r"(?<![^\s(<\"'])[^\s(<\"']*/ipykernel_\d+/\d+\.py"), "<cell>"),
     (re.compile(r" at 0x[0-9a-fA-F]+"), " at 0x..."),

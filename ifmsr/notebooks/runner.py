@@ -68,5 +68,6 @@ def run_all(
     check_stems("profile", profile, ordered)
     for notebook in ordered:
         check_parameters(notebook, profile.get(notebook.stem, {}))
-    with Run(out_folder, config={path.stem: profile.get(path.stem, {}) for path in ordered}):
+    with Run(out_folder, config={path.stem: profile.get(path.stem, {}) for path in ordered}) as run:
+        run.unfinish()
         return [run_notebook(path, profile.get(path.stem), out_folder, cell_timeout) for path in ordered]

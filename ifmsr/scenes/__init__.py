@@ -7,7 +7,7 @@
 """
 
 from ifmsr.scenes.base import DataSet, Split, Window
-from ifmsr.scenes.datasets import DATASETS, dataset_root, dataset_type, open_dataset
+from ifmsr.scenes.datasets import DATASETS, dataset_root, dataset_type, open_dataset, register_dataset
 from ifmsr.scenes.response import nikon_d700
 from ifmsr.scenes.scene import Observation, Scene
 
@@ -22,4 +22,5 @@ __all__ = [
     "dataset_type",
     "nikon_d700",
     "open_dataset",
+    "register_dataset",
 ]

@@ -1,6 +1,7 @@
 """What every data set can do: name its scenes, load one or a window of it, split them."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -42,24 +43,31 @@ class DataSet(ABC):
 
     Attributes
     ----------
-    name : the data set's name on the command line.
+    name : the data set's name on the command line; `ifmsr.scenes.register_dataset` sets it.
+    title : the name that tables print.
     bands : bands of every scene.
     published : how many images the complete data set has.
     default_split : the split used where none is named.
     obtain : one sentence: where the data come from and where to put them.
+    caveat : what has to stand beside every number of this data set; "" for nothing.
     root : the folder they were found in.
     names : the scenes at hand; they do not overlap.
     views : whole images that the scenes are cut from; `load` takes them too, splits never hold them.
     """
 
     name: ClassVar[str]
+    title: ClassVar[str]
     bands: ClassVar[int]
     published: ClassVar[int]
     default_split: ClassVar[str]
     obtain: ClassVar[str]
+    caveat: ClassVar[str] = ""
     root: Path | None
-    names: list[str]
+    names: Sequence[str]
     views: tuple[str, ...] = ()
+
+    def __init__(self, root: str | Path):
+        self.root = Path(root)
 
     @abstractmethod
     def load(self, name: str, window: Window | None = None) -> Scene:

@@ -55,6 +55,7 @@ class Cave(DataSet):
     """
 
     name: ClassVar[str] = "cave"
+    title: ClassVar[str] = "CAVE"
     bands: ClassVar[int] = 31
     published: ClassVar[int] = 32
     root: Path

@@ -41,6 +41,7 @@ class Chikusei(DataSet):
     """
 
     name: ClassVar[str] = "chikusei"
+    title: ClassVar[str] = "Chikusei"
     bands: ClassVar[int] = BANDS
     published: ClassVar[int] = 1
     root: Path

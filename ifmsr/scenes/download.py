@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-import requests
 from tqdm.auto import tqdm
 
 from ifmsr.errors import InputError
@@ -17,7 +16,7 @@ from ifmsr.files import sha256, write_atomically
 from ifmsr.scenes import dataset_root, dataset_type
 from ifmsr.scenes.cave import URL, Cave, published_files, published_scenes, scene_folder
 
-BLOCK = 1 << 16  # bytes; a broken download loses at most one block
+BLOCK = 1 << 16  # bytes
 Files = dict[PurePosixPath, tuple[int, str]]
 """Published files: path inside the data set -> (bytes, SHA-256)."""
 
@@ -34,6 +33,7 @@ class Report:
     missing : those that are not at hand, where their names are known.
     problems : damaged or missing files and other things to repair, one line each.
     obtain : where to get the data and where to put them.
+    caveat : what has to stand beside every number of the data set; "" for nothing.
     """
 
     dataset: str
@@ -43,6 +43,7 @@ class Report:
     missing: tuple[str, ...]
     problems: tuple[str, ...]
     obtain: str
+    caveat: str = ""
 
     @property
     def complete(self) -> bool:
@@ -58,6 +59,8 @@ class Report:
         lines += [f"  problem: {problem}" for problem in self.problems]
         if not self.complete:
             lines.append(f"  to do: {self.obtain}")
+        if self.caveat:
+            lines.append(f"  note: {self.caveat}")
         return "\n".join(lines)
 
 
@@ -87,7 +90,7 @@ def check(name: str, root: str | Path | None = None, verify: bool = False) -> Re
             present.append(image)
         except InputError as error:
             problems.append(str(error))
-    return Report(name, folder, kind.published, tuple(present), (), tuple(problems), kind.obtain)
+    return Report(name, folder, kind.published, tuple(present), (), tuple(problems), kind.obtain, kind.caveat)
 
 
 def fetch_cave(root: str | Path | None = None, url: str = URL) -> Report:
@@ -121,6 +124,8 @@ def fetch_archive(url: str, root: Path, files: Files) -> None:
     archive = root / PurePosixPath(url).name
     by_hand = archive.exists()
     if not by_hand:
+        from ifmsr.scenes.http import download
+
         download(url, archive)
     try:
         unpack(archive, root, wanted)
@@ -130,27 +135,6 @@ def fetch_archive(url: str, root: Path, files: Files) -> None:
         raise
     if not by_hand:
         archive.unlink()
-
-
-def download(url: str, target: Path) -> None:
-    """Download `url` to `target` by way of `<target>.part`, going on where an earlier call was stopped.
-
-    Raises
-    ------
-    InputError : the server cannot be reached, refuses, or breaks off; what has arrived is kept.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(target.name + ".part")
-    try:
-        _download_rest(url, part)
-    except requests.RequestException as error:
-        raise InputError(
-            url,
-            f"the download failed ({_reason(error)})",
-            "Run the command again to go on where it stopped, or download that address by hand and put it at "
-            f"{target}, or put the unpacked folder at {target.with_suffix('')}",
-        ) from error
-    part.replace(target)
 
 
 def unpack(archive: Path, root: Path, files: Files) -> None:
@@ -184,38 +168,6 @@ def unpack(archive: Path, root: Path, files: Files) -> None:
 def is_good(path: Path, size: int, digest: str | None) -> bool:
     """The file is there with this size and, unless `digest` is None, this SHA-256."""
     return path.is_file() and path.stat().st_size == size and (digest is None or sha256(path) == digest)
-
-
-def _download_rest(url: str, part: Path) -> None:
-    """Append to `part` what it lacks of `url`; start again if the server does not continue where it ends."""
-    done = part.stat().st_size if part.exists() else 0
-    headers = {"Range": f"bytes={done}-", "Accept-Encoding": "identity"}
-    with requests.get(url, headers=headers, stream=True, timeout=(15, 60)) as answer:
-        total = answer.headers.get("Content-Range", "").rpartition("/")[2]
-        if answer.status_code == requests.codes.requested_range_not_satisfiable and done:
-            if total == str(done):
-                return
-            part.unlink()
-            raise requests.RequestException("the earlier part does not fit the file at the server")
-        answer.raise_for_status()
-        continues = answer.headers.get("Content-Range", "").startswith(f"bytes {done}-")
-        if answer.status_code != requests.codes.partial_content or not continues:
-            done = 0
-        size = done + int(answer.headers["Content-Length"]) if "Content-Length" in answer.headers else None
-        bar = tqdm(total=size, initial=done, unit="B", unit_scale=True, desc=f"downloading {part.stem}")
-        with part.open("ab" if done else "wb") as file, bar:
-            for block in answer.iter_content(BLOCK):
-                file.write(block)
-                bar.update(len(block))
-    if size is not None and part.stat().st_size != size:
-        raise requests.RequestException(f"{part.stat().st_size} of {size} bytes arrived")
-
-
-def _reason(error: requests.RequestException) -> str:
-    """The shortest true account of a network error."""
-    if isinstance(error, requests.ConnectionError):
-        return "no connection to the server"
-    return str(error)
 
 
 def _refuse_unsafe(archive: Path, member: zipfile.ZipInfo) -> None:

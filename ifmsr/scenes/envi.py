@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ifmsr.errors import InputError
+from ifmsr.extras import require
 from ifmsr.scenes.base import Window, cut
 
 
@@ -15,8 +16,10 @@ def open_envi(path: str | Path) -> NDArray[Any]:
 
     Raises
     ------
-    InputError : header or data file missing, damaged, or the data file is shorter than the header says.
+    InputError : header or data file missing, damaged, or the data file is shorter than the header says; spectral is
+        not installed.
     """
+    require("spectral")
     import spectral
 
     if not Path(path).is_file():

@@ -29,6 +29,7 @@ class Harvard(DataSet):
     """
 
     name: ClassVar[str] = "harvard"
+    title: ClassVar[str] = "Harvard"
     bands: ClassVar[int] = 31
     published: ClassVar[int] = 50
     default_split: ClassVar[str] = "seed-0"

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ifmsr.errors import InputError
+from ifmsr.extras import require
 
 
 def read_image(path: str | Path) -> NDArray[Any]:
@@ -38,8 +39,10 @@ def read_tiff(path: str | Path) -> NDArray[Any]:
 
     Raises
     ------
-    InputError : the file is missing, truncated, or no TIFF.
+    InputError : the file is missing, truncated, or no TIFF; tifffile is not installed, or imagecodecs, which
+        compressed files need.
     """
+    require("tifffile")
     import tifffile
 
     try:
@@ -47,4 +50,6 @@ def read_tiff(path: str | Path) -> NDArray[Any]:
     except FileNotFoundError as error:
         raise InputError(path, "there is no such file", "Check the path") from error
     except Exception as error:  # a damaged TIFF raises whatever its broken tag or codec happens to raise
+        if "imagecodecs" in str(error):
+            require("imagecodecs")
         raise InputError(path, f"cannot be read as a TIFF ({error})", "Copy the file again") from error

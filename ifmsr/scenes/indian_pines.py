@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ifmsr.errors import InputError
+from ifmsr.extras import require
 from ifmsr.scenes.base import DataSet, Split, Window, cut, to_cube, within
 from ifmsr.scenes.scene import Scene
 
@@ -37,13 +38,19 @@ class IndianPines(DataSet):
     """
 
     name: ClassVar[str] = "indian-pines"
+    title: ClassVar[str] = "Indian Pines"
     bands: ClassVar[int] = 200
     published: ClassVar[int] = 1
     default_split: ClassVar[str] = "spatial"
-    obtain: ClassVar[str] = "Install the package tensorly, which holds it: pip install tensorly"
+    obtain: ClassVar[str] = 'Install the package tensorly, which holds it: pip install "ifmsr[study]"'
+    caveat: ClassVar[str] = (
+        "3 % of the values in the distributed file, up to half of a band, were damaged by a text-mode conversion and "
+        "are restored by a low-rank model of the spectra"
+    )
     views = ("full",)
 
     def __init__(self, root: str | Path | None = None):
+        require("tensorly")
         self.root = None
         self.names = [name for name in WINDOWS if name not in self.views]
 
@@ -65,12 +72,8 @@ class IndianPines(DataSet):
 @lru_cache(maxsize=1)
 def _image() -> NDArray[Any]:
     """The cube (145, 145, 200) in sensor units."""
-    try:
-        from tensorly.datasets import load_indian_pines
-    except ImportError as error:
-        raise InputError(
-            "indian-pines", "the package tensorly is not installed", IndianPines.obtain
-        ) from error
+    from tensorly.datasets import load_indian_pines
+
     return restore_carriage_returns(np.asarray(load_indian_pines()["tensor"])).astype(np.float32)
 
 

@@ -6,17 +6,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
-import scipy.io
 from numpy.typing import NDArray
-from scipy.io.matlab import MatReadError
 
 from ifmsr.errors import InputError
+from ifmsr.extras import require
 from ifmsr.scenes.base import Window, cut
 
-# what scipy and h5py were seen to raise on truncated, garbled or foreign files
-DAMAGE = (OSError, EOFError, MatReadError, ValueError, TypeError, LookupError, RuntimeError, MemoryError)
+# what scipy and h5py were seen to raise on truncated, garbled or foreign files, besides MatReadError
+DAMAGE = (OSError, EOFError, ValueError, TypeError, LookupError, RuntimeError, MemoryError)
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+HDF5_STARTS = (0, 512)  # other programs' files begin with it, MATLAB's after a header of 512 bytes
 
 
 def variables(path: str | Path) -> dict[str, tuple[int, ...]]:
@@ -24,10 +24,12 @@ def variables(path: str | Path) -> dict[str, tuple[int, ...]]:
 
     Raises
     ------
-    InputError : the file is missing, truncated, or no .mat file.
+    InputError : the file is missing, truncated, or no .mat file; it is of v7.3 and h5py is not installed.
     """
     with _one_error(path):
-        if not h5py.is_hdf5(path):
+        if not _is_hdf5(path):
+            import scipy.io
+
             numeric = {
                 "double",
                 "single",
@@ -41,7 +43,7 @@ def variables(path: str | Path) -> dict[str, tuple[int, ...]]:
                 "int64",
             }
             return {name: shape for name, shape, kind in scipy.io.whosmat(str(path)) if kind in numeric}
-        with h5py.File(path) as file:
+        with _open_hdf5(path) as file:
             return {name: item.shape[::-1] for name, item in file.items() if _is_numeric(item)}
 
 
@@ -53,7 +55,7 @@ def read_variable(path: str | Path, key: str, window: Window | None = None) -> N
     Raises
     ------
     InputError : the file is missing, truncated or no .mat file, or has no numeric array `key` (the error
-        lists those it has).
+        lists those it has); it is of v7.3 and h5py is not installed.
     """
     found = variables(path)
     if key not in found:
@@ -64,10 +66,12 @@ def read_variable(path: str | Path, key: str, window: Window | None = None) -> N
             "Name one of those, or get the file again if it was cut off",
         )
     with _one_error(path):
-        if not h5py.is_hdf5(path):
+        if not _is_hdf5(path):
+            import scipy.io
+
             array = scipy.io.loadmat(str(path), variable_names=[key])[key]
             return array if window is None else cut(array, window)
-        with h5py.File(path) as file:
+        with _open_hdf5(path) as file:
             if window is None:
                 return file[key][()].T
             top, left, height, width = window
@@ -76,10 +80,25 @@ def read_variable(path: str | Path, key: str, window: Window | None = None) -> N
 
 def largest(path: str | Path, key: str) -> float:
     """The largest value of a v7.3 variable, read in blocks, so that memory stays small."""
-    with _one_error(path), h5py.File(path) as file:
+    with _one_error(path), _open_hdf5(path) as file:
         array = file[key]
         blocks = array.iter_chunks() if array.chunks else range(len(array))
         return max(float(np.max(array[block])) for block in blocks)
+
+
+def _is_hdf5(path: str | Path) -> bool:
+    """Whether a .mat file is of v7.3, which is HDF5."""
+    with open(path, "rb") as file:
+        head = file.read(max(HDF5_STARTS) + len(HDF5_SIGNATURE))
+    return any(head[start:].startswith(HDF5_SIGNATURE) for start in HDF5_STARTS)
+
+
+def _open_hdf5(path: str | Path) -> Any:
+    """The `h5py.File`. Raises InputError if h5py is not installed."""
+    require("h5py")
+    import h5py
+
+    return h5py.File(path)
 
 
 @contextmanager
@@ -87,12 +106,16 @@ def _one_error(path: str | Path) -> Iterator[None]:
     """Whatever a missing or damaged .mat file makes scipy and h5py raise becomes one InputError."""
     if not Path(path).is_file():
         raise InputError(path, "there is no such file", "Check the path")
+    from scipy.io.matlab import MatReadError
+
     try:
         yield
-    except (*DAMAGE, zlib.error) as error:
+    except InputError:
+        raise
+    except (*DAMAGE, MatReadError, zlib.error) as error:
         problem = f"cannot be read as a .mat file ({error})"
         raise InputError(path, problem, "Download or copy the file again") from error
 
 
-def _is_numeric(item: object) -> bool:
-    return isinstance(item, h5py.Dataset) and item.dtype.kind in "uif"
+def _is_numeric(item: Any) -> bool:
+    return hasattr(item, "shape") and item.dtype.kind in "uif"

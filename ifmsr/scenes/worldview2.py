@@ -39,6 +39,7 @@ class WorldView2(DataSet):
     """
 
     name: ClassVar[str] = "worldview2"
+    title: ClassVar[str] = "WorldView-2"
     bands: ClassVar[int] = 8
     published: ClassVar[int] = 2
     default_split: ClassVar[str] = "spatial"

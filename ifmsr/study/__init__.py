@@ -1,5 +1,9 @@
 """The study: methods measured on the same observations, rows compared, Table IV."""
 
+from ifmsr.extras import require
+
+require("filelock", "pandas", "jinja2")
+
 from ifmsr.study.evaluation import Task, evaluate, summary
 from ifmsr.study.rendering import write_table4
 from ifmsr.study.rows import read_rows

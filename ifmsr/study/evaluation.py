@@ -1,8 +1,11 @@
 """Every method on the same stored observations: one row a scene, seed and method."""
 
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -12,18 +15,21 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from ifmsr import metrics
-from ifmsr.degradation.protocol import Alignment, Preset, degrade, draw_degradation, scene_seed
+from ifmsr.degradation.protocol import Alignment, Preset, draw_degradation, scene_seed
 from ifmsr.errors import InputError, as_path, whole
 from ifmsr.fields import check_fields
-from ifmsr.files import sha256, write_atomically, write_text
+from ifmsr.files import write_atomically, write_text
 from ifmsr.methods.base import Method, Oracle
-from ifmsr.runs import Run
+from ifmsr.runs import MANIFEST, Run
 from ifmsr.scenes import open_dataset
+from ifmsr.scenes.base import DataSet
 from ifmsr.scenes.scene import Array, Observation, Scene
-from ifmsr.study.rows import TEXT
+from ifmsr.study.ledger import Ledger, Row, Rows
+from ifmsr.study.made_by import fingerprint, made_by
+from ifmsr.study.observations import Observations
 
 COLUMNS = (
-    *("dataset", "split", "scene", "scale", "alignment", "seed", "method", "schedule", "weights"),
+    *("dataset", "split", "scene", "scale", "alignment", "seed", "method", "schedule", "weights", "made_by"),
     *("PSNR", "SSIM", "SAM", "ERGAS", "RMSE", "seconds"),
 )
 
@@ -65,23 +71,37 @@ class Task:
 
 
 def evaluate(
-    task: Task, methods: Mapping[str, Method], out: str | Path, root: str | Path | None = None
+    task: Task,
+    methods: Mapping[str, Method],
+    out: str | Path,
+    root: str | Path | None = None,
+    again: bool = False,
 ) -> pd.DataFrame:
     """Measure methods by the paper's protocol (`ifmsr.metrics.evaluate`) and keep what they made.
 
-    The folder `out` gets ``rows.csv`` (after every row, so an interrupted evaluation goes on where it
-    stopped), ``task.json``, ``observations/<scene>-s<seed>.npz``, ``cubes/<method>/<scene>-s<seed>.npy``
-    (float16) and, last, ``manifest.json``. Rows that are there already are kept: another call adds methods,
-    or replaces those whose weights have changed.
+    The folder `out` gets ``task.json``, ``observations/<scene>-s<seed>.npz``, ``rows.csv``,
+    ``cubes/<method>/<scene>-s<seed>.npy`` (float16) and, last, ``manifest.json``. Until the methods are complete, their
+    rows and cubes are in ``partial/`` and what was finished stays finished; an interrupted evaluation goes on where it
+    stopped, and several processes may measure different methods in one folder at once.
+
+    Another call adds methods. Rows that are there already are kept if the same settings, weights and code made them
+    (see `ifmsr.study.made_by`) and their cubes are there; other rows of `methods` are replaced, with a warning that
+    says why. Missing observations are made again.
 
     Parameters
     ----------
     methods : ready methods by name, as `ifmsr.inference.api.load_method` gives them.
     root : the data set's folder; default `ifmsr.paths.data_root`/<dataset>.
+    again : measure all of `methods`, whatever rows are there.
+
+    Returns
+    -------
+    The rows of every complete method of the folder.
 
     Raises
     ------
-    InputError : the folder holds another task, or data, split or scenes cannot be had.
+    InputError : the folder holds another task, or data, split or scenes cannot be had; ``rows.csv`` was changed
+        after its run had finished; an observation is another one than the folder's rows were measured on.
     """
     out = Path(out)
     data = open_dataset(task.dataset, root)
@@ -92,43 +112,101 @@ def evaluate(
             "scenes", f"{', '.join(unknown)} are not test scenes of {task.split}", f"Choose from {test}"
         )
     task = replace(task, scenes=scenes)
-    places = [(scene, seed) for scene in scenes for seed in task.seeds]
-    _claim(out, task)
+    folder = _Folder(out, task, data)
+    makers = {name: made_by(method) for name, method in methods.items()}
+    rows = folder.kept(methods, makers, again)
+    missing = [(*place, name) for place in folder.places for name in methods if (*place, name) not in rows]
+    if not missing and (out / MANIFEST).exists():
+        folder.make_observations()
+        return _frame(folder.finished)
     with Run(out, asdict(task) | {"root": root}, task.seeds) as run:
-        rows = _kept(out / "rows.csv", methods)
-        steps = len(places) * len(methods)
-        with tqdm(total=steps, desc=f"{task.dataset} x{task.scale}", mininterval=2) as bar:
-            for scene, seed in places:
-                missing = [name for name in methods if (scene, seed, name) not in rows]
-                bar.update(len(methods) - len(missing))
-                if not missing:
-                    continue
-                truth = data.load(scene).crop_to_multiple(task.scale, task.side or None)
-                observation = _observe(truth, seed, task, out)
-                for name in missing:
-                    method = _informed(methods[name], truth, seed, task)
-                    sr, row = _measure(truth, observation, method, task)
-                    _save_cube(out / "cubes" / name / f"{scene}-s{seed}.npy", sr)
-                    rows[scene, seed, name] = {**row, "scene": scene, "seed": seed, "method": name}
-                    write_text(out / "rows.csv", _frame(rows).to_csv(index=False))
+        rows |= folder.measure(missing, methods, makers)
+        run.tell({"measured": sorted({name for *_, name in missing})})
+        return folder.finish(run, methods, rows)
+
+
+class _Folder:
+    """An evaluation's folder while methods are measured into it. Raises InputError if it belongs to another task."""
+
+    def __init__(self, out: Path, task: Task, data: DataSet):
+        self.out, self.task, self.data = out, task, data
+        self.places = [(scene, seed) for scene in task.scenes for seed in task.seeds]
+        self.ledger = Ledger(out, ("scene", "seed", "method"), COLUMNS)
+        with self.ledger.lock:
+            _claim(out, task)
+        self.finished = self.ledger.finished()
+        self.observations = Observations(out, task, self.finished)
+
+    def kept(self, methods: Mapping[str, Method], makers: Mapping[str, str], again: bool) -> Rows:
+        """The rows of the methods that need not be measured."""
+        rows: Rows = {}
+        for name, method in methods.items():
+            fault = partial(_fault, self.out, method)
+            rows |= self.ledger.kept(name, makers[name], len(self.places), again, fault)
+        return rows
+
+    def truth(self, scene: str) -> Scene:
+        """The scene in the size that is measured."""
+        return self.data.load(scene).crop_to_multiple(self.task.scale, self.task.side or None)
+
+    def make_observations(self) -> None:
+        """Make the observations that are not there."""
+        for scene, seed in self.places:
+            if not self.observations.path(scene, seed).exists():
+                self.observations.of(self.truth(scene), seed)
+
+    def measure(
+        self,
+        missing: Sequence[tuple[str, int, str]],
+        methods: Mapping[str, Method],
+        makers: Mapping[str, str],
+    ) -> Rows:
+        """Measure what is missing, place by place, and keep every row and cube in ``partial/``."""
+        rows: Rows = {}
+        with tqdm(total=len(missing), desc=f"{self.task.dataset} x{self.task.scale}", mininterval=2) as bar:
+            for (scene, seed), group in groupby(missing, key=lambda entry: entry[:2]):
+                truth = self.truth(scene)
+                observation = self.observations.of(truth, seed)
+                for *_, name in group:
+                    method = _informed(methods[name], truth, seed, self.task)
+                    sr, row = _measure(truth, observation, method, self.task)
+                    row |= {"scene": scene, "seed": seed, "method": name, "made_by": makers[name]}
+                    rows[scene, seed, name] = row
+                    with self.ledger.lock:
+                        _save_cube(self.ledger.partial / _cube(row), sr)
+                        self.ledger.add(row)
                     bar.update()
-        complete = {name for *_, name in rows if all((*place, name) in rows for place in places)}
-        frame = _frame({key: row for key, row in rows.items() if key[2] in complete})
-        write_text(run.record("rows.csv"), frame.to_csv(index=False))
-        stored = {f"{scene}-s{seed}": out / "observations" / f"{scene}-s{seed}.npz" for scene, seed in places}
-        run.tell(
-            config={"methods": list(frame["method"].unique())},
-            data={name: sha256(path) for name, path in stored.items()},
-        )
-    return frame
+        return rows
+
+    def finish(self, run: Run, methods: Collection[str], rows: Rows) -> pd.DataFrame:
+        """Put the complete rows and the cubes of the methods beside those of others, and end the run."""
+        self.make_observations()
+        with self.ledger.lock:
+            others = {key: row for key, row in self.ledger.finished().items() if row["method"] not in methods}
+            frame = _frame(others | rows)
+            counts = frame.groupby("method")["method"].transform("size")
+            frame = frame[counts == len(self.places)].reset_index(drop=True)
+            table = run.record("rows.csv")
+            for row in rows.values():
+                _move(self.ledger.partial / _cube(row), self.out / _cube(row))
+            write_text(table, self.ledger.csv(frame))
+            self.ledger.complete(methods)
+            carried = bool(others) or any(self.finished.get(key) == row for key, row in rows.items())
+            run.tell(
+                config={"methods": list(frame["method"].unique())},
+                data=self.observations.digests(self.places, carried),
+            )
+            run.finish()
+        return frame
 
 
 def _claim(out: Path, task: Task) -> None:
     """Write the task into the folder, or refuse a folder that belongs to another one."""
     path = out / "task.json"
-    if path.exists() and read_task(out) != task:
+    if not path.exists():
+        write_text(path, json.dumps(asdict(task), indent=2) + "\n")
+    elif read_task(out) != task:
         raise InputError(out, "it holds an evaluation of another task", "Choose another folder, or delete it")
-    write_text(path, json.dumps(asdict(task), indent=2) + "\n")
 
 
 def read_task(folder: str | Path) -> Task:
@@ -142,29 +220,14 @@ def read_task(folder: str | Path) -> Task:
         ) from error
 
 
-def _kept(path: Path, methods: Mapping[str, Method]) -> dict[tuple[str, int, str], dict[str, Any]]:
-    """The rows of an earlier evaluation that are still true: same weights, or a method not asked for now."""
-    if not path.exists():
-        return {}
-    rows = pd.read_csv(path, keep_default_na=False, dtype=TEXT).to_dict("records")
-    return {
-        (row["scene"], row["seed"], row["method"]): {str(name): value for name, value in row.items()}
-        for row in rows
-        if row["method"] not in methods or row["weights"] == fingerprint(methods[row["method"]])
-    }
-
-
-def fingerprint(method: Method) -> str:
-    """Which weights a method uses; "" for none."""
-    return str(getattr(method, "fingerprint", ""))
-
-
-def _observe(truth: Scene, seed: int, task: Task, out: Path) -> Observation:
-    """The stored observation, so that every method and every later run sees the same file."""
-    path = out / "observations" / f"{truth.name}-s{seed}.npz"
-    if not path.exists():
-        degrade(truth, task.scale, task.preset, seed, task.alignment).save(path)
-    return Observation.load(path)
+def _fault(out: Path, method: Method, row: Row) -> str:
+    """Why a finished row does not count although what it says of its maker fits; "" if it does."""
+    if not (out / _cube(row)).exists():
+        return "its cubes are not there"
+    silent = row["made_by"] == ""
+    if silent and (row["weights"], row["schedule"]) != (fingerprint(method), method.schedule):
+        return "its weights or its precision have changed"
+    return ""
 
 
 def _informed(method: Method, truth: Scene, seed: int, task: Task) -> Method:
@@ -193,11 +256,23 @@ def _measure(
     }
 
 
+def _cube(row: Row) -> Path:
+    """Where a row's cube is, counted from the folder."""
+    return Path("cubes", row["method"], f"{row['scene']}-s{row['seed']}.npy")
+
+
 def _save_cube(path: Path, sr: Array) -> None:
     write_atomically(path, lambda file: np.save(file, sr.astype(np.float16)))
 
 
-def _frame(rows: Mapping[Any, Mapping[str, Any]]) -> pd.DataFrame:
+def _move(source: Path, target: Path) -> None:
+    """Move a file if it is still at its source."""
+    if source.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(source, target)
+
+
+def _frame(rows: Rows) -> pd.DataFrame:
     frame = pd.DataFrame(list(rows.values()), columns=list(COLUMNS))
     return frame.sort_values(["dataset", "scale", "scene", "seed", "method"], ignore_index=True)
 

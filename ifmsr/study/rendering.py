@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from ifmsr.files import write_text
-from ifmsr.study.names import DIGITS, HIGHER_IS_BETTER
+from ifmsr.study.names import DIGITS, HIGHER_IS_BETTER, caveat
 from ifmsr.study.rows import Folders, read_rows
 from ifmsr.study.table4 import table4
 
@@ -98,6 +98,8 @@ def protocol(block: pd.DataFrame, markup: Markup = MARKDOWN) -> list[str]:
     said += [f"Ours, {line.method}: {line.schedule}." for line in schedules.itertuples()]
     if block["published"].notna().any():
         said.append("Published: the paper's Table IV, on the paper's own test images.")
+    if known := caveat(str(first["dataset"])):
+        said.append(f"{first['dataset']}: {known}.")
     said += [f"{markup.mark.strip()} {note[0].upper()}{note[1:]}." for note in block["note"].unique() if note]
     return said
 

@@ -1,7 +1,10 @@
 """How methods fare where the degradation is not the one of the paper's test."""
 
-from collections.abc import Collection, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
+from itertools import groupby, product
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Literal
@@ -19,9 +22,12 @@ from ifmsr.methods.base import Method
 from ifmsr.runs import MANIFEST, Run, read_manifest
 from ifmsr.scenes import open_dataset
 from ifmsr.scenes.scene import Array, Observation, Scene
-from ifmsr.study.evaluation import fingerprint
+from ifmsr.study.ledger import Ledger, Row, Rows
+from ifmsr.study.made_by import fingerprint, made_by
+from ifmsr.study.names import DIGITS
 
 SHIFT_NM = 8.0
+COLUMNS = ("condition", "scale", "scene", "seed", "method", *DIGITS, "seconds", "made_by")
 
 
 @dataclass(frozen=True)
@@ -103,28 +109,34 @@ def measure(
     seed: int = 0,
 ) -> pd.DataFrame:
     """Every method under every condition: one row a condition, scene and method, with the five metrics."""
-    rows = []
-    with tqdm(total=len(conditions) * len(scenes) * len(methods), desc="robustness", mininterval=2) as bar:
-        for condition in conditions:
-            for scene in scenes:
-                truth = scene.crop_to_multiple(condition.scale)
-                observation = observe(truth, condition, seed)
-                for name, method in methods.items():
-                    started = perf_counter()
-                    sr = method(observation)
-                    rows.append(
-                        {
-                            "condition": condition.name,
-                            "scale": condition.scale,
-                            "scene": scene.name,
-                            "seed": seed,
-                            "method": name,
-                            **metrics.evaluate(truth.cube, sr, condition.scale),
-                            "seconds": round(perf_counter() - started, 2),
-                        }
-                    )
-                    bar.update()
-    return pd.DataFrame(rows)
+    named = {scene.name: scene for scene in scenes}
+    return pd.DataFrame(_rows(list(product(conditions, named, methods)), named.__getitem__, methods, seed))
+
+
+def _rows(
+    missing: Sequence[tuple[Condition, str, str]],
+    load: Callable[[str], Scene],
+    methods: Mapping[str, Method],
+    seed: int,
+) -> Iterator[dict[str, Any]]:
+    """The rows of some conditions, scenes and methods, one after the other."""
+    with tqdm(total=len(missing), desc="robustness", mininterval=2) as bar:
+        for (condition, scene), group in groupby(missing, key=lambda entry: entry[:2]):
+            truth = load(scene).crop_to_multiple(condition.scale)
+            observation = observe(truth, condition, seed)
+            for *_, name in group:
+                started = perf_counter()
+                sr = methods[name](observation)
+                yield {
+                    "condition": condition.name,
+                    "scale": condition.scale,
+                    "scene": scene,
+                    "seed": seed,
+                    "method": name,
+                    **metrics.evaluate(truth.cube, sr, condition.scale),
+                    "seconds": round(perf_counter() - started, 2),
+                }
+                bar.update()
 
 
 def measure_split(
@@ -135,15 +147,21 @@ def measure_split(
     out: str | Path,
     seed: int = 0,
     root: str | Path | None = None,
+    again: bool = False,
 ) -> pd.DataFrame:
     """`measure` on a split's test scenes as a finished run: ``rows.csv`` and ``manifest.json`` in `out`.
 
-    Rows that the folder has of other methods stay. Returns the new ones.
+    Rows are kept one by one in ``partial/`` until the methods are complete, so an interrupted call goes on where it
+    stopped, and other processes may measure other methods in the same folder. Rows of other methods stay, and those of
+    `methods` too where the same settings, weights and code made them (see `ifmsr.study.made_by`), unless `again`.
+    Returns the rows of `methods`.
 
     Raises
     ------
-    InputError : the folder's rows are of another split, other conditions or another seed.
+    InputError : the folder's rows are of another split, other conditions or another seed, or were changed after their
+        run had finished.
     """
+    out = Path(out)
     data = open_dataset(dataset, root)
     scenes = data.split(split).test
     about: dict[str, Any] = {
@@ -152,31 +170,66 @@ def measure_split(
         "scenes": list(scenes),
         "conditions": [asdict(condition) for condition in conditions],
     }
-    others, weights = earlier(Path(out), about, seed, methods)
-    about["weights"] = weights | {name: fingerprint(method) for name, method in methods.items()}
-    rows = measure([data.load(name) for name in scenes], methods, conditions, seed)
-    order = [[condition.name for condition in conditions], list(scenes)]
-    together = pd.concat([others, rows]).sort_values(
-        ["condition", "scene"],
-        key=lambda column: column.map(order[column.name == "scene"].index),
+    ledger = Ledger(out, ("condition", "scene", "seed", "method"), COLUMNS, float_format="%.5g")
+    with ledger.lock:
+        _claim(out, about | {"seed": seed})
+        earlier = _weights(out)
+    own = {name: fingerprint(method) for name, method in methods.items()}
+    makers = {name: made_by(method) for name, method in methods.items()}
+
+    def fault(row: Row) -> str:
+        same = row["made_by"] or earlier.get(row["method"]) == own[row["method"]]
+        return "" if same else "its weights have changed"
+
+    rows: Rows = {}
+    for name in methods:
+        rows |= ledger.kept(name, makers[name], len(conditions) * len(scenes), again, fault)
+    missing = [
+        (condition, scene, name)
+        for condition, scene, name in product(conditions, scenes, methods)
+        if (condition.name, scene, seed, name) not in rows
+    ]
+    if missing or not (out / MANIFEST).exists():
+        with Run(out, about, [seed]) as run:
+            for row in _rows(missing, cache(data.load), methods, seed):
+                row["made_by"] = makers[row["method"]]
+                rows[row["condition"], row["scene"], seed, row["method"]] = row
+                ledger.add(row)
+            with ledger.lock:
+                others = {key: row for key, row in ledger.finished().items() if row["method"] not in methods}
+                weights = {name: mark for name, mark in _weights(out).items() if name not in methods}
+                table = ledger.csv(_ordered(others | rows, conditions, scenes))
+                write_text(run.record("rows.csv"), table)
+                ledger.complete(methods)
+                run.tell({"weights": weights | own})
+                run.finish()
+    return _ordered(rows, conditions, scenes)
+
+
+def _ordered(rows: Rows, conditions: Sequence[Condition], scenes: Sequence[str]) -> pd.DataFrame:
+    """Rows by condition and scene as those are given; methods as they come."""
+    order = {"condition": [condition.name for condition in conditions], "scene": list(scenes)}
+    return pd.DataFrame(list(rows.values())).sort_values(
+        list(order),
+        key=lambda column: column.map(order[str(column.name)].index),
         kind="stable",
+        ignore_index=True,
     )
-    with Run(out, about, [seed]) as run:
-        write_text(run.record("rows.csv"), together.to_csv(index=False, float_format="%.5g"))
-    return rows
 
 
-def earlier(
-    folder: Path, about: Mapping[str, Any], seed: int, methods: Collection[str]
-) -> tuple[pd.DataFrame, dict[str, str]]:
-    """A finished grid's rows of other methods, and their weights; none if the folder has no such grid."""
-    if not (folder / MANIFEST).exists():
-        return pd.DataFrame(), {}
-    manifest = read_manifest(folder)
-    config = manifest["config"]
-    weights = config.pop("weights", {})
-    if config != about or manifest["seeds"] != [seed]:
+def _claim(folder: Path, task: Mapping[str, Any]) -> None:
+    """Write the grid into the folder, or refuse a folder that belongs to another one."""
+    path, held = folder / "task.json", None
+    if path.exists():
+        held = json.loads(path.read_text(encoding="utf-8"))
+    elif (folder / MANIFEST).exists():
+        manifest = read_manifest(folder)
+        held = {name: manifest["config"].get(name) for name in task} | {"seed": manifest["seeds"][0]}
+    if held not in (None, task):
         raise InputError(folder, "holds a grid of another split, conditions or seed", "Give another folder")
-    rows = pd.read_csv(folder / "rows.csv")
-    kept = {name: mark for name, mark in weights.items() if name not in methods}
-    return rows[rows["method"].isin(kept)], kept
+    write_text(path, json.dumps(task, indent=2) + "\n")
+
+
+def _weights(folder: Path) -> dict[str, str]:
+    """The weights of the methods of a finished grid, from its manifest."""
+    return read_manifest(folder)["config"]["weights"] if (folder / MANIFEST).exists() else {}

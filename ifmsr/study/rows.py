@@ -8,9 +8,10 @@ import pandas as pd
 
 from ifmsr.errors import InputError
 from ifmsr.runs import read_manifest
-from ifmsr.study.names import DATASET_LABELS, DIGITS, method_label
+from ifmsr.study.names import DIGITS, dataset_label, method_label
 
-TEXT = dict.fromkeys(("scene", "method", "schedule", "weights"), str)  # "444503e60302" is no number
+# "444503e60302" is no number
+TEXT = dict.fromkeys(("scene", "method", "schedule", "weights", "made_by"), str)
 ROW_COLUMNS = ("dataset", "split", "scene", "scale", "alignment", "seed", "method", "schedule", *DIGITS)
 
 Folders = str | Path | Sequence[str | Path]
@@ -25,7 +26,8 @@ def read_rows(folders: Folders) -> pd.DataFrame:
 
     Returns
     -------
-    The columns of their `rows.csv` and `preset`; data sets and methods by their printed names.
+    The columns of their `rows.csv` and `preset`; data sets and methods by their printed names. `made_by` is empty in
+    rows that do not say what made them.
 
     Raises
     ------
@@ -55,12 +57,14 @@ def _read_folder(folder: Path) -> pd.DataFrame:
         raise InputError(path, problem, "Run the evaluation again")
     if rows[[*DIGITS]].isna().any(axis=None):
         raise InputError(path, "a metric is NaN", "Run that scene and method again")
+    made_by = rows["made_by"].fillna("") if "made_by" in rows else ""
     return rows.assign(
+        made_by=made_by,
         preset=config["preset"],
         side=config.get("side", 0),
         schedule=rows["schedule"].fillna(""),
-        dataset=rows["dataset"].replace(DATASET_LABELS),
-        method=rows["method"].map(method_label),
+        dataset=rows["dataset"].map({name: dataset_label(name) for name in rows["dataset"].unique()}),
+        method=rows["method"].map({name: method_label(name) for name in rows["method"].unique()}),
     )
 
 
@@ -68,7 +72,8 @@ def check_comparable(rows: pd.DataFrame) -> None:
     """Raise InputError unless all rows belong in one table.
 
     One alignment, preset and size of scenes for the whole table, one split a data set; within a data set and scale,
-    every method has one schedule and has seen each scene with the same seeds exactly once.
+    every method has one schedule, one maker (`ifmsr.study.made_by`) and has seen each scene with the same seeds exactly
+    once.
     """
     for column in ("alignment", "preset", "side"):
         _demand_one(column, rows, "the table")
@@ -79,6 +84,9 @@ def check_comparable(rows: pd.DataFrame) -> None:
         seen: dict[Any, set[tuple[Any, Any]]] = {}
         for method, own in group.groupby("method"):
             _demand_one("schedule", own, f"{block}, {method}")
+            if "made_by" in own and own["made_by"].nunique() > 1:
+                problem = "its rows were made with different settings or code"
+                raise InputError(f"{block}, {method}", problem, "Evaluate it again in each folder")
             seen[method] = set(zip(own["scene"], own["seed"], strict=True))
             if len(seen[method]) < len(own):
                 problem = f"{method} has several rows for the same scene and seed"

@@ -6,13 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ifmsr.paths import RESULTS
+from ifmsr.published import MISPRINT, MISPRINT_NOTE, PUBLISHED
 from ifmsr.study.names import DIGITS
 from ifmsr.study.rows import check_comparable
 
-PUBLISHED = RESULTS / "paper" / "table4.csv"
-MISPRINT = ("CAVE", 4, "RMSE", "PZRes-Net")
-MISPRINT_NOTE = "PZRes-Net's RMSE, kept as printed, contradicts its own PSNR: 41.78 dB is an RMSE of 0.0082"
 DASH_NOTE = "the paper has no {method} here: it needs the camera's response, unknown for {dataset}"
 
 

@@ -1,10 +1,14 @@
 """Training: `train` on scenes at hand, `train_on_split` on a data set's split as a finished run."""
 
+from ifmsr.extras import require
+
+require("pandas")
+
 from ifmsr.training.config import TrainConfig
 from ifmsr.training.loop import train
 from ifmsr.training.on_split import train_on_split
 from ifmsr.training.patches import Patches
-from ifmsr.training.presets import PRESETS
+from ifmsr.training.presets import PRESETS, preset, preset_names
 from ifmsr.training.state import TrainingError, build_network
 
 __all__ = [
@@ -13,6 +17,8 @@ __all__ = [
     "TrainConfig",
     "TrainingError",
     "build_network",
+    "preset",
+    "preset_names",
     "train",
     "train_on_split",
 ]

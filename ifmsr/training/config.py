@@ -13,13 +13,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from math import cos, pi
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal, Self, get_type_hints
+
+import torch
 
 from ifmsr.degradation.protocol import Alignment, Preset
 from ifmsr.errors import InputError, check_choice, did_you_mean, real, shown, whole
 from ifmsr.fields import check_fields
-from ifmsr.methods.base import Precision
 from ifmsr.methods.registry import NETWORKS
+from ifmsr.precision import Precision, usable_precision
 
 Steps = Literal["per-band", "batched"]
 Decay = Literal["steps", "cosine"]
@@ -50,7 +52,8 @@ class TrainConfig:
     steps, bands_per_step : see the module's docstring; `bands_per_step` 0 means all bands.
     degradation, alignment : what patches go through, see `ifmsr.degradation.protocol`. ``"train"`` is the paper's wide
         draw; ``"test"`` draws from the test family, for trainings too short to learn more than that.
-    precision : ``"bfloat16"`` computes the network under autocast; weights stay float32.
+    precision : ``"bfloat16"`` computes the network under autocast; weights stay float32. See `on` for devices that
+        cannot.
     checkpoint_every : seconds between checkpoints; it changes nothing else.
 
     Raises
@@ -161,6 +164,10 @@ class TrainConfig:
             f"{step}, {self.precision}, {self.degradation} degradation, {self.alignment} alignment, seed {self.seed}"
             f"{average}{options}"
         )
+
+    def on(self, device: torch.device) -> Self:
+        """The same training in a precision that `device` can compute in, see `ifmsr.precision.usable_precision`."""
+        return replace(self, precision=usable_precision(self.precision, device))
 
     def identity(self) -> dict[str, Any]:
         """The part that decides the outcome, in plain types: what checkpoints and manifests compare."""

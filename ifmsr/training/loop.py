@@ -10,21 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 from tqdm.auto import tqdm
 
 from ifmsr.errors import whole
 from ifmsr.files import make_folder
 from ifmsr.inference.devices import choose_device
+from ifmsr.methods.base import Samples
+from ifmsr.methods.registry import NETWORKS
 from ifmsr.scenes.scene import Scene
 from ifmsr.training.config import TrainConfig
 from ifmsr.training.on_device import Batches, OnDevice
 from ifmsr.training.patches import Patches
-from ifmsr.training.solved import SolvedPatches
 from ifmsr.training.state import State, start_anew
 from ifmsr.weights import save_weights
 
-Samples = Patches | SolvedPatches
 WEIGHTS = "weights.safetensors"
 
 
@@ -67,12 +68,14 @@ def train(
     out = Path(out)
     make_folder(out)
     whole("workers", workers, least=0)
+    where = choose_device(device)
+    config = config.on(where)
     patches = samples(scenes, config)
     if not resume:
         start_anew(out)
-    state = State(config, scenes, out, choose_device(device), compile)
+    state = State(config, scenes, out, where, compile)
     state.restore()
-    make_batches = batches_on(state.device, patches, workers)
+    make_batches = batches_on(state.device, patches, config.batch, workers)
     batches = -(-len(patches) // config.batch)
     bar = tqdm(
         total=config.epochs * batches,
@@ -102,12 +105,17 @@ def train(
 
 def samples(scenes: Sequence[Scene], config: TrainConfig) -> Samples:
     """What the configuration's network learns from."""
-    return SolvedPatches(scenes, config) if config.network == "subspace-net" else Patches(scenes, config)
+    return NETWORKS[config.network].samples(scenes, config)
 
 
-def batches_on(device: torch.device, patches: Samples, workers: int) -> Callable[[Sequence[int]], Batches]:
-    """Sample numbers -> batches, the truth last: made on a GPU if it holds the scenes, else on the CPU."""
-    if device.type == "cuda" and isinstance(patches, Patches):
+def batches_on(
+    device: torch.device, patches: Samples, batch: int, workers: int
+) -> Callable[[Sequence[int]], Batches]:
+    """Sample numbers -> batches, the truth last: made on a GPU if it holds the scenes, else on the CPU.
+
+    A GPU makes the pixels of `Patches`; other samples come from the CPU.
+    """
+    if device.type == "cuda" and type(patches) is Patches:
         if OnDevice.fits(patches.scenes, device):
             return OnDevice(patches, device).batches
         warnings.warn(
@@ -115,13 +123,13 @@ def batches_on(device: torch.device, patches: Samples, workers: int) -> Callable
             f"({workers} worker processes)",
             stacklevel=3,
         )
-    return partial(loaded, patches, workers, device.type == "cuda")
+    return partial(loaded, patches, batch, workers, device.type == "cuda")
 
 
-def loaded(patches: Samples, workers: int, pinned: bool, numbers: Sequence[int]) -> Batches:
+def loaded(patches: Samples, batch: int, workers: int, pinned: bool, numbers: Sequence[int]) -> Batches:
     """Samples `numbers`, batch by batch, made on the CPU."""
-    chosen = Subset(patches, numbers)
-    yield from DataLoader(chosen, patches.config.batch, num_workers=workers, pin_memory=pinned)
+    chosen: Subset[tuple[Tensor, ...]] = Subset(patches, numbers)  # type: ignore[arg-type]
+    yield from DataLoader(chosen, batch, num_workers=workers, pin_memory=pinned)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ifmsr.degradation.protocol import CONVOLVED, Mode, border, interpolate
 from ifmsr.inference.devices import free_memory
+from ifmsr.precision import tf32_off
 from ifmsr.scenes.scene import Scene
 from ifmsr.training.patches import Draw, Patches
 
@@ -105,6 +106,7 @@ class OnDevice:
         crop = (draw.top + along[:, None]) * width + draw.left + along  # (s, s)
         return self.starts[draw.scene] + np.pad(draw.moves(crop), reach, mode=border(draw.degradation.mode))
 
+    @tf32_off()
     def make(self, recipe: Recipe) -> tuple[Tensor, Tensor, Tensor]:
         """The pixels: lr (N, B, s / r, s / r), rgb (N, 3, s, s), truth (N, B, s, s)."""
         places, kernels, modes, noise = (part.to(self.device, non_blocking=True) for part in recipe)

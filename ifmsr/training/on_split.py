@@ -7,11 +7,12 @@ from typing import Any
 import torch
 
 from ifmsr.errors import InputError
+from ifmsr.inference.devices import choose_device
 from ifmsr.runs import MANIFEST, Run, read_manifest
 from ifmsr.scenes import open_dataset
 from ifmsr.training.config import TrainConfig
 from ifmsr.training.loop import WEIGHTS, train
-from ifmsr.training.state import CHECKPOINT, read_checkpoint, start_anew
+from ifmsr.training.state import CHECKPOINT, read_checkpoint, start_anew, start_digest
 
 
 def train_on_split(
@@ -28,36 +29,47 @@ def train_on_split(
     """Train on a split's training scenes, watch its validation scenes, and leave a finished run in `out`.
 
     Returns the weights' path. With `resume`, a run of the same configuration that was stopped goes on, and a
-    finished one is left as it is; without, its checkpoint is removed first, so that it is not taken up again
-    whenever the new run stops. Test scenes are never read. Raises what `train` and `open_dataset` raise.
+    finished one is left as it is; without, its checkpoint and manifest are removed first, so that it is not taken up
+    again whenever the new run stops. Test scenes are never read. The manifest names the precision that the device
+    computed in, and its `data` holds the SHA-256 of every scene and of the weights that the training starts from.
+    Raises what `train` and `open_dataset` raise.
     """
     out = Path(out)
     data = open_dataset(dataset, root)
     chosen = data.split(split)
-    about = {
-        "dataset": dataset,
-        "split": split,
-        "scenes": list(chosen.train),
-        "validation": list(chosen.validation),
-        "training": config.identity(),
-    }
-    if resume and _finished(out, about):
+
+    def about(config: TrainConfig) -> dict[str, Any]:
+        return {
+            "dataset": dataset,
+            "split": split,
+            "scenes": list(chosen.train),
+            "validation": list(chosen.validation),
+            "training": config.identity(),
+        }
+
+    if resume and _finished(out, about(config)):
+        return out / WEIGHTS
+    config = config.on(choose_device(device))
+    if resume and _finished(out, about(config)):
         return out / WEIGHTS
     if resume:
         read_checkpoint(out, config, chosen.train, torch.device("cpu"))  # refuse before the old manifest goes
     else:
         start_anew(out)  # before the scenes are read, which takes long enough to be interrupted
-    with Run(out, about, [config.seed]) as run:
+        (out / MANIFEST).unlink(missing_ok=True)
+    with Run(out, about(config), [config.seed]) as run:
         scenes, validation = (
             [data.load(name) for name in names] for names in (chosen.train, chosen.validation)
         )
         run.tell(
             data={scene.name: sha256(scene.cube.tobytes()).hexdigest() for scene in [*scenes, *validation]}
         )
-        weights = train(config, scenes, validation, out, resume, device, workers, compile)
-        run.record(weights.name)
+        if config.start:
+            run.tell(data={config.start: start_digest(config)})
+        run.record(WEIGHTS)
         run.record("log.csv")
-    return weights
+        train(config, scenes, validation, out, resume, device, workers, compile)
+    return out / WEIGHTS
 
 
 def _finished(out: Path, about: dict[str, Any]) -> bool:

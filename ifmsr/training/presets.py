@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+from ifmsr.errors import check_choice
+from ifmsr.methods.registry import NETWORKS
 from ifmsr.training.config import TrainConfig
 
 PAPER = TrainConfig()
@@ -136,3 +138,20 @@ PRESETS["subspace-net"] = TrainConfig(
     gradient_clip=1.0,
     steps="batched",
 )
+
+
+def preset_names() -> tuple[str, ...]:
+    """Every name that `preset` takes: `PRESETS`, and each network that none of them trains."""
+    trained = {config.network for config in PRESETS.values()}
+    return (*PRESETS, *(name for name in NETWORKS if name not in trained))
+
+
+def preset(name: str) -> TrainConfig:
+    """The training configuration called `name`.
+
+    A network that brings no preset of its own has one of its name: the paper's, with one step on all bands per batch.
+
+    Raises InputError for an unknown name.
+    """
+    check_choice("preset", name, preset_names())
+    return PRESETS[name] if name in PRESETS else replace(PAPER, network=name, steps="batched")

@@ -32,7 +32,7 @@ MOVING = 0.25  # share of draws in which part of the scene moves from band to ba
 class SolvedPatches(Dataset[tuple[Tensor, ...]]):
     """`crops_per_scene` crops of every scene, solved anew each epoch, in random order.
 
-    Sample ``epoch * len(self) + number`` is (smooth, detail, conditions, lift, closed, level, truth): crops of
+    Sample ``epoch * len(self) + number`` is (smooth, detail, conditions, to_bands, closed, level, truth): crops of
     `Prepared`, its mean absolute error, and crops of the scene. A scene with fewer bands than the
     others in its epoch has zeros for the missing ones. All solved scenes of an epoch are held: about 0.1 GB
     for one of CAVE.

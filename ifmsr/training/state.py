@@ -14,12 +14,13 @@ from torch.nn.utils import clip_grad_norm_
 
 from ifmsr import metrics
 from ifmsr.degradation.protocol import degrade
-from ifmsr.errors import InputError
-from ifmsr.files import write_atomically, write_text
+from ifmsr.errors import InputError, RunFailed
+from ifmsr.files import sha256, write_atomically, write_text
 from ifmsr.inference.devices import run_network
 from ifmsr.methods.base import Network
 from ifmsr.methods.registry import NETWORKS
 from ifmsr.paths import in_project
+from ifmsr.precision import tf32_off
 from ifmsr.scenes.scene import Scene
 from ifmsr.training.config import Steps, TrainConfig
 from ifmsr.weights import load_weights
@@ -38,7 +39,7 @@ COMPILERS: dict[Steps, dict[str, Any]] = {
 }
 
 
-class TrainingError(RuntimeError):
+class TrainingError(RunFailed):
     """Training cannot go on; the last good checkpoint is kept."""
 
 
@@ -71,6 +72,19 @@ def build_network(config: TrainConfig, bands: int = 31) -> Network:
     return net
 
 
+def start_digest(config: TrainConfig) -> str:
+    """SHA-256 of the weights that a training starts from; "" if it starts from its seed.
+
+    Raises InputError if they are not there.
+    """
+    if not config.start:
+        return ""
+    path = in_project(config.start)
+    if not path.is_file():
+        raise InputError(path, "there is no such file to start from", "Train it first or name another file")
+    return sha256(path)
+
+
 class State:
     """Network, optimiser, place in the schedule and log of one training.
 
@@ -85,8 +99,9 @@ class State:
         device: torch.device,
         compile: bool = False,
     ):
-        self.config, self.out, self.device = config, out, device
+        self.config, self.out, self.device = config.on(device), out, device
         self.scenes = [scene.name for scene in scenes]
+        self.start_sha256 = start_digest(config)
         self.net = build_network(config, bands=scenes[0].cube.shape[0])
         if not config.start:
             self.net.start_from(scenes)
@@ -120,6 +135,7 @@ class State:
     def last_psnr(self) -> float:
         return self.rows[-1]["val_psnr"] if self.rows else float("nan")
 
+    @tf32_off()
     def learn(self, *batch: Tensor) -> None:
         """One batch, the truth (N, B, H, W) last: one optimiser step, or one a band.
 
@@ -211,6 +227,7 @@ class State:
         self.read_losses()
         content = {
             "config": self.config.identity(),
+            "start_sha256": self.start_sha256,
             "scenes": self.scenes,
             "net": self.net.state_dict(),
             "trained": self.trained.state_dict(),
@@ -255,7 +272,8 @@ def read_checkpoint(
 ) -> dict[str, Any] | None:
     """What `State.save_checkpoint` left in `out`, or None.
 
-    Raises InputError if it cannot be read or belongs to a training of another configuration or on other scenes.
+    Raises InputError if it cannot be read or belongs to a training of another configuration, on other scenes or from
+    other weights.
     """
     path = out / CHECKPOINT
     if not path.exists():
@@ -266,6 +284,8 @@ def read_checkpoint(
     except Exception as error:
         raise InputError(path, f"not a checkpoint ({error})", "Delete it to start anew") from error
     ours = {**config.identity(), "scenes": list(scenes)}
+    if "start_sha256" in content:
+        theirs["start_sha256"], ours["start_sha256"] = content["start_sha256"], start_digest(config)
     if changed := [name for name in ours if theirs.get(name) != ours[name]]:
         raise InputError(
             path,

@@ -17,6 +17,7 @@ from ifmsr.degradation.estimation import (
     fit_response,
     kernel_columns,
     kernel_side,
+    lower_quartile,
     nonnegative_response,
     ridge,
     signal_basis,
@@ -468,7 +469,9 @@ def test_ridge_equals_a_dense_least_squares_solve():
     np.testing.assert_allclose(found.numpy(), expected)
 
 
-@pytest.mark.parametrize(("bands", "pixels"), [(31, 16384), (200, 432), (60, 80)])
+@pytest.mark.parametrize(
+    ("bands", "pixels"), [(31, 16384), (200, 432), (60, 80), (200, 205), (200, 195), (200, 150), (200, 64)]
+)
 def test_noise_alone_is_measured_right_however_few_pixels_there_are(bands, pixels):
     """Signal in a few directions, noise in all: the smallest eigenvalues alone would tell too little of it."""
     torch.manual_seed(0)
@@ -478,3 +481,16 @@ def test_noise_alone_is_measured_right_however_few_pixels_there_are(bands, pixel
     )
     assert noise == pytest.approx(0.02, rel=0.04)
     assert basis.shape[1] == 3
+
+
+@pytest.mark.parametrize("ratio", [0.2, 0.5, 0.9, 1.0])
+def test_the_lower_quartile_is_that_of_a_large_noise_matrix(ratio):
+    noise = np.random.default_rng(0).standard_normal((int(1000 * ratio), 1000))
+    values = np.linalg.eigvalsh(noise @ noise.T / 1000)
+    assert lower_quartile(ratio) == pytest.approx(np.quantile(values, 0.25), rel=0.03)
+
+
+def test_noise_of_a_real_image_with_fewer_pixels_than_bands():
+    part = open_dataset("indian-pines").load("test").crop_to_multiple(8)
+    basis, noise = signal_basis(torch.from_numpy(degrade(part, 8).lr))  # 108 pixels of 200 bands
+    assert noise == pytest.approx(3 / 255, rel=0.05) and basis.shape[1] < 10

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from oracles import matrix_of
 
 from ifmsr.degradation.blurs import assumed_blur
 from ifmsr.degradation.observation_operator import BlurDecimate
@@ -14,20 +15,6 @@ CASES = [
     (4, 10, (8, 4)),
     (1, 3, (5, 6)),
 ]  # scale, side, size
-
-
-def matrix_of(kernel, scale, size):
-    """H as a matrix (LR pixels, HR pixels), one tap after another."""
-    (height, width), side = size, len(kernel)
-    first = (scale - side) // 2
-    matrix = np.zeros((height // scale, width // scale, height, width))
-    for i in range(height // scale):
-        for j in range(width // scale):
-            for t in range(side):
-                for u in range(side):
-                    row, column = (scale * i + first + t) % height, (scale * j + first + u) % width
-                    matrix[i, j, row, column] += kernel[t, u]
-    return matrix.reshape(-1, height * width)
 
 
 def case(scale, side, size):

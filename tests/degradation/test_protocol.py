@@ -4,7 +4,6 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import scipy.ndimage
-import torch
 
 from ifmsr.degradation import protocol
 from ifmsr.degradation.blurs import assumed_blur
@@ -190,7 +189,7 @@ def test_noise_has_the_stated_strength_and_the_result_is_clipped():
         np.testing.assert_allclose(clipped, np.where(outwards, 0, noise), atol=1e-6)
 
 
-def test_same_arguments_same_observation_in_any_order_and_with_any_number_of_workers():
+def test_same_arguments_same_observation_in_any_order_and_with_any_number_of_workers(request):
     scenes = [small_scene(name) for name in "abcd"]
     alone = {scene.name: degrade(scene, seed=3).lr for scene in scenes}
     with ThreadPoolExecutor(4) as pool:
@@ -198,9 +197,8 @@ def test_same_arguments_same_observation_in_any_order_and_with_any_number_of_wor
     for name in alone:
         np.testing.assert_allclose(alone[name], together[name], atol=1e-6)
     assert not np.array_equal(alone["a"], alone["b"])  # the draw depends on the name
-    torch.set_num_threads(1)
+    request.getfixturevalue("two_threads")
     np.testing.assert_allclose(degrade(scenes[0], seed=3).lr, alone["a"], atol=1e-6)
-    torch.set_num_threads(1)
 
 
 def test_the_draw_is_pinned_so_that_it_cannot_drift_between_releases():

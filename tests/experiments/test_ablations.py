@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
@@ -7,7 +9,7 @@ from ifmsr.experiments.ablations import FULL, VARIANTS, ablate, configuration
 from ifmsr.methods.ifmsr.network import IFMSR, IFMSRConfig
 from ifmsr.runs import read_manifest
 from ifmsr.training import PRESETS
-from ifmsr.training.config import with_settings
+from ifmsr.training.config import TrainConfig, with_settings
 
 TINY = {"epochs": 1, "crops_per_scene": 8, "options.features": 2}
 
@@ -18,6 +20,13 @@ def finished(tmp_path_factory):
     names = [FULL, "none", "centred", "per-band steps"]
     base = with_settings(PRESETS["smoke"], TINY)
     return ablate(base, names, "indian-pines", "spatial", out, side=48), out
+
+
+def test_the_manifest_names_the_precision_that_was_computed_in(tmp_path, monkeypatch):
+    base = with_settings(PRESETS["smoke"], {**TINY, "precision": "bfloat16"})
+    monkeypatch.setattr(TrainConfig, "on", lambda config, device: replace(config, precision="float32"))
+    ablate(base, ["none"], "indian-pines", "spatial", tmp_path, side=48)
+    assert read_manifest(tmp_path)["config"]["base"]["precision"] == "float32"
 
 
 def test_every_variant_differs_from_the_full_network_in_what_its_name_says():

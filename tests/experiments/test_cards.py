@@ -5,6 +5,7 @@ import pytest
 
 from ifmsr.errors import InputError
 from ifmsr.experiments.cards import measured, ship
+from ifmsr.files import sha256
 from ifmsr.inference.api import load_method
 from ifmsr.methods.bicubic import Bicubic
 from ifmsr.paths import WEIGHTS
@@ -12,7 +13,7 @@ from ifmsr.study.evaluation import Task, evaluate
 from ifmsr.training import PRESETS, train_on_split
 from ifmsr.weights import load_weights
 
-TASK = Task("indian-pines", "spatial")
+TASK = Task("indian-pines", "spatial", side=48)
 
 
 @pytest.fixture(scope="module")
@@ -68,3 +69,23 @@ def test_a_card_names_every_method_that_works_with_the_weights(tmp_path):
 
 def test_the_shipped_files_take_less_than_80_megabytes():
     assert sum(path.stat().st_size for path in WEIGHTS.glob("*.safetensors")) < 80e6
+
+
+def test_a_card_says_which_weights_the_training_started_from(training, tmp_path):
+    start = training / "weights.safetensors"
+    config = replace(
+        PRESETS["smoke"], options={"features": 2}, epochs=1, crops_per_scene=2, batch=2, bands_per_step=1,
+        start=str(start),
+    )  # fmt: skip
+    tuned = train_on_split(config, "indian-pines", "spatial", tmp_path / "tuned")
+    evaluate(TASK, {"ifmsr": load_method("ifmsr", 4, tuned)}, tmp_path / "e")
+    card = ship(tmp_path / "tuned", [tmp_path / "e"], tmp_path / "weights")
+    assert json.loads(card.read_text())["training"]["start_sha256"] == sha256(start)
+    manifest = json.loads((tmp_path / "tuned" / "manifest.json").read_text())
+    manifest["data"] = {
+        name: digest for name, digest in manifest["data"].items() if name in ("train", "validation")
+    }
+    (tmp_path / "tuned" / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match=r"does not say what .* held"):
+        ship(tmp_path / "tuned", [tmp_path / "e"], tmp_path / "again")
+    assert not (tmp_path / "again").exists()

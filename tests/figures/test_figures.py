@@ -45,6 +45,8 @@ def folder(tmp_path, scene, seen):
             path = run.folder / "cubes" / method / "test-s0.npy"
             path.parent.mkdir(parents=True)
             np.save(path, cube.astype(np.float16))
+        rows = "".join(f"{method},,\n" for method in METHODS)
+        run.record("rows.csv").write_text(f"method,schedule,weights\n{rows}")
         (run.folder / "observations").mkdir()
         seen.save(run.folder / "observations" / "test-s0.npz")
     return tmp_path / "evaluation"

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from tiny import few_bands
 
 from ifmsr import metrics
 from ifmsr.degradation.estimation import estimate_degradation, estimate_kernel
@@ -8,7 +9,7 @@ from ifmsr.degradation.protocol import degrade, gaussian_kernel
 from ifmsr.degradation.sampling import decimate, upsample
 from ifmsr.methods.bicubic import Bicubic
 from ifmsr.methods.gsa import GSA, intensity_weights, nearest_channel, sharpen
-from ifmsr.scenes import Scene, open_dataset
+from ifmsr.scenes import open_dataset
 from ifmsr.scenes.scene import Observation
 
 METHOD = GSA()
@@ -17,27 +18,6 @@ METHOD = GSA()
 @pytest.fixture(scope="module")
 def indian_pines():
     return open_dataset("indian-pines").load("test")
-
-
-def few_bands(scale, known):
-    """A real observation of odd size: 20 bands, 7 x 9 LR pixels, with a known response or without one."""
-    part = open_dataset("indian-pines").load("train").cube[::10, : 7 * scale, : 9 * scale]
-    srf = np.full((3, 20), 0.02, np.float32)
-    srf[[0, 1, 2], [2, 1, 0]] += 0.6
-    scene = Scene("part", part, srf=srf) if known else Scene("part", part, rgb_bands=(2, 1, 0))
-    return degrade(scene, scale, alignment="centred")
-
-
-@pytest.mark.parametrize(("scale", "known"), [(3, False), (4, True), (2, False), (8, True)])
-def test_any_size_and_scale_with_or_without_a_response(scale, known):
-    observation = few_bands(scale, known)
-    before = observation.lr.copy(), observation.rgb.copy()
-    sr = METHOD(observation)
-    assert sr.shape == (20, 7 * scale, 9 * scale) and sr.dtype == np.float32
-    assert sr.min() >= 0 and sr.max() <= 1
-    np.testing.assert_array_equal(METHOD(observation), sr)
-    np.testing.assert_array_equal(observation.lr, before[0])
-    np.testing.assert_array_equal(observation.rgb, before[1])
 
 
 def test_it_beats_bicubic_on_indian_pines(indian_pines):

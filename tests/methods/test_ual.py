@@ -74,14 +74,6 @@ def test_images_of_a_batch_do_not_mix(net):
         torch.testing.assert_close(net(lr, rgb)[1:], net(lr[1:], rgb[1:]))
 
 
-def test_shapes_that_do_not_fit_are_named(net):
-    lr, rgb = pair(4, 4, 3, 3)
-    with pytest.raises(InputError, match=r"^lr: .*4 bands"):
-        net(lr[:, :3], rgb)
-    with pytest.raises(InputError, match=r"^rgb: "):
-        net(lr, rgb[..., 1:])
-
-
 @pytest.mark.parametrize("q", [0, 1, 2])
 def test_a_joint_convolution_sees_features_and_a_mask(q):
     joint, o = Joint().double(), torch.rand(2, 384, 5, 6, dtype=torch.double)
@@ -125,6 +117,7 @@ def test_an_open_gate_keeps_a_branch_and_a_closed_one_modulates_it():
     torch.testing.assert_close(new[:, 256:], o[:, 256:])
 
 
+@pytest.mark.cpu
 def test_the_forward_pass_equals_its_definition():
     net = UAL(bands=4, scale=3).double()
     lr, rgb = pair(4, 3, 3, 4, images=2, dtype=torch.double)
@@ -302,10 +295,12 @@ def test_it_adapts_where_gradients_are_off_and_leaves_them_off(balloons, gradien
     np.testing.assert_array_equal(found.curve["lr"], expected.curve["lr"])
 
 
-def test_bfloat16_adapts_as_well_as_float32(balloons):
+@pytest.mark.cpu
+def test_bfloat16_adapts_as_well_as_float32(balloons, computes_bfloat16):
     scene, observation, fused = balloons
     whole, half = (adapt(fused, observation, steps=60, precision=p) for p in ("float32", "bfloat16"))
-    assert 0 < np.abs(whole.sr - half.sr).max() < 0.02
+    apart = np.abs(whole.sr - half.sr).max()
+    assert apart < 0.02 and (apart > 0) == computes_bfloat16
     assert metrics.psnr(scene.cube, half.sr) == pytest.approx(metrics.psnr(scene.cube, whole.sr), abs=0.05)
 
 

@@ -12,6 +12,7 @@ import pytest
 from ifmsr.errors import InputError
 from ifmsr.scenes import download
 from ifmsr.scenes.download import check, fetch_archive, fetch_cave
+from ifmsr.scenes.indian_pines import IndianPines
 
 CONTENT = {
     f"complete_ms_data/{scene}_ms/{scene}_ms/{scene}_ms_{band:02d}.png": bytes([band]) * 5000 + scene.encode()
@@ -254,7 +255,8 @@ def test_check_of_nothing_says_where_to_get_it(tmp_path, name):
 
 
 def test_check_of_the_others(tmp_path, worldview2_file):
-    assert check("indian-pines", verify=True).complete
+    report = check("indian-pines", verify=True)
+    assert report.complete and f"note: {IndianPines.caveat}" in str(report)
     assert check("worldview2", worldview2_file.parent, verify=True).present == ("imgWV2",)
     (tmp_path / "imga1.mat").write_bytes(b"not a mat file")
     report = check("harvard", tmp_path, verify=True)

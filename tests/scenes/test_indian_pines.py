@@ -3,8 +3,8 @@ import pytest
 from tensorly.datasets import load_indian_pines
 
 from ifmsr.errors import InputError
-from ifmsr.scenes import open_dataset
-from ifmsr.scenes.indian_pines import restore_carriage_returns
+from ifmsr.scenes import DATASETS, open_dataset
+from ifmsr.scenes.indian_pines import IndianPines, restore_carriage_returns
 
 
 def test_parts_make_up_the_real_cube():
@@ -27,6 +27,14 @@ def test_bytes_lost_in_a_text_conversion_are_restored():
     restored = restore_carriage_returns(damaged, before=14, after=11)
     assert (restored == image)[doubtful].mean() > 0.995
     np.testing.assert_array_equal(restored[~doubtful], image[~doubtful])
+
+
+def test_the_caveat_says_how_much_is_restored():
+    stored = load_indian_pines()["tensor"]
+    changed = restore_carriage_returns(stored) != stored
+    assert IndianPines.caveat.startswith(f"{100 * changed.mean():.0f} % of the values")
+    assert changed.mean(axis=(0, 1)).max() == pytest.approx(0.5, abs=0.02)  # "up to half of a band"
+    assert not any(data.caveat for name, data in DATASETS.items() if name != "indian-pines")
 
 
 def test_a_sound_image_stays_as_it_is():

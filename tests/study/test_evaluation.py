@@ -1,19 +1,35 @@
 import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, replace
 
 import numpy as np
+import oracles
 import pandas as pd
 import pytest
 
+from ifmsr import figures
+from ifmsr.cli import main
 from ifmsr.degradation.protocol import blur_downsample
 from ifmsr.errors import InputError
+from ifmsr.figures import Evaluated
+from ifmsr.files import sha256
+from ifmsr.inference.api import load_method
 from ifmsr.methods.bicubic import Bicubic
+from ifmsr.paths import ROOT
+from ifmsr.precision import BFLOAT16_NOTE
 from ifmsr.runs import read_manifest
 from ifmsr.scenes import open_dataset
 from ifmsr.scenes.scene import Observation
 from ifmsr.study.evaluation import COLUMNS, Task, evaluate, read_task, summary
 from ifmsr.study.rows import read_rows
 
-TASK = Task("indian-pines", "spatial", seeds=(0, 1))
+TASK = Task("indian-pines", "spatial", seeds=(0, 1), side=48)
 
 
 class Counting(Bicubic):
@@ -57,7 +73,10 @@ def test_methods_can_be_added_and_nothing_is_computed_twice(tmp_path):
 def test_new_weights_replace_the_rows_of_the_old_ones(tmp_path):
     evaluate(TASK, {"bicubic": Counting("old")}, tmp_path)
     new = Counting("new")
-    rows = evaluate(TASK, {"bicubic": new}, tmp_path)
+    with pytest.warns(
+        UserWarning, match="bicubic is measured again: its settings or its weights have changed"
+    ):
+        rows = evaluate(TASK, {"bicubic": new}, tmp_path)
     assert new.calls == 2 and set(rows["weights"]) == {"new"} and len(rows) == 2
 
 
@@ -73,16 +92,306 @@ def test_an_interrupted_evaluation_counts_for_nothing_and_goes_on(tmp_path):
         evaluate(TASK, {"bicubic": Counting(breaks_at=1)}, tmp_path)
     with pytest.raises(InputError, match="unfinished"):
         read_manifest(tmp_path)
+    assert not (tmp_path / "rows.csv").exists()
     again = Counting()
     assert len(evaluate(TASK, {"bicubic": again}, tmp_path)) == 2
     assert again.calls == 1
+    assert not (tmp_path / "partial").exists()
 
 
-def test_half_finished_methods_are_left_out_of_the_rows(tmp_path):
+def test_half_finished_methods_are_left_out_of_the_rows_and_not_lost(tmp_path):
     with pytest.raises(RuntimeError, match="power"):
         evaluate(TASK, {"broken": Counting(breaks_at=1)}, tmp_path)
     rows = evaluate(TASK, {"bicubic": Bicubic()}, tmp_path)
-    assert set(rows["method"]) == {"bicubic"}
+    assert set(rows["method"]) == {"bicubic"} == set(read_rows(tmp_path)["method"].str.lower())
+    again = Counting()
+    assert len(evaluate(TASK, {"broken": again}, tmp_path)) == 4
+    assert again.calls == 1
+
+
+def test_a_failure_leaves_a_finished_evaluation_finished(tmp_path):
+    evaluate(TASK, {"bicubic": Counting("old")}, tmp_path)
+    before = files(tmp_path)
+    with pytest.raises(RuntimeError, match="power"):
+        evaluate(TASK, {"second": Counting(breaks_at=1)}, tmp_path)
+    with pytest.raises(RuntimeError, match="power"), pytest.warns(UserWarning, match="weights have changed"):
+        evaluate(TASK, {"bicubic": Counting("new", breaks_at=1)}, tmp_path)
+    assert files(tmp_path) == before and read_manifest(tmp_path)
+    new = Counting("new")
+    with pytest.warns(UserWarning, match="weights have changed"):
+        rows = evaluate(TASK, {"bicubic": new}, tmp_path)
+    assert new.calls == 1 and set(rows["weights"]) == {"new"}
+
+
+def test_nothing_to_do_changes_nothing(tmp_path):
+    evaluate(TASK, {"bicubic": Bicubic()}, tmp_path)
+    before = files(tmp_path)
+    rows = evaluate(TASK, {"bicubic": Bicubic()}, tmp_path)
+    assert files(tmp_path) == before and len(rows) == 2
+
+
+def files(folder):
+    """What is there and does not belong to something unfinished."""
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in found
+        if "partial" not in path.parts and path.name != ".lock"
+    }
+
+
+@pytest.fixture
+def fresh_clone(tmp_path):
+    """A finished evaluation without what is not kept in the repository."""
+    evaluate(TASK, {"bicubic": Bicubic()}, tmp_path)
+    shutil.rmtree(tmp_path / "observations")
+    shutil.rmtree(tmp_path / "cubes")
+    return tmp_path
+
+
+def test_a_fresh_clone_gets_its_observations_again(fresh_clone):
+    before, rows = read_manifest(fresh_clone)["data"], (fresh_clone / "rows.csv").read_text().splitlines()
+    evaluate(TASK, {"second": Counting()}, fresh_clone)
+    manifest = read_manifest(fresh_clone)
+    assert manifest["data"] == before and set(manifest["config"]["methods"]) == {"bicubic", "second"}
+    assert manifest["config"]["measured"] == ["second"]
+    assert [
+        line for line in (fresh_clone / "rows.csv").read_text().splitlines() if ",second," not in line
+    ] == rows
+
+
+def test_what_the_figures_say_makes_the_missing_cubes_again(fresh_clone, capsys):
+    rows = (fresh_clone / "rows.csv").read_text()
+    with pytest.raises(InputError, match="the method's result is not there") as error:
+        figures.figure4(fresh_clone)
+    command = shlex.split(error.value.fix.removeprefix("Run: "))
+    with pytest.warns(UserWarning, match="its cubes are not there"):
+        assert command[0] == "ifmsr" and main(command[1:]) == 0
+    figures.figure4(fresh_clone)
+    kept = [line.rpartition(",")[0] for line in (fresh_clone / "rows.csv").read_text().splitlines()]
+    assert kept == [line.rpartition(",")[0] for line in rows.splitlines()]  # but for the seconds
+
+
+def test_the_command_of_the_figures_names_everything_that_is_not_the_default(tmp_path):
+    task = Task("indian-pines", "spatial", 8, "lttr", "centred", (3,), side=48)
+    half = Counting("444503e60302")
+    half.schedule = f"200 epochs{BFLOAT16_NOTE}"
+    evaluate(task, {"ifmsr": half, "own": Bicubic()}, tmp_path)
+    evaluated = Evaluated.open(tmp_path)
+    command = evaluated.again("ifmsr")
+    for words in ("--scale 8", "--degradation lttr", "--alignment centred", "--seeds 3", "--side 48"):
+        assert words in command
+    assert "--precision bfloat16" in command and "444503e60302" in command and "--scenes" not in command
+    assert "ifmsr.study.evaluate" in evaluated.again("own")
+    shutil.rmtree(tmp_path / "observations")
+    with pytest.raises(InputError, match="the observation is not there"):
+        evaluated.observation("test")
+
+
+def test_another_observation_is_refused_and_rounding_is_said(tmp_path):
+    evaluate(TASK, {"bicubic": Bicubic()}, tmp_path)
+    before = files(tmp_path)
+    path = tmp_path / "observations" / "test-s1.npz"
+    genuine = Observation.load(path)
+    rng = np.random.default_rng(0)
+    other = (genuine.lr + 1e-3 * rng.standard_normal(genuine.lr.shape)).clip(0, 1).astype(np.float32)
+    replace(genuine, lr=other).save(path)
+    with pytest.raises(InputError, match=r"test-s1\.npz.*SHA-256.*bicubic reaches"):
+        evaluate(TASK, {"second": Counting()}, tmp_path)
+    assert files(tmp_path) | {"observations/test-s1.npz": b""} == before | {"observations/test-s1.npz": b""}
+    rounded = np.nextafter(genuine.lr, np.float32(2), dtype=np.float32).clip(0, 1)
+    replace(genuine, lr=rounded).save(path)
+    with pytest.warns(UserWarning, match="rounding"):
+        evaluate(TASK, {"second": Counting()}, tmp_path)
+    data = read_manifest(tmp_path)["data"]
+    assert data["test-s1"] == sha256(path)
+    assert data["test-s1, of earlier rows"] == json.loads(before["manifest.json"])["data"]["test-s1"]
+
+
+@dataclass
+class Scaled(Bicubic):
+    """Bicubic with a setting."""
+
+    factor: float = 1.0
+
+    def __call__(self, observation):
+        return self.factor * super().__call__(observation)
+
+
+def test_a_changed_setting_replaces_the_row(tmp_path):
+    before = evaluate(TASK, {"scaled": Scaled()}, tmp_path)
+    with pytest.warns(UserWarning, match="scaled is measured again: its settings"):
+        rows = evaluate(TASK, {"scaled": Scaled(0.5)}, tmp_path)
+    assert (rows["PSNR"] < before["PSNR"] - 5).all() and len(rows) == 2
+    assert rows["made_by"].nunique() == 1 and rows["made_by"][0] != before["made_by"][0]
+
+
+def test_another_precision_replaces_the_row(tmp_path):
+    task = Task("indian-pines", "spatial", side=16)
+    before = evaluate(task, {"ifmsr": load_method("ifmsr", 4)}, tmp_path)
+    with pytest.warns(UserWarning, match="settings"):
+        rows = evaluate(task, {"ifmsr": load_method("ifmsr", 4, precision="bfloat16")}, tmp_path)
+    assert "inference in bfloat16" in rows["schedule"].item() and rows["PSNR"].item() != before["PSNR"].item()
+
+
+def test_changed_code_replaces_the_row(tmp_path, monkeypatch):
+    evaluate(TASK, {"bicubic": Bicubic()}, tmp_path)
+    monkeypatch.setattr("ifmsr.study.made_by._code", lambda method: "0123abcd")
+    with pytest.warns(UserWarning, match="bicubic is measured again: its code has changed"):
+        rows = evaluate(TASK, {"bicubic": Bicubic()}, tmp_path)
+    assert set(rows["made_by"].str.partition("-")[2]) == {"0123abcd"}
+
+
+@pytest.fixture
+def silent(tmp_path):
+    """A finished evaluation from before rows said what made them."""
+    evaluate(TASK, {"bicubic": Counting("w"), "second": Counting("v")}, tmp_path)
+    rows = pd.read_csv(tmp_path / "rows.csv").drop(columns="made_by")
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    rows.to_csv(tmp_path / "rows.csv", index=False)
+    manifest["files"]["rows.csv"] = sha256(tmp_path / "rows.csv")
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    return tmp_path
+
+
+def test_rows_that_do_not_say_what_made_them_are_kept_with_a_warning(silent):
+    assert set(read_rows(silent)["made_by"]) == {""}
+    method, before = Counting("w"), files(silent)
+    with pytest.warns(UserWarning, match="rows of bicubic do not say what made them; they are kept"):
+        evaluate(TASK, {"bicubic": method}, silent)
+    assert method.calls == 0 and files(silent) == before
+    evaluate(TASK, {"third": Counting()}, silent)
+    made = read_rows(silent).groupby("method")["made_by"].unique()
+    assert list(made["Bicubic"]) == [""] == list(made["second"]) and len(made["third"][0]) == 17
+
+
+def test_rows_that_do_not_say_what_made_them_are_never_mixed_with_others(silent):
+    other = Counting("x")
+    with pytest.warns(UserWarning, match="its weights or its precision have changed"):
+        evaluate(TASK, {"bicubic": other}, silent)
+    assert other.calls == 2
+    (silent / "cubes" / "second" / "test-s1.npy").unlink()
+    second = Counting("v")
+    with pytest.warns(UserWarning, match="its cubes are not there"):
+        evaluate(TASK, {"second": second}, silent)
+    assert second.calls == 2 and (read_rows(silent)["made_by"] != "").all()
+
+
+def test_methods_are_measured_again_on_request(silent):
+    method = Counting("w", breaks_at=1)
+    with pytest.raises(RuntimeError, match="power"):
+        evaluate(TASK, {"bicubic": method}, silent, again=True)
+    method = Counting("w")
+    rows = evaluate(TASK, {"bicubic": method}, silent, again=True)
+    assert method.calls == 1 and (rows.query("method == 'bicubic'")["made_by"] != "").all()
+    evaluate(TASK, {"bicubic": method}, silent, again=True)
+    assert method.calls == 3
+
+
+def test_rows_that_were_edited_are_refused(tmp_path):
+    evaluate(TASK, {"bicubic": Bicubic()}, tmp_path)
+    text = (tmp_path / "rows.csv").read_text()
+    (tmp_path / "rows.csv").write_text(text.replace("bicubic,,", "bicubic,better,"))
+    with pytest.raises(InputError, match="changed after its run had finished"):
+        evaluate(TASK, {"second": Bicubic()}, tmp_path)
+
+
+WORKER = """
+import sys, time
+from pathlib import Path
+from ifmsr.methods.bicubic import Bicubic
+from ifmsr.study.evaluation import Task, evaluate
+
+TASK = Task("indian-pines", "spatial", seeds=(0, 1, 2, 3), side=24)
+
+
+class Slow(Bicubic):
+    seconds = 0.0
+
+    def __call__(self, observation):
+        time.sleep(self.seconds)
+        return super().__call__(observation)
+
+
+if __name__ == "__main__":
+    name, out, Slow.seconds, *others = sys.argv[1], Path(sys.argv[2]), float(sys.argv[3]), *sys.argv[4:]
+    Path(f"{out}-{name}").touch()
+    while not all(Path(f"{out}-{other}").exists() for other in others):
+        time.sleep(0.02)
+    evaluate(TASK, {name: Slow()}, out)
+"""
+
+
+@pytest.fixture
+def worker(tmp_path):
+    """A script that evaluates a slow method in a folder, once the others are ready too."""
+    script = tmp_path / "worker.py"
+    script.write_text(WORKER)
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+
+    def start(name, out, seconds, *others):
+        command = [sys.executable, script, name, out, seconds, *others]
+        return subprocess.Popen(list(map(str, command)), env=environment, stderr=subprocess.DEVNULL)
+
+    return start
+
+
+def test_two_processes_in_one_folder_lose_nothing(worker, tmp_path):
+    out = tmp_path / "out"
+    both = [worker("one", out, 0.05, "two"), worker("two", out, 0.07, "one")]
+    assert [process.wait(timeout=300) for process in both] == [0, 0]
+    rows = read_rows(out)
+    assert dict(rows.groupby("method").size()) == {"one": 4, "two": 4}
+    assert set(read_manifest(out)["config"]["methods"]) == {"one", "two"}
+    assert len(list((out / "cubes").glob("*/*.npy"))) == 8 and not (out / "partial").exists()
+
+
+def test_a_killed_process_leaves_the_finished_run_and_its_own_rows(worker, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    started = worker("two", out, 0.5)
+    monkeypatch.syspath_prepend(tmp_path)
+    from worker import TASK, Slow
+
+    evaluate(TASK, {"one": Bicubic()}, out)
+    before, partial = files(out), out / "partial" / "rows.csv"
+    wait_for(lambda: partial.exists() and partial.read_text().count("two") >= 2)
+    started.kill()
+    assert started.wait(timeout=60) == -signal.SIGKILL
+    assert files(out) == before and read_manifest(out)
+    kept = pd.read_csv(partial)
+    evaluate(TASK, {"two": Slow()}, out)
+    after = pd.read_csv(out / "rows.csv").query("method == 'two'")
+    assert len(after) == 4 and set(kept["seconds"]) <= set(after["seconds"])
+    assert min(kept["seconds"]) >= 0.5 > min(after["seconds"])
+
+
+def wait_for(condition, seconds=300):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.02)
+
+
+def test_the_mean_of_uneven_seeds_is_over_seeds_first():
+    lines = [("a", "x", 10.0), ("a", "x", 20.0), ("a", "x", 60.0), ("a", "y", 5.0), ("b", "y", 7.0)]
+    names = ["PSNR", "SSIM", "SAM", "ERGAS", "RMSE", "seconds"]
+    rows = pd.DataFrame(
+        [{"method": method, "scene": scene} | dict.fromkeys(names, value) for method, scene, value in lines]
+    )
+    means = summary(rows)
+    assert list(means.index) == ["a", "b"] and list(means.columns) == names
+    assert (means.loc["a"] == 17.5).all()  # of 30 and 5; the mean of the four rows is 23.75
+    assert (means.loc["b"] == 7).all()
+
+
+def test_the_metrics_are_of_the_tasks_scale(tmp_path):
+    task = Task("indian-pines", "spatial", 8, side=48)
+    row = evaluate(task, {"bicubic": Bicubic()}, tmp_path).iloc[0]
+    truth = open_dataset("indian-pines").load("test").crop_to_multiple(8, 48).cube
+    sr = Bicubic()(Observation.load(tmp_path / "observations" / "test-s0.npz"))
+    assert row["ERGAS"] == pytest.approx(oracles.ergas(truth, sr, 8), rel=1e-9)
+    assert row["SAM"] == pytest.approx(oracles.sam(truth, sr), rel=1e-6)
+    assert row["PSNR"] == pytest.approx(oracles.psnr(truth, sr), rel=1e-9)
 
 
 def test_a_folder_holds_one_task(tmp_path):
@@ -130,7 +439,8 @@ def test_a_task_holds_plain_numbers_whatever_it_was_given(tmp_path):
             read_task(tmp_path)
 
 
-def test_an_oracle_is_told_the_true_kernel_of_each_observation(tmp_path):
+@pytest.mark.parametrize("alignment", ["released", "centred"])
+def test_an_oracle_is_told_the_true_kernel_of_each_observation(tmp_path, alignment):
     told = {}
 
     class Sharp:
@@ -143,14 +453,21 @@ def test_an_oracle_is_told_the_true_kernel_of_each_observation(tmp_path):
         def __call__(self, observation):
             raise AssertionError("it was not told the kernel")
 
-    task = Task("indian-pines", "spatial", seeds=(0, 1))
+    task = Task("indian-pines", "spatial", alignment=alignment, seeds=(0, 1))
     evaluate(task, {"sharp": Sharp()}, tmp_path)
     scene = open_dataset("indian-pines").load("test")
+    assert len(told) == 2
     for seed, kernel in told.items():
         seen = np.load(tmp_path / "observations" / f"test-s{seed}.npz")["lr"]
         again = blur_downsample(scene.crop_to_multiple(4).cube, kernel, 4, "block")
         inside = np.s_[:, 3:-3, 3:-3]
         assert (again.clip(0, 1) - seen)[inside].std() == pytest.approx(3 / 255, rel=0.05)
+        along = np.arange(len(kernel)) - (len(kernel) - 1) / 2
+        shift = [(kernel.sum(axis) * along).sum() for axis in (0, 1)]
+        if alignment == "centred":
+            np.testing.assert_allclose(shift, 0, atol=1e-9)
+        else:
+            assert min(shift) > 1  # the released kernels lie 1.33 px off the middle at x4
 
 
 def test_only_the_middle_of_scenes_on_request(tmp_path):

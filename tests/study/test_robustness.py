@@ -1,4 +1,7 @@
+import json
+
 import numpy as np
+import oracles
 import pandas as pd
 import pytest
 
@@ -6,11 +9,12 @@ from ifmsr.cli import main
 from ifmsr.degradation.blurs import airy_disc, motion_blur
 from ifmsr.degradation.protocol import degrade
 from ifmsr.errors import InputError
+from ifmsr.files import sha256
 from ifmsr.methods.bicubic import Bicubic
 from ifmsr.methods.closed_form.chain import ClosedForm
 from ifmsr.runs import read_manifest
 from ifmsr.scenes import Scene, nikon_d700, open_dataset
-from ifmsr.study.robustness import GRID, Condition, measure, observe, shifted_response
+from ifmsr.study.robustness import GRID, Condition, measure, measure_split, observe, shifted_response
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +97,86 @@ def test_the_command_runs_one_condition_and_refuses_unknown_ones(tmp_path, capsy
     assert "there is no fog" in capsys.readouterr().err
 
 
+def test_a_row_has_the_metrics_of_its_scale(scene):
+    (row,) = measure([scene], {"bicubic": Bicubic()}, [Condition("x8", scale=8)]).to_dict("records")
+    sr = Bicubic()(observe(scene, Condition("x8", scale=8)))
+    assert row["ERGAS"] == pytest.approx(oracles.ergas(scene.cube, sr, 8), rel=1e-9)
+
+
+CONDITIONS = [Condition("test"), Condition("centred", alignment="centred")]
+
+
+class Counting(Bicubic):
+    """Bicubic that counts its calls and can break."""
+
+    def __init__(self, fingerprint="a", breaks_at=None):
+        self.calls, self.fingerprint, self.breaks_at = 0, fingerprint, breaks_at
+
+    def __call__(self, observation):
+        if self.calls == self.breaks_at:
+            raise RuntimeError("the power went")
+        self.calls += 1
+        return super().__call__(observation)
+
+
+def grid(out, conditions=CONDITIONS, **methods):
+    return measure_split("indian-pines", "spatial", methods, conditions, out)
+
+
+def test_an_interrupted_grid_goes_on_and_leaves_the_finished_one(tmp_path):
+    grid(tmp_path, first=Counting())
+    before = (tmp_path / "rows.csv").read_bytes()
+    with pytest.raises(RuntimeError, match="power"):
+        grid(tmp_path, second=Counting(breaks_at=1))
+    assert (tmp_path / "rows.csv").read_bytes() == before and read_manifest(tmp_path)
+    third = Counting()
+    grid(tmp_path, third=third)
+    second = Counting()
+    rows = grid(tmp_path, second=second)
+    assert (third.calls, second.calls) == (2, 1) and list(rows["condition"]) == ["test", "centred"]
+    assert (
+        sorted(pd.read_csv(tmp_path / "rows.csv")["method"]) == ["first"] * 2 + ["second"] * 2 + ["third"] * 2
+    )
+    assert not (tmp_path / "partial").exists()
+
+
+def test_an_unfinished_grid_belongs_to_its_conditions(tmp_path):
+    with pytest.raises(RuntimeError, match="power"):
+        grid(tmp_path, first=Counting(breaks_at=1))
+    with pytest.raises(InputError, match="another split, conditions or seed"):
+        grid(tmp_path, CONDITIONS[:1], first=Counting())
+
+
+def test_rows_of_a_grid_are_measured_again_when_the_method_has_changed_or_on_request(tmp_path):
+    grid(tmp_path, first=Counting("old"))
+    same = Counting("old")
+    grid(tmp_path, first=same)
+    new = Counting("new")
+    with pytest.warns(UserWarning, match="first is measured again: its settings or its weights"):
+        grid(tmp_path, first=new)
+    assert (same.calls, new.calls) == (0, 2)
+    assert read_manifest(tmp_path)["config"]["weights"] == {"first": "new"}
+    measure_split("indian-pines", "spatial", {"first": new}, CONDITIONS, tmp_path, again=True)
+    assert new.calls == 4 and len(pd.read_csv(tmp_path / "rows.csv")) == 2
+
+
+def test_a_grid_from_before_rows_said_what_made_them_is_kept_with_a_warning(tmp_path):
+    grid(tmp_path, first=Counting("w"), second=Counting("v"))
+    pd.read_csv(tmp_path / "rows.csv").drop(columns="made_by").to_csv(tmp_path / "rows.csv", index=False)
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    manifest["files"]["rows.csv"] = sha256(tmp_path / "rows.csv")
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    (tmp_path / "task.json").unlink()
+    same, other = Counting("w"), Counting("x")
+    with pytest.warns(UserWarning, match="rows of first do not say what made them; they are kept"):
+        grid(tmp_path, first=same)
+    with pytest.warns(UserWarning, match="second is measured again: its weights have changed"):
+        grid(tmp_path, second=other)
+    assert (same.calls, other.calls) == (0, 2)
+    with pytest.raises(InputError, match="another split, conditions or seed"):
+        grid(tmp_path, CONDITIONS[:1], first=Counting())
+
+
 def test_another_method_joins_a_finished_grid_and_another_grid_does_not(tmp_path, capsys):
     command = ["robustness", "--data", "indian-pines", "--split", "spatial", "--out", str(tmp_path)]
     conditions = ["--condition", "centred", "--condition", "test, x8"]
@@ -105,7 +189,7 @@ def test_another_method_joins_a_finished_grid_and_another_grid_does_not(tmp_path
     pd.testing.assert_frame_equal(both[both["method"] == "bicubic"].reset_index(drop=True), alone)
     assert read_manifest(tmp_path)["config"]["weights"] == {"bicubic": "", "gsa": ""}
     assert main([*command, *conditions, "--method", "bicubic"]) == 0
-    assert len(pd.read_csv(tmp_path / "rows.csv")) == 4  # measured again, not twice
+    assert len(pd.read_csv(tmp_path / "rows.csv")) == 4  # not twice
 
     capsys.readouterr()
     assert main([*command, "--condition", "centred", "--method", "bicubic"]) == 2

@@ -6,6 +6,7 @@ import pytest
 
 from ifmsr.errors import InputError
 from ifmsr.runs import Run
+from ifmsr.scenes.indian_pines import IndianPines
 from ifmsr.study.names import DIGITS
 from ifmsr.study.rendering import LATEX, wide, write_table4
 from ifmsr.study.rows import read_rows
@@ -136,6 +137,14 @@ def test_a_data_set_that_is_not_in_the_paper_has_no_published_lines(tmp_path):
     assert list(cells.columns) == ["metric", "", "Bicubic"]
     assert (cells[""] == "ours").all()
     assert cells.loc[0, "Bicubic"] == "30.00"  # one scene has no spread
+
+
+def test_a_table_of_indian_pines_says_that_the_file_is_damaged(cave, tmp_path):
+    pines = evaluation(tmp_path / "pines", rows_of("bicubic", {("test", 0): 30.0}, dataset="indian-pines"))
+    _, md, tex = write_table4([cave, pines], tmp_path / "out")
+    theirs, ours = md.read_text().split("**Indian Pines x4**")
+    assert f"\nIndian Pines: {IndianPines.caveat}." in ours and "damaged" not in theirs
+    assert r"Indian Pines: 3 \% of the values" in tex.read_text()
 
 
 def test_the_written_files(cave, tmp_path):

@@ -46,6 +46,20 @@ def test_a_checkpoint_goes_on_in_another_memory_layout(pines, tmp_path):
     tiny.assert_same_weights(dict(state.net.state_dict()), dict(other.net.state_dict()))
 
 
+def test_a_training_goes_on_only_from_the_weights_that_it_started_from(pines, tmp_path):
+    first = train(tiny.CONFIG, pines[:1], [], tmp_path / "first")
+    config = replace(tiny.CONFIG, start=str(first))
+    State(config, pines[:1], tmp_path, torch.device("cpu")).save_checkpoint()
+    State(config, pines[:1], tmp_path, torch.device("cpu")).restore()
+    other = train(replace(tiny.CONFIG, seed=1), pines[:1], [], tmp_path / "other")
+    first.write_bytes(other.read_bytes())
+    with pytest.raises(InputError, match="a training with other start_sha256"):
+        train(config, pines[:1], [], tmp_path)
+    first.unlink()
+    with pytest.raises(InputError, match="no such file to start from"):
+        train(config, pines[:1], [], tmp_path)
+
+
 SCRIPT = """
 import os, signal, sys
 from dataclasses import replace

@@ -53,6 +53,7 @@ def assert_equal_to_patches(patches, device, numbers):
     return [patches.draw(number) for number in numbers]
 
 
+@pytest.mark.cpu
 @pytest.mark.parametrize("device", ["cpu", CUDA])
 @pytest.mark.parametrize("scale", [1, 2, 3, 4])
 @pytest.mark.parametrize("preset", PRESETS)
@@ -90,7 +91,7 @@ def test_only_scenes_that_leave_half_of_the_memory_free_are_held(scenes, monkeyp
     monkeypatch.setattr(on_device, "free_memory", lambda _: 2 * needed - 1)
     assert not OnDevice.fits(scenes, torch.device("cpu"))
     with pytest.warns(UserWarning, match="the CPU makes the samples"):
-        loop.batches_on(torch.device("cuda"), Patches(scenes, TINY), 0)
+        loop.batches_on(torch.device("cuda"), Patches(scenes, TINY), TINY.batch, 0)
 
 
 def sample_threads():
@@ -131,7 +132,7 @@ def test_an_error_in_the_thread_is_raised_here_and_ends_it():
 @pytest.fixture
 def made_on_device(monkeypatch):
     """Training on the CPU, with batches made as on a GPU."""
-    monkeypatch.setattr(loop, "batches_on", lambda device, patches, _: OnDevice(patches, device).batches)
+    monkeypatch.setattr(loop, "batches_on", lambda device, patches, *_: OnDevice(patches, device).batches)
 
 
 def test_training_learns_the_same_from_batches_made_on_the_device(scenes, tmp_path, request):

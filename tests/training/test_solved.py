@@ -114,10 +114,10 @@ def test_crops_of_all_images_lie_at_the_same_place(pines, prepared):
     srf = nikon_d700()
     for number in range(len(patches)):
         sample = [part.numpy() for part in patches[number]]
-        smooth, detail, conditions, lift, closed, level, truth = sample
+        smooth, detail, conditions, to_bands, closed, level, truth = sample
         assert smooth.shape == (27, 32, 32) and detail.shape == (15, 32, 32)
         assert closed.shape == truth.shape == (31, 32, 32)
-        assert conditions.shape == (6,) and lift.shape == (31, 12) and level.shape == ()
+        assert conditions.shape == (6,) and to_bands.shape == (31, 12) and level.shape == ()
         seen, colours = np.tensordot(srf, truth, axes=1).clip(0, 1), smooth[24:] + detail[12:]
         elsewhere = min(np.abs(colours - np.roll(seen, 1, axis)).mean() for axis in (1, 2))
         assert np.abs(colours - seen).mean() < 0.5 * elsewhere
@@ -335,7 +335,7 @@ def test_a_training_goes_on_where_it_was_stopped(pines, tmp_path):
             return super().__getitem__(index)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("ifmsr.training.loop.SolvedPatches", Stopping)
+        patch.setattr("ifmsr.training.solved.SolvedPatches", Stopping)
         with pytest.raises(Enough):
             train(config, pines, [], tmp_path / "stopped")
     assert calls == [0, 1, 2, 3, 4, 5, 6]

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ifmsr.precision import onednn_fault
+
 
 @dataclass(frozen=True)
 class Strip:
@@ -64,8 +66,8 @@ class Filter:
 
 
 def conv2d(x: Tensor, kernel: Filter, padding: tuple[int, int]) -> Tensor:
-    """A convolution, on CPUs always by oneDNN: PyTorch's own choice for 1x1 kernels is half as fast."""
-    if x.device.type == "cpu" and torch.backends.mkldnn.is_available():
+    """A convolution, on CPUs by oneDNN wherever it can: PyTorch's own choice for 1x1 kernels is half as fast."""
+    if x.device.type == "cpu" and torch.backends.mkldnn.enabled and not onednn_fault(x.dtype):
         return torch.mkldnn_convolution(x, kernel.weight, kernel.bias, padding, (1, 1), (1, 1), 1)
     return F.conv2d(x, kernel.weight, kernel.bias, padding=padding)
 

@@ -31,6 +31,9 @@ from ifmsr.fields import check_fields
 from ifmsr.methods.base import Network, check_pair
 from ifmsr.methods.ifmsr.patches import cut_patches, join_patches, similar_patches
 from ifmsr.methods.ifmsr.released import released_name
+from ifmsr.precision import Precision
+from ifmsr.registry import resolve
+from ifmsr.scenes.scene import Array, Observation
 
 
 @dataclass(frozen=True)
@@ -300,6 +303,17 @@ class IFMSR(Network):
         if self.dcfm is not None and self.config.dcfm_skip:
             fused = fused + f_hsi
         return self.end(fused + f0_hsi).unflatten(0, (n, count)).squeeze(2)
+
+    def run(
+        self,
+        observation: Observation,
+        device: torch.device,
+        precision: Precision = "float32",
+        memory: int | None = None,
+    ) -> Array:
+        """Band by band in strips, with feature maps of at most `memory` bytes: images of any size pass."""
+        run_in_strips = resolve("ifmsr.inference.fast_ifmsr.run:run_in_strips")
+        return run_in_strips(self, observation, device, precision, memory)
 
 
 def from_released(state_dict: Mapping[str, Any], scale: int) -> IFMSR:

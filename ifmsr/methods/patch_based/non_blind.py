@@ -1,4 +1,4 @@
-"""What the two fusion methods share that have to know the blur: where their sampling kernel comes from."""
+"""Base class of LTTR and CMS, which need a known blur kernel: assumed, estimated or true."""
 
 from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
@@ -16,10 +16,10 @@ from ifmsr.scenes.scene import Array, Observation
 
 @dataclass(frozen=True, eq=False)
 class NonBlind:
-    """A training-free method that needs the response and a sampling kernel (see `ifmsr.degradation.blurs`).
+    """A training-free method that needs the spectral response and a sampling kernel (see `ifmsr.degradation.blurs`).
 
-    Both methods take the image for periodic. Real ones are not, so they are continued by their border's pixels, for
-    as many LR pixels as the kernel reaches beyond a block, and the result is cropped; this is ours.
+    Both methods assume periodic images. Real ones are not, so both images are extended by their border pixels, by
+    as many LR pixels as the kernel reaches beyond a block, and the result is cropped; this is our addition.
 
     Attributes
     ----------
@@ -74,7 +74,7 @@ class NonBlind:
         if observation.srf is None:
             raise InputError(
                 "srf",
-                f"{self.name} needs the colour camera's spectral response, and it is unknown",
+                f"{self.name} needs the RGB camera's spectral response, and it is unknown",
                 "Give it, or use a method that works without, such as closed-form or a network",
             )
         lr, rgb = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb)
@@ -99,13 +99,13 @@ class NonBlind:
 
 
 def continued(image: Tensor, margin: int) -> Tensor:
-    """(C, H, W) -> (C, H + 2 margin, W + 2 margin), the border's pixels repeated."""
+    """(C, H, W) -> (C, H + 2 margin, W + 2 margin), the border pixels repeated."""
     return F.pad(image[None], (margin,) * 4, mode="replicate")[0]
 
 
 @dataclass(frozen=True)
 class TrueKernel:
-    """A non-blind method that is told each observation's true kernel (see `ifmsr.methods.base.Oracle`)."""
+    """A non-blind method that is given each observation's true kernel (see `ifmsr.methods.base.Oracle`)."""
 
     method: NonBlind
 
@@ -113,7 +113,7 @@ class TrueKernel:
 
     @property
     def title(self) -> str:
-        """As of the method once it is told."""
+        """The title of the method with a true kernel."""
         return self.with_kernel(np.ones((1, 1))).title
 
     def with_kernel(self, kernel: Kernel) -> NonBlind:
@@ -122,4 +122,8 @@ class TrueKernel:
 
     def __call__(self, observation: Observation) -> Array:
         """Raises InputError: an observation alone does not hold the true kernel."""
-        raise InputError("kernel", f"{self.title}: nobody told it", "Call told(kernel), on simulated data")
+        raise InputError(
+            "kernel",
+            f"{self.title}: the true kernel was not given",
+            "Call with_kernel(kernel) on simulated data",
+        )

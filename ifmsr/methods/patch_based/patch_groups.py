@@ -1,4 +1,4 @@
-"""Similar patches of the colour image in groups, for priors that act on all patches of a group at once."""
+"""Groups of similar patches of the RGB image, for priors that act on all patches of a group at once."""
 
 from collections.abc import Callable
 
@@ -6,18 +6,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-ROUNDS = 300  # of k-means at most; real images settle earlier
+ROUNDS = 300  # at most, of k-means; real images converge earlier
 FLOATS_AT_ONCE = 2**19  # of a table of distances, which so stays in the cache
 
 
 class PatchGroups:
-    """The overlapping patches of an image, each in one group; the same places serve every cube of that size.
+    """The overlapping patches of an image, each in one group; the same pixel positions serve every cube of that size.
 
     Parameters
     ----------
     rgb : (3, H, W), whose patches are compared, as raw vectors, by k-means.
     patch, stride : side of the square patches and step of their regular grid. One more row and column of
-        patches along the lower and right border covers what the grid leaves over. A smaller image is one patch.
+        patches along the lower and right border covers what the grid misses. A smaller image is one patch.
     count : groups to make; fewer come out if there are fewer different patches.
     seed : of k-means.
     exponent : see `k_means`.
@@ -101,11 +101,11 @@ def grid(length: int, patch: int, stride: int) -> Tensor:
 
 
 def parts(chosen: Tensor, largest: int | None) -> list[Tensor]:
-    """The places where `chosen` is true, in nearly equal parts of at most `largest`; none for no place."""
-    places = chosen.nonzero()[:, 0]
-    if not len(places):
+    """The indices where `chosen` is true, in nearly equal parts of at most `largest`; maybe none."""
+    indices = chosen.nonzero()[:, 0]
+    if not len(indices):
         return []
-    return list(places.tensor_split(-(-len(places) // (largest or len(places)))))
+    return list(indices.tensor_split(-(-len(indices) // (largest or len(indices)))))
 
 
 def k_means(points: Tensor, count: int, seed: int, exponent: float = 2) -> Tensor:
@@ -121,7 +121,7 @@ def k_means(points: Tensor, count: int, seed: int, exponent: float = 2) -> Tenso
 
     Returns
     -------
-    (N,) labels from 0; a label may be missing if its cluster became empty on the way.
+    (N,) labels from 0; a label may be missing if its cluster became empty.
     """
     centres = first_centres(points, count, seed, exponent)
     labels = nearest(points, centres)

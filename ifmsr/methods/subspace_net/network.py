@@ -19,16 +19,19 @@ Three choices make one set of weights fit every sensor and scale:
 - The noise level, the scale and the kernel's size, estimated from the image, enter as constant maps.
 
 (I - P^+ P) keeps the colours as the closed form left them, P the response, given or estimated. A correction counts
-less where neighbouring bands are not consistent (see `band_consistency`), and shadows are denoised as in the closed
-form (see `denoise_shadows`); training leaves both out. A second head, which does not influence the first, predicts
+less where neighbouring bands are not consistent (see `band_consistency`) and not at all where the LR cube contradicts
+it (see `correction_share`), and shadows are denoised as in the closed form (see `denoise_shadows`); training leaves all
+three out. A second head, which does not influence the first, predicts
 the expected absolute error of every pixel (mean over bands).
 
 Shapes: B bands, (H, W) = scale * (h, w), N crops.
 """
 
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import cos, log2, sin
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -36,13 +39,16 @@ from torch import Tensor, nn
 
 from ifmsr.degradation.estimation import Estimate, spectral_axes
 from ifmsr.degradation.sampling import decimate, upsample
-from ifmsr.errors import whole
+from ifmsr.errors import InputWarning, whole
 from ifmsr.fields import check_fields
-from ifmsr.methods.base import Network
+from ifmsr.methods.base import Method, Network, Samples
 from ifmsr.methods.closed_form.chain import solve
 from ifmsr.methods.closed_form.shadow_denoising import denoise_shadows
 from ifmsr.methods.subspace_net.band_consistency import band_consistency
-from ifmsr.scenes.scene import Observation
+from ifmsr.methods.subspace_net.evidence import correction_share
+from ifmsr.precision import Precision
+from ifmsr.registry import resolve
+from ifmsr.scenes.scene import Array, Observation, Scene
 
 RANK = 12
 GRID = 4  # layers work on every 4 x 4 pixels at once
@@ -81,6 +87,7 @@ class Prepared(NamedTuple):
     to_bands : (B, 12) from corrections to bands, sqrt(B) (I - P^+ P) V: corrections are of the same order for any B.
     closed : (B, H, W) what the closed form's first six steps make.
     noise : standard deviation of the LR cube's noise.
+    kernel : (k, k) the estimated sampling kernel.
     """
 
     smooth: Tensor
@@ -89,6 +96,7 @@ class Prepared(NamedTuple):
     to_bands: Tensor
     closed: Tensor
     noise: float
+    kernel: Tensor
 
 
 def prepare(observation: Observation) -> Prepared:
@@ -102,8 +110,8 @@ def prepare(observation: Observation) -> Prepared:
     known = torch.cat([coarse[:RANK], MISFIT_GAIN * misfit, coarse[RANK:]])
     smooth = upsample(known, kernel, scale)
     detail = fine - torch.cat([smooth[:RANK], smooth[-3:]])
-    lift = size * (axes - estimate.right_inverse @ (estimate.response[:, :-1] @ axes))
-    return Prepared(smooth, detail, conditions_of(estimate, scale), lift, closed, estimate.noise)
+    to_bands = size * (axes - estimate.right_inverse @ (estimate.response[:, :-1] @ axes))
+    return Prepared(smooth, detail, conditions_of(estimate, scale), to_bands, closed, estimate.noise, kernel)
 
 
 def smooth_axes(lr: Tensor) -> Tensor:
@@ -185,18 +193,63 @@ class SubspaceNet(Network):
     def loss(self, *batch: Tensor, bands: Tensor | None = None) -> Tensor:  # type: ignore[override]
         """Absolute error and spectral angle; the error head has its own likelihood, a Laplace distribution's.
 
-        A batch is (smooth, detail, conditions, lift, closed, level, truth): stacked fields of `Prepared`, the closed
-        form's mean absolute error on the whole scene (N,), and the true cube. Errors count relative to `level`, so
-        that easy scenes and mild degradations count as much as hard ones, as they do in a mean PSNR.
+        A batch is (smooth, detail, conditions, to_bands, closed, level, truth): stacked fields of `Prepared`, the
+        closed form's mean absolute error on the whole scene (N,), and the true cube. Errors count relative to `level`,
+        so that easy scenes and mild degradations count as much as hard ones, as they do in a mean PSNR.
         """
-        smooth, detail, conditions, lift, closed, level, truth = batch
+        smooth, detail, conditions, to_bands, closed, level, truth = batch
         correction, expected = self(smooth, detail, conditions)
-        sr = closed + torch.einsum("nbr,nrhw->nbhw", lift, correction.float())
-        present = (lift != 0).any(2).sum(1).view(-1, 1, 1, 1)  # the others are padding
+        sr = closed + torch.einsum("nbr,nrhw->nbhw", to_bands, correction.float())
+        present = (to_bands != 0).any(2).sum(1).view(-1, 1, 1, 1)  # the others are padding
         error = (sr - truth).abs().sum(1, keepdim=True) / present
         likelihood = (error.detach() / expected + expected.log()).mean()
         relative = (error.mean((1, 2, 3)) / level).mean()
         return relative + ANGLE_WEIGHT * angle(sr, truth) + ERROR_WEIGHT * likelihood
+
+    @classmethod
+    def samples(cls, scenes: Sequence[Scene], config: Any) -> Samples:
+        """Crops of scenes that the closed form has solved."""
+        return resolve("ifmsr.training.solved:SolvedPatches")(scenes, config)
+
+    def run(
+        self,
+        observation: Observation,
+        device: torch.device,
+        precision: Precision = "float32",
+        memory: int | None = None,
+    ) -> Array:
+        """The closed form's result with the network's correction, (B, H, W) in [0, 1]."""
+        return refine(self, observation, device, getattr(torch, precision)).sr.numpy()
+
+    @classmethod
+    def method_title(cls, variant: str) -> str:
+        return "Auto" if variant == "auto" else cls.title
+
+    def as_method(self, trained: Method, variant: str, device: str | None, precision: Precision) -> Method:
+        """The variant ``"auto"`` assesses and prepares every pair of images first."""
+        if variant != "auto":
+            return trained
+        method: Method = resolve("ifmsr.inference.assessed:Assessed")(trained)
+        return method
+
+    def with_error(
+        self, observation: Observation, device: torch.device, precision: Precision = "float32"
+    ) -> tuple[Array, Array]:
+        """As `run`, and the expected absolute error of each pixel (H, W), mean over bands.
+
+        Where the LR cube contradicts the network's correction, the network's error map would mean nothing: it is
+        NaN, with an `InputWarning`.
+        """
+        sr, error, share = refine(self, observation, device, getattr(torch, precision))
+        if share < 1:
+            warnings.warn(
+                "no error map: the LR cube contradicts the network's correction, so these images are unlike those "
+                "that it was trained on",
+                InputWarning,
+                stacklevel=2,
+            )
+            error = torch.full_like(error, torch.nan)
+        return sr.numpy(), error.numpy()
 
 
 def multiplied(slopes: Tensor, details: Tensor) -> Tensor:
@@ -213,15 +266,23 @@ def angle(sr: Tensor, truth: Tensor) -> Tensor:
 
 
 class Refined(NamedTuple):
-    """`sr` (B, H, W) in [0, 1] and `error` (H, W), the expected absolute error of each pixel, mean over bands."""
+    """A refined cube.
+
+    Attributes
+    ----------
+    sr : (B, H, W) in [0, 1].
+    error : (H, W) the expected absolute error of each pixel, mean over bands.
+    share : how much of the network's correction the LR cube supports, 0 to 1; see `correction_share`.
+    """
 
     sr: Tensor
     error: Tensor
+    share: float
 
 
 def refine(net: SubspaceNet, observation: Observation, device: torch.device, dtype: torch.dtype) -> Refined:
     """One observation through closed form and network."""
-    smooth, detail, conditions, lift, closed, noise = prepare(observation)
+    smooth, detail, conditions, to_bands, closed, noise, kernel = prepare(observation)
     lr, rgb, scale = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb), observation.scale
     height, width = closed.shape[1:]
     missing = (0, -width % GRID, 0, -height % GRID)
@@ -229,6 +290,10 @@ def refine(net: SubspaceNet, observation: Observation, device: torch.device, dty
     with torch.autocast(device.type, dtype, dtype != torch.float32):
         correction, error = net(*images, conditions[None].to(device))
     correction = correction[0, :, :height, :width].float().cpu()
-    share = F.interpolate(band_consistency(lr, noise)[None, None], scale_factor=scale, mode="bilinear")[0]
-    sr = closed + torch.tensordot(lift, share * correction, dims=1)
-    return Refined(denoise_shadows(sr, rgb, noise, scale).clamp(0, 1), error[0, 0, :height, :width].cpu())
+    consistency = F.interpolate(band_consistency(lr, noise)[None, None], scale_factor=scale, mode="bilinear")[
+        0
+    ]
+    change = torch.tensordot(to_bands, consistency * correction, dims=1)
+    share = correction_share(closed, closed + change, lr, kernel, scale)
+    sr = denoise_shadows(closed + share * change, rgb, noise, scale).clamp(0, 1)
+    return Refined(sr, error[0, 0, :height, :width].cpu(), share)

@@ -1,0 +1,100 @@
+"""Arguments that several commands share, and settings read as YAML."""
+
+import argparse
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from ifmsr.errors import InputError
+from ifmsr.extras import require
+
+DEGRADATIONS = ("test", "train", "lttr", "cms", "pzres-net", "mhf-net", "mog-dcn", "ual")
+ALIGNMENTS = ("released", "centred")
+PRECISIONS = ("float32", "bfloat16")
+GUIDES = ("auto", "linear", "srgb")
+METHOD = "a name that `ifmsr methods` lists"
+ROOT = "the data set's folder (default: $IFMSR_DATA/<data set>)"
+
+Commands = Any  # argparse keeps the type of what `add_subparsers` returns to itself
+Function = Callable[[argparse.Namespace], None]
+
+
+def command(commands: Commands, name: str, function: Function) -> argparse.ArgumentParser:
+    """The parser of a new command, explained by its function's docstring."""
+    made: argparse.ArgumentParser = commands.add_parser(
+        name, help=function.__doc__, description=function.__doc__
+    )
+    made.set_defaults(function=function)
+    return made
+
+
+def add_places(made: argparse.ArgumentParser) -> None:
+    """``--root`` and ``--device``."""
+    made.add_argument("--root", type=Path, help=ROOT)
+    made.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: the GPU if there is one)")
+
+
+def add_split(made: argparse.ArgumentParser, scale: bool = True) -> None:
+    """Which data, where the results go, and on which device."""
+    made.add_argument("--data", required=True, help="data set: a name that `ifmsr data check` lists")
+    made.add_argument("--split", required=True, help="for example figure4, names-20-12, seed-0, spatial")
+    if scale:
+        made.add_argument("--scale", type=int, default=4, help="magnification (default 4)")
+    made.add_argument("--out", type=Path, required=True, help="folder for the results")
+    add_places(made)
+
+
+def add_settings(made: argparse.ArgumentParser) -> None:
+    """``--set``, repeatable."""
+    made.add_argument(
+        "--set", dest="settings", action="append", default=[], metavar="NAME=VALUE",
+        help="change one field of the preset, for example epochs=20 or options.features=32",
+    )  # fmt: skip
+
+
+def add_preset(made: argparse.ArgumentParser, preset: str) -> None:
+    """``--preset`` and ``--set``."""
+    made.add_argument("--preset", default=preset, help="how to train (default %(default)s)")
+    add_settings(made)
+
+
+def add_side(made: argparse.ArgumentParser) -> None:
+    """``--side``."""
+    made.add_argument(
+        "--side", type=int, default=0, help="only the middle of every test scene (default: all of it)"
+    )
+
+
+def read_settings(texts: Iterable[str]) -> dict[str, object]:
+    """``NAME=VALUE`` texts as a mapping, values read as YAML. Raises InputError for a text without ``=``."""
+    settings = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise InputError(
+                "--set", f"{text!r} is not of the form NAME=VALUE", "Write for example epochs=20"
+            )
+        settings[name] = read_value(value)
+    return settings
+
+
+def read_value(text: str) -> object:
+    """A value read as YAML, and 1e-4 as a number, which YAML 1.1 takes for a word."""
+    require("yaml")
+    import yaml
+
+    try:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:
+        raise InputError("value", f"{text!r} is no YAML", "Quote texts with special characters") from error
+    with suppress(ValueError):
+        return float(value) if isinstance(value, str) else value
+    return value
+
+
+def add_again(made: argparse.ArgumentParser) -> None:
+    """Whether what is measured already is measured again."""
+    made.add_argument(
+        "--again", action="store_true", help="measure the methods even where their rows are there already"
+    )

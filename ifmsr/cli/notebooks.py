@@ -1,0 +1,36 @@
+"""Notebooks: `ifmsr run`."""
+
+import argparse
+from pathlib import Path
+
+from ifmsr.cli.arguments import Commands, command, read_value
+
+
+def run(args: argparse.Namespace) -> None:
+    """Run notebooks strictly."""
+    from ifmsr import notebooks
+
+    if args.in_place:
+        for notebook in args.notebooks:
+            print(notebooks.execute_in_place(notebook))
+        return
+    profile = notebooks.read_profile(args.profile, args.notebooks) if args.profile else {}
+    settings = {name: read_value(value) for name, value in args.settings}
+    for notebook in args.notebooks:
+        profile[notebook.stem] = {**profile.get(notebook.stem, {}), **settings}
+    print(*notebooks.run_all(args.notebooks, profile, args.out), sep="\n")
+
+
+def add(commands: Commands) -> None:
+    """The command of this file."""
+    made = command(commands, "run", run)
+    made.add_argument("notebooks", nargs="+", type=Path, metavar="NOTEBOOK")
+    made.add_argument(
+        "-p", dest="settings", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
+        help="a parameter of the notebooks, repeatable; the value is read as YAML",
+    )  # fmt: skip
+    made.add_argument("--profile", type=Path, help="YAML file: notebook -> its parameters")
+    made.add_argument(
+        "--out", type=Path, default=Path("results/notebooks"), help="folder for executed copies"
+    )
+    made.add_argument("--in-place", action="store_true", help="with their own defaults, outputs kept inside")

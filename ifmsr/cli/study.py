@@ -1,0 +1,141 @@
+"""Measuring: `ifmsr evaluate`, `robustness`, `tables` and `figures`."""
+
+import argparse
+from pathlib import Path
+
+from ifmsr.cli.arguments import (
+    ALIGNMENTS,
+    DEGRADATIONS,
+    METHOD,
+    PRECISIONS,
+    Commands,
+    add_again,
+    add_side,
+    add_split,
+    command,
+)
+from ifmsr.errors import InputError, check_choice
+
+
+def evaluate(args: argparse.Namespace) -> None:
+    """Measure methods on a split's test scenes."""
+    from ifmsr.inference import load_method
+    from ifmsr.study import evaluation
+
+    task = evaluation.Task(
+        args.data,
+        args.split,
+        args.scale,
+        args.degradation,
+        args.alignment,
+        seeds=tuple(args.seeds),
+        scenes=tuple(args.scenes),
+        side=args.side,
+    )
+    chosen = {
+        name: load_method(name, args.scale, args.weights, args.device, args.precision)
+        for name in args.methods
+    }
+    rows = evaluation.evaluate(task, chosen, args.out, args.root, args.again)
+    print(evaluation.summary(rows).round(4).to_string())
+    print_caveat(args.data)
+
+
+def print_caveat(dataset: str) -> None:
+    """Print what has to stand beside numbers of a data set, if there is something."""
+    from ifmsr.study.names import caveat, dataset_label
+
+    if known := caveat(dataset):
+        print(f"{dataset_label(dataset)}: {known}.")
+
+
+def measure_robustness(args: argparse.Namespace) -> None:
+    """Measure methods on a split's test scenes under other degradations than the paper's."""
+    from ifmsr.inference import load_method
+    from ifmsr.methods.registry import NETWORKS, method_names, network_of
+    from ifmsr.study import robustness
+
+    for name in args.methods:
+        check_choice("--method", name, method_names())
+        if (network := network_of(name)) and not NETWORKS[network].scale_free:
+            problem = f"{name} is trained for one scale, and the grid has several"
+            raise InputError("--method", problem, "Choose subspace-net or a method that needs no training")
+    conditions = [entry for entry in robustness.GRID if not args.conditions or entry.name in args.conditions]
+    if unknown := set(args.conditions) - {entry.name for entry in conditions}:
+        known = ", ".join(entry.name for entry in robustness.GRID)
+        raise InputError("--condition", f"there is no {', '.join(sorted(unknown))}", f"Choose from {known}")
+    methods = {name: load_method(name, 0, args.weights, args.device) for name in args.methods}
+    rows = robustness.measure_split(
+        args.data, args.split, methods, conditions, args.out, args.seed, args.root, args.again
+    )
+    means = rows.groupby(["condition", "method"], sort=False)["PSNR"].mean().unstack(sort=False)
+    print(means.round(2).to_string())
+    print_caveat(args.data)
+
+
+def make_tables(args: argparse.Namespace) -> None:
+    """Table IV from finished evaluations, and every method's differences; the paper's own table without any."""
+    if not args.evaluations:
+        from ifmsr import published
+
+        print(published.table())
+        return
+    if args.out is None:
+        raise InputError("--out", "no folder for the tables", "Give one: --out FOLDER")
+    from ifmsr.study import comparison, rendering
+
+    print(*rendering.write_table4(args.evaluations, args.out), sep="\n")
+    print(comparison.write_differences(args.evaluations, args.out))
+
+
+def make_figures(args: argparse.Namespace) -> None:
+    """Figures 4 and 5 from a finished evaluation."""
+    from ifmsr import figures
+
+    for name, draw in (("figure4", figures.figure4), ("figure5", figures.figure5)):
+        print(*figures.save_figure(draw(args.evaluation), args.out / name), sep="\n")
+
+
+def add(commands: Commands) -> None:
+    """The commands of this file."""
+    made = command(commands, "evaluate", evaluate)
+    add_split(made)
+    made.add_argument("--method", dest="methods", action="append", required=True, help=METHOD)
+    made.add_argument("--weights", type=Path, help="a network's weights instead of the shipped ones")
+    made.add_argument(
+        "--degradation", choices=DEGRADATIONS, default="test",
+        help="the paper's test draw (default), its training draw, or a competitor's published blur",
+    )  # fmt: skip
+    made.add_argument("--alignment", choices=ALIGNMENTS, default="released")
+    made.add_argument("--precision", choices=PRECISIONS, default="float32")
+    made.add_argument("--seeds", type=int, nargs="+", default=[0], help="one observation a scene for each")
+    made.add_argument(
+        "--scenes", nargs="+", default=[], help="some of the split's test scenes (default: all)"
+    )
+    add_side(made)
+    add_again(made)
+
+    made = command(commands, "robustness", measure_robustness)
+    add_split(made, scale=False)
+    made.add_argument(
+        "--method",
+        dest="methods",
+        action="append",
+        required=True,
+        help=f"{METHOD} and that serves every scale",
+    )
+    made.add_argument("--weights", type=Path, help="a network's weights instead of the shipped ones")
+    made.add_argument(
+        "--condition", dest="conditions", action="append", default=[], metavar="NAME",
+        help="one of the grid, as tables print it (default: all)",
+    )  # fmt: skip
+    made.add_argument("--seed", type=int, default=0)
+    add_again(made)
+
+    made = command(commands, "tables", make_tables)
+    made.add_argument("evaluations", nargs="*", type=Path, help="folders that `ifmsr evaluate` filled")
+    made.add_argument("--out", type=Path, help="folder for the tables")
+
+    made = command(commands, "figures", make_figures)
+    made.add_argument("evaluation", type=Path, help="a folder that `ifmsr evaluate` filled")
+    made.add_argument("--out", type=Path, required=True)

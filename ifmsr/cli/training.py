@@ -1,0 +1,48 @@
+"""Networks: `ifmsr train` and `ifmsr ship`."""
+
+import argparse
+from pathlib import Path
+
+from ifmsr.cli.arguments import Commands, add_preset, add_split, command, read_settings
+
+
+def train(args: argparse.Namespace) -> None:
+    """Train a network on a data set's split."""
+    from ifmsr.training import preset, train_on_split
+    from ifmsr.training.config import with_settings
+
+    config = with_settings(preset(args.preset), {"scale": args.scale, **read_settings(args.settings)})
+    weights = train_on_split(
+        config,
+        args.data,
+        args.split,
+        args.out,
+        args.root,
+        resume=not args.restart,
+        device=args.device,
+        workers=args.workers,
+        compile=args.compile,
+    )
+    print(weights)
+
+
+def ship(args: argparse.Namespace) -> None:
+    """Ship a training's weights with their card in results/weights."""
+    from ifmsr.experiments import cards
+
+    print(cards.ship(args.training, args.evaluations, name=args.name))
+
+
+def add(commands: Commands) -> None:
+    """The commands of this file."""
+    made = command(commands, "train", train)
+    add_split(made)
+    add_preset(made, "quick")
+    made.add_argument("--restart", action="store_true", help="start anew even if there is a checkpoint")
+    made.add_argument("--workers", type=int, default=0, help="processes that prepare samples, on a CPU")
+    made.add_argument("--compile", action="store_true", help="compile the network: minutes, then faster")
+
+    made = command(commands, "ship", ship)
+    made.add_argument("training", type=Path, help="a folder that `ifmsr train` filled")
+    made.add_argument("evaluations", nargs="+", type=Path, help="folders with rows of these weights")
+    made.add_argument("--name", default="", help="of the file (default: the one that methods look for)")

@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+import torch
+
+from ifmsr.degradation import decimate, degrade, estimate_degradation
+from ifmsr.errors import InputWarning
+from ifmsr.inference import load_method
+from ifmsr.methods.closed_form import ClosedForm
+from ifmsr.methods.subspace_net.evidence import correction_share
+from ifmsr.scenes import Observation, open_dataset
+
+
+@pytest.fixture(scope="module")
+def pines():
+    """A sensor that the shipped network never saw: the closed form's result, and what it is made of."""
+    truth = open_dataset("indian-pines").load("validation").crop_to_multiple(4)
+    observation = degrade(truth, 4)
+    closed = torch.from_numpy(ClosedForm()(observation))
+    return truth, observation, closed, estimate_degradation(observation).kernel
+
+
+def test_a_correction_that_the_lr_cube_does_not_see_counts_whole(pines):
+    """A checkerboard: the mean of every LR pixel stays."""
+    _, observation, closed, kernel = pines
+    sign = (-1.0) ** (torch.arange(closed.shape[1])[:, None] + torch.arange(closed.shape[2]))
+    assert decimate(sign[None], kernel, 4)[:, 1:-1, 1:-1].abs().max() < 0.005
+    lr = torch.from_numpy(observation.lr)
+    assert correction_share(closed, closed + 0.005 * sign, lr, kernel, 4) == 1
+
+
+def test_a_correction_that_the_lr_cube_contradicts_does_not_count(pines):
+    _, observation, closed, kernel = pines
+    lr = torch.from_numpy(observation.lr)
+    assert correction_share(closed, closed + 0.02, lr, kernel, 4) == 0
+    shares = [correction_share(closed, closed + step, lr, kernel, 4) for step in np.linspace(0, 0.02, 41)]
+    assert sorted(shares, reverse=True) == shares and any(0 < share < 1 for share in shares)
+
+
+def test_images_without_contrast_say_nothing_against_a_correction():
+    black = torch.zeros(4, 8, 8)
+    assert correction_share(black, black, torch.zeros(4, 2, 2), torch.full((4, 4), 1 / 16), 4) == 1
+    grey = torch.full((4, 8, 8), 0.5)
+    assert correction_share(grey, grey, torch.full((4, 2, 2), 0.5), torch.full((4, 4), 1 / 16), 4) == 1
+
+
+def test_on_a_sensor_that_it_never_saw_the_network_is_the_closed_form_and_tells_no_error(pines):
+    """Without the evidence it loses about a decibel here."""
+    truth, observation, closed, _ = pines
+    with pytest.warns(InputWarning, match="no error map"):
+        sr, error = load_method("subspace-net", 4).with_error(observation)
+    loss = np.square(sr - truth.cube).mean() / np.square(closed.numpy() - truth.cube).mean()
+    assert loss < 10**0.01  # 0.1 dB
+    assert np.isnan(error).all()
+
+
+def test_on_caves_scenes_the_whole_correction_counts(cave_root):
+    scene = open_dataset("cave", cave_root).load("cloth").crop_to_multiple(4, 256)
+    for scale in (4, 8):
+        observation = degrade(scene, scale)
+        sr, error = load_method("subspace-net", scale).with_error(observation)
+        closed = ClosedForm()(Observation(observation.lr, observation.rgb, scale, observation.srf))
+        assert np.square(sr - scene.cube).mean() < 0.8 * np.square(closed - scene.cube).mean()
+        assert np.isfinite(error).all()
