@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ifmsr.degradation.estimation import Estimate, estimate_degradation, rgb_misfit
 from ifmsr.degradation.sampling import decimate
 from ifmsr.errors import InputError, check_choice
+from ifmsr.guide.saturation import clipped_pixels, restore
 from ifmsr.guide.tone import estimate_tone, tone_curve
 from ifmsr.scenes.scene import Observation
 
@@ -34,7 +35,8 @@ class Assessment:
 
     Attributes
     ----------
-    observation : the pair as methods get it, the guide linearised.
+    observation : the pair as methods get it: the guide linearised, its clipped pixels restored.
+    clipped : share of the guide's pixels that are clipped in some channel.
     tone : the guide's tone curve: "linear", "srgb", "rec709", "gamma 1.2" ... "gamma 2.6" or "free" (estimated).
     kernel : (k, k) float32 sampling kernel, blur and decimation in one; see `ifmsr.degradation.blurs`.
     shift : (down, right) in HR pixels, from the centred LR grid.
@@ -49,6 +51,7 @@ class Assessment:
     """
 
     observation: Observation = field(repr=False)
+    clipped: float
     tone: str
     kernel: NDArray[np.float32] = field(repr=False)
     shift: tuple[float, float]
@@ -75,7 +78,7 @@ class Assessment:
                 f"blur: standard deviations {long:.2f} and {short:.2f} px, long axis at {degrees:.0f} degrees",
                 f"shift of the LR grid: {self.shift[0]:+.2f} px down, {self.shift[1]:+.2f} px right",
                 f"noise of the LR cube: {self.lr_noise:.5f}; spectral response: {response}",
-                f"tone curve of the guide: {self.tone}",
+                f"tone curve of the guide: {self.tone}; clipped pixels: {100 * self.clipped:.1f} %",
                 f"the cube explains {100 * (1 - self.unexplained):.1f} % of the guide; misfit {self.misfit:.1f} "
                 "(1 to 2 in a good pair)",
             ]
@@ -110,9 +113,16 @@ def assess_observation(observation: Observation, guide: Guide = "auto") -> Asses
     if curve.name != "linear":
         observation = replace(observation, rgb=curve.linearise(rgb).numpy())
     estimate = estimate_degradation(observation)
+    clipping = clipped_pixels(rgb)
+    if clipping.any.any():
+        restored, _ = restore(torch.from_numpy(observation.rgb), clipping, lr, estimate, observation.scale)
+        unit = max(1.0, float(restored.max()))  # beyond white: the given response holds no more
+        observation = replace(observation, rgb=(restored / unit).clamp(0, 1).numpy(), srf=None)
+        estimate = estimate_degradation(observation)
     misfit, unexplained = _misfit(estimate, observation)
     return Assessment(
         observation,
+        float(clipping.any.any(0).float().mean()),
         curve.name,
         estimate.kernel.numpy(),
         estimate.shift,

@@ -62,6 +62,19 @@ def test_an_ordinary_picture_is_linearised(cloth):
     assert metrics.psnr(truth.cube, wrong) < expected - 1.5
 
 
+@pytest.mark.parametrize("share", [0.03, 0.1])
+def test_clipped_pixels_are_restored(cloth, share):
+    truth, observation = cloth
+    rgb = (observation.rgb / np.quantile(observation.rgb, 1 - share)).clip(0, 1).astype(np.float32)
+    clipped = Observation(observation.lr, rgb, 4, observation.srf)
+    assert share < assess_observation(clipped).clipped < 3.5 * share  # of pixels, each of three values
+    assert assess_observation(observation).clipped == 0
+    plain, found = (
+        load_method("closed-form", 4)(each) for each in (clipped, assess_observation(clipped).observation)
+    )
+    assert metrics.psnr(truth.cube, found) > metrics.psnr(truth.cube, plain) + (1 if share < 0.1 else 0)
+
+
 UNRELATED = {
     "flipped": lambda rgb: rgb[:, :, ::-1].copy(),
     "noise": lambda rgb: np.random.default_rng(0).random(rgb.shape).astype(np.float32),
