@@ -15,7 +15,7 @@ import pandas as pd
 from filelock import FileLock
 
 from ifmsr.errors import InputError
-from ifmsr.files import write_text
+from ifmsr.files import make_folder, write_text
 from ifmsr.runs import MANIFEST, read_manifest
 from ifmsr.study.made_by import UNKNOWN
 from ifmsr.study.names import DIGITS
@@ -32,7 +32,7 @@ class Ledger:
 
     Parameters
     ----------
-    folder : made if missing.
+    folder : made if missing; InputError if that is impossible.
     key : the columns that tell rows apart; `method` and `made_by` are among a row's columns.
     columns : of the files, in order.
     float_format : of the files, see `pandas.DataFrame.to_csv`.
@@ -50,7 +50,7 @@ class Ledger:
         float_format: str | None = None,
     ):
         self.folder, self.key, self.columns, self.float_format = folder, key, columns, float_format
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         self.lock = FileLock(folder / ".lock")
 
     @property
