@@ -24,6 +24,7 @@ GUIDES: tuple[Guide, ...] = ("auto", "linear", "srgb")
 
 DOUBTFUL = 3.0  # misfit of a pair that does not fit
 UNEXPLAINED = 0.005  # share of the guide's variance; less is no matter, whatever the noise
+UNRELATED = 0.15  # likewise: more, and the guide shows something else than the cube
 LEAST = 1e-12  # of a variance
 
 
@@ -33,7 +34,7 @@ class Assessment:
 
     Attributes
     ----------
-    observation : the pair as methods get it: the guide linearised, an srf that does not fit left out.
+    observation : the pair as methods get it, the guide linearised.
     tone : the guide's tone curve: "linear", "srgb", "rec709", "gamma 1.2" ... "gamma 2.6" or "free" (estimated).
     kernel : (k, k) float32 sampling kernel, blur and decimation in one; see `ifmsr.degradation.blurs`.
     shift : (down, right) in HR pixels, from the centred LR grid.
@@ -58,6 +59,11 @@ class Assessment:
     misfit: float
     unexplained: float
     warnings: tuple[str, ...]
+
+    @property
+    def related(self) -> bool:
+        """Whether the guide shows what the cube shows. If not, following it would be worse than not using it."""
+        return self.misfit <= DOUBTFUL or self.unexplained <= UNRELATED
 
     def __str__(self) -> str:
         """Five lines."""
@@ -104,8 +110,6 @@ def assess_observation(observation: Observation, guide: Guide = "auto") -> Asses
     if curve.name != "linear":
         observation = replace(observation, rgb=curve.linearise(rgb).numpy())
     estimate = estimate_degradation(observation)
-    if srf is not None and not estimate.given:
-        observation = replace(observation, srf=None)
     misfit, unexplained = _misfit(estimate, observation)
     return Assessment(
         observation,
@@ -118,7 +122,7 @@ def assess_observation(observation: Observation, guide: Guide = "auto") -> Asses
         estimate.given,
         misfit,
         unexplained,
-        tuple(_doubts(srf is not None and not estimate.given, misfit, unexplained)),
+        tuple(_doubts(misfit, unexplained)),
     )
 
 
@@ -133,19 +137,20 @@ def _misfit(estimate: Estimate, observation: Observation) -> tuple[float, float]
     return left / max(of_noise, LEAST), min(left / max(variance, LEAST), 1.0)
 
 
-def _doubts(srf_refused: bool, misfit: float, unexplained: float) -> list[str]:
-    doubts = []
-    if srf_refused:
-        doubts.append(
-            "The given spectral response does not fit the images; an estimated one takes its place."
-        )
-    if misfit > DOUBTFUL and unexplained > UNEXPLAINED:
-        doubts.append(
-            f"The cube explains only {100 * (1 - unexplained):.1f} % of the guide's RGB values (misfit {misfit:.0f} "
-            "times what the LR noise explains): the guide may be misaligned, saturated, of other wavelengths or of "
-            "another place. Compare the result with the LR cube before using it."
-        )
-    return doubts
+def _doubts(misfit: float, unexplained: float) -> list[str]:
+    if misfit <= DOUBTFUL or unexplained <= UNEXPLAINED:
+        return []
+    share = f"{100 * (1 - unexplained):.1f} %"
+    explained = f"The cube explains only {share} of the guide's RGB values (misfit {misfit:.0f})"
+    if unexplained > UNRELATED:
+        return [
+            f"{explained}: the guide shows another place or another part of the spectrum, or is misaligned by many "
+            "pixels. It is not used; the result is the cube's bicubic interpolation."
+        ]
+    return [
+        f"{explained}: the guide may be misaligned, saturated or partly of other wavelengths. Compare the result with "
+        "the LR cube before using it."
+    ]
 
 
 def demand_no_doubt(assessment: Assessment) -> None:

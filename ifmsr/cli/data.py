@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from ifmsr.cli.arguments import ROOT, Commands, command
+from ifmsr.errors import check_choice
 
 
 def data(args: argparse.Namespace) -> None:
@@ -11,6 +12,8 @@ def data(args: argparse.Namespace) -> None:
     from ifmsr.scenes import DATASETS, download
 
     if args.action == "fetch":
+        for name in args.datasets:
+            check_choice("data fetch", name, ("cave",))
         print(download.fetch_cave(args.root))
         return
     for name in args.datasets or DATASETS:

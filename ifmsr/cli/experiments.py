@@ -38,8 +38,9 @@ def reproduce(args: argparse.Namespace) -> None:
 
     committed = Path(args.what)
     if args.what == "table4":
-        committed = RESULTS / f"{args.data or 'cave'}-x{args.scale or 4}"
-    elif args.data or args.scale:
+        scale = 4 if args.scale is None else args.scale
+        committed = RESULTS / f"{args.data or 'cave'}-x{scale}"
+    elif args.data or args.scale is not None:
         raise InputError("--data, --scale", f"{committed} has its own", "Give them with table4 only")
     if not committed.is_dir():
         raise InputError(

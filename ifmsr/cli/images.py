@@ -25,7 +25,7 @@ def super_resolve(args: argparse.Namespace) -> None:
     assessment = api.assess(lr, rgb, args.scale, response(args.srf), args.guide)
     print(assessment)
     say_doubts(assessment, args.strict)
-    results = api.run_prepared(method, assessment.observation, wanted)
+    results = api.run_prepared(method, assessment, wanted)
     for path, array in zip([args.out, args.error], results, strict=False):
         print(write_atomically(path, partial(np.save, arr=array)))
 

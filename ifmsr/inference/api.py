@@ -12,6 +12,7 @@ from ifmsr.assessment import Assessment, Guide, assess_observation, demand_no_do
 from ifmsr.errors import InputError, InputWarning, as_path, check_choice, whole
 from ifmsr.fields import fitted
 from ifmsr.files import sha256
+from ifmsr.inference.assessed import usable_method
 from ifmsr.inference.devices import choose_device
 from ifmsr.inference.learned import Learned
 from ifmsr.methods.base import Method, TellsError
@@ -127,23 +128,27 @@ def super_resolve(
         demand_no_doubt(assessment)
     for doubt in assessment.warnings:
         warnings.warn(doubt, InputWarning, stacklevel=2)
-    results = run_prepared(ready, assessment.observation, with_error)
+    results = run_prepared(ready, assessment, with_error)
     alike = [
         torch.from_numpy(result).to(lr.device) if isinstance(lr, Tensor) else result for result in results
     ]
     return tuple(alike) if with_error else alike[0]
 
 
-def run_prepared(method: Method, observation: Observation, with_error: bool) -> tuple[Array, ...]:
+def run_prepared(method: Method, assessment: Assessment, with_error: bool) -> tuple[Array, ...]:
     """The cube (B, H, W), and `with_error` each pixel's expected absolute error (H, W).
+
+    Where the guide shows something else than the cube, the cube is interpolated and its error unknown: NaN.
 
     Raises InputError if the method does not tell its error.
     """
-    if not with_error:
-        return (method(observation),)
-    if isinstance(method, TellsError):
+    if with_error and not isinstance(method, TellsError):
+        raise InputError("with_error", f"{method.title} does not tell its error", "Use subspace-net")
+    observation = assessment.observation
+    if with_error and isinstance(method, TellsError) and assessment.related:
         return method.with_error(observation)
-    raise InputError("with_error", f"{method.title} does not tell its error", "Use subspace-net")
+    sr = usable_method(method, assessment)(observation)
+    return (sr, np.full(sr.shape[1:], np.nan, np.float32)) if with_error else (sr,)
 
 
 def assess(lr: Any, rgb: Any, scale: int, srf: Any = None, guide: Guide = "auto") -> Assessment:

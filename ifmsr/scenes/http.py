@@ -6,6 +6,7 @@ from tqdm.auto import tqdm
 
 from ifmsr.errors import InputError
 from ifmsr.extras import require
+from ifmsr.files import make_folder
 
 require("requests")
 import requests  # noqa: E402 - after the check
@@ -20,7 +21,7 @@ def download(url: str, target: Path) -> None:
     ------
     InputError : the server cannot be reached, refuses, or breaks off; what has arrived is kept.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     part = target.with_name(target.name + ".part")
     try:
         _download_rest(url, part)

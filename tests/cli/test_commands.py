@@ -9,7 +9,7 @@ from PIL import Image
 
 from ifmsr.cli import main
 from ifmsr.degradation.protocol import degrade
-from ifmsr.scenes import Observation, Scene, open_dataset
+from ifmsr.scenes import Observation, Scene, download, open_dataset
 from ifmsr.scenes.indian_pines import IndianPines
 
 
@@ -203,6 +203,7 @@ def test_notebooks_run_with_checked_parameters(tmp_path, capsys):
         ),
         (("ablations", "--data", "indian-pines", "--split", "spatial", "--side", -1), "side: found -1"),
         (("run", "nowhere.ipynb", "-p", "scale", "["), "value: '['"),
+        (("reproduce", "table4", "--scale", 0), "cave-x0"),
         (("tables", "nowhere"), "nowhere"),
         (("figures", "nowhere"), "nowhere"),
         (("super-resolve", "--lr", "nowhere.mat", "--rgb", "no.png", "--scale", 4), "nowhere.mat"),
@@ -243,9 +244,9 @@ def test_a_place_for_results_that_cannot_be_one_is_named(
 
 
 def test_a_setting_that_is_no_yaml_ends_with_2(tmp_path, capsys):
-    with pytest.raises(SystemExit) as stopped:
-        run("train", "--data", "indian-pines", "--split", "spatial", "--out", tmp_path, "--set", "epochs=[")
-    assert stopped.value.code == 2 and "epochs=[" in capsys.readouterr().err
+    train = ("train", "--data", "indian-pines", "--split", "spatial", "--out", tmp_path)
+    assert run(*train, "--set", "epochs=[") == 2
+    assert "'[' is no YAML" in capsys.readouterr().err
 
 
 def test_a_failing_disk_ends_with_1_and_one_line(tmp_path, capsys, monkeypatch):
@@ -255,6 +256,14 @@ def test_a_failing_disk_ends_with_1_and_one_line(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("ifmsr.scenes.download.check", full)
     assert run("data", "check") == 1
     assert capsys.readouterr().err == "ifmsr: [Errno 28] No space left on device\n"
+
+
+def test_only_what_can_be_fetched_is_fetched(capsys, monkeypatch):
+    monkeypatch.setattr(download, "fetch_cave", lambda root: "fetched")
+    assert run("data", "fetch", "cave") == run("data", "fetch") == 0
+    assert capsys.readouterr().out == "fetched\n" * 2
+    assert run("data", "fetch", "harvard") == 2
+    assert "data fetch: 'harvard' is unknown" in capsys.readouterr().err
 
 
 def test_data_check_says_what_to_do(tmp_path, capsys):
