@@ -84,8 +84,9 @@ class Evaluated:
         row = next(row for row in self.rows if row["method"] == method)
         if BFLOAT16_NOTE in row["schedule"]:
             words += ["--precision", "bfloat16"]
-        weights = f" (with --weights unless the shipped ones are {row['weights']})" if row["weights"] else ""
-        return f"Run: ifmsr evaluate {shlex.join(map(str, words))}{weights}"
+        weights = f"; add --weights unless the shipped ones are {row['weights']}" if row["weights"] else ""
+        command = shlex.join(["ifmsr", "evaluate", *map(str, words)])
+        return f"Run: {command} (cubes and observations are not kept in the repository{weights})"
 
     @property
     def rows(self) -> list[dict[str, str]]:

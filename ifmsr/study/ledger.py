@@ -32,7 +32,7 @@ class Ledger:
 
     Parameters
     ----------
-    folder : made if missing.
+    folder : made if missing; InputError if that is impossible.
     key : the columns that tell rows apart; `method` and `made_by` are among a row's columns.
     columns : of the files, in order.
     float_format : of the files, see `pandas.DataFrame.to_csv`.

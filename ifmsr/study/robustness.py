@@ -218,16 +218,18 @@ def _ordered(rows: Rows, conditions: Sequence[Condition], scenes: Sequence[str])
 
 
 def _claim(folder: Path, task: Mapping[str, Any]) -> None:
-    """Write the grid into the folder, or refuse a folder that belongs to another one."""
-    path, held = folder / "task.json", None
+    """Write the grid into a new folder, or refuse a folder that belongs to another one."""
+    path = folder / "task.json"
     if path.exists():
         held = json.loads(path.read_text(encoding="utf-8"))
     elif (folder / MANIFEST).exists():
         manifest = read_manifest(folder)
         held = {name: manifest["config"].get(name) for name in task} | {"seed": manifest["seeds"][0]}
-    if held not in (None, task):
+    else:
+        held = task
+        write_text(path, json.dumps(task, indent=2) + "\n")
+    if held != task:
         raise InputError(folder, "holds a grid of another split, conditions or seed", "Give another folder")
-    write_text(path, json.dumps(task, indent=2) + "\n")
 
 
 def _weights(folder: Path) -> dict[str, str]:

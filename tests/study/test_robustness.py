@@ -170,6 +170,7 @@ def test_a_grid_from_before_rows_said_what_made_them_is_kept_with_a_warning(tmp_
     same, other = Counting("w"), Counting("x")
     with pytest.warns(UserWarning, match="rows of first do not say what made them; they are kept"):
         grid(tmp_path, first=same)
+    assert sorted(path.name for path in tmp_path.glob("[!.]*")) == ["manifest.json", "rows.csv"]
     with pytest.warns(UserWarning, match="second is measured again: its weights have changed"):
         grid(tmp_path, second=other)
     assert (same.calls, other.calls) == (0, 2)
