@@ -103,8 +103,8 @@ def assess_observation(observation: Observation, guide: Guide = "auto") -> Asses
     >>> from ifmsr.degradation import degrade
     >>> from ifmsr.scenes import open_dataset
     >>> assessment = assess_observation(degrade(open_dataset("indian-pines").load("train"), 4))
-    >>> assessment.tone, [round(shift, 1) for shift in assessment.shift], assessment.warnings
-    ('linear', [1.3, 1.3], ())
+    >>> assessment.tone, assessment.related, assessment.warnings
+    ('linear', True, ())
     """
     check_choice("guide", guide, GUIDES)
     lr, rgb = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb)
