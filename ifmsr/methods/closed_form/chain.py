@@ -1,19 +1,20 @@
-"""A training-free method in seven closed-form steps, blind to kernel, shift and noise.
+"""A training-free method in seven steps, blind to kernel, shift and noise.
 
 With y the LR cube (B, n), z the RGB image (3, N), P the response and D_k "blur by k and decimate":
 
 1. `estimate_degradation`: the sampling kernel k with its sub-pixel shift, the noise, and a response that is unknown
    or does not fit.
-2. `calm`: colours without what cannot be detail; see `ifmsr.methods.closed_form.guide_denoising`.
+2. `denoise_guide`: the RGB guide without noise; see `ifmsr.methods.closed_form.guide_denoising`.
 3. `regress`: one map from colour to spectrum for the whole image, W = argmin |y - W D_k phi(z)|^2 + ridge, with
    root-polynomial features phi; see `ifmsr.methods.closed_form.global_regression`. x1 = W phi(z).
 4. `regress_locally`: what W cannot explain at low resolution, in the directions above the noise, explained by local
    maps from colour and so drawn sharply; see `ifmsr.methods.closed_form.local_regression`.
-5. `keep`: less detail in bands that got too much; see `ifmsr.methods.closed_form.detail_gain`.
-6. `project`: the nearest cube whose colours are the RGB image.
-7. `denoise_shadows`: what is darker than the noise, averaged; see `ifmsr.methods.closed_form.shadow_denoising`.
+5. `apply_detail_gains`: per-band detail gains, calibrated at reduced resolution; see
+   `ifmsr.methods.closed_form.detail_gain`.
+6. `project`: the nearest cube whose RGB values are the guide's.
+7. `denoise_shadows`: dark pixels, blended with an estimate from the guide; see `ifmsr.methods.closed_form.shadow_denoising`.
 
-SubspaceNet starts from what six of them make, and has its own corrections calmed with them.
+SubspaceNet starts from the result of the first six; its own corrections come before the seventh.
 """
 
 from typing import NamedTuple
@@ -29,11 +30,11 @@ from ifmsr.methods.closed_form.local_regression import regress_locally
 from ifmsr.methods.closed_form.shadow_denoising import denoise_shadows
 from ifmsr.scenes.scene import Array, Observation
 
-LEAST_PIXELS = 64  # of an LR image; fewer, or a single line, tell neither noise nor local maps nor a response
+LEAST_PIXELS = 64  # of an LR image; fewer, or a single line, do not determine noise, local maps or a response
 
 
 class ClosedForm:
-    """The chain of the module's docstring as a method: needs no weights and no training."""
+    """The training-free method of this project: seven steps, no weights, no training."""
 
     title = "Closed-form"
     schedule = ""
@@ -46,7 +47,7 @@ class ClosedForm:
 
 
 class Solution(NamedTuple):
-    """`sr` (B, H, W) in [0, 1] after six steps, the degradation and the calmed colours (3, H, W) that it rests on."""
+    """`sr` (B, H, W) in [0, 1] after six steps, the degradation, and the denoised guide `colours` (3, H, W)."""
 
     sr: Tensor
     estimate: Estimate
@@ -62,8 +63,8 @@ def solve(observation: Observation) -> Solution:
     enough = lr[0].numel() >= LEAST_PIXELS and min(lr.shape[1:]) > 1
     if enough:
         small, seen = reduced_pair(lr, rgb, kernel, scale)
-        rehearsed = draw(small, denoise_guide(seen, 2), BOX, 2, noise / 2)
-        sr = apply_detail_gains(draw(lr, colours, kernel, scale, noise), rehearsed, lr, kernel, scale)
+        reduced = draw(small, denoise_guide(seen, 2), BOX, 2, noise / 2)
+        sr = apply_detail_gains(draw(lr, colours, kernel, scale, noise), reduced, lr, kernel, scale)
     else:
         sr = regress_globally(lr, colours, kernel, scale).fine
     if enough or estimate.given:
@@ -72,7 +73,7 @@ def solve(observation: Observation) -> Solution:
 
 
 def draw(lr: Tensor, rgb: Tensor, kernel: Tensor, scale: int, noise: float) -> Tensor:
-    """(B, H, W) what global and local maps make of the colours."""
+    """(B, H, W) what the global and the local maps predict from the guide."""
     explained = regress_globally(lr, rgb, kernel, scale)
     basis, _ = signal_basis(lr)
     rest = torch.tensordot(basis.T, lr - explained.coarse, dims=1)  # (R, h, w)
@@ -81,5 +82,5 @@ def draw(lr: Tensor, rgb: Tensor, kernel: Tensor, scale: int, noise: float) -> T
 
 
 def project(sr: Tensor, rgb: Tensor, estimate: Estimate) -> Tensor:
-    """The cube nearest to `sr` whose colours are `rgb`: x + P^+ (z - P x); see `Estimate.right_inverse`."""
+    """The cube nearest to `sr` whose RGB values are `rgb`: x + P^+ (z - P x); see `Estimate.right_inverse`."""
     return sr + torch.tensordot(estimate.right_inverse, rgb - estimate.to_rgb(sr), dims=1)

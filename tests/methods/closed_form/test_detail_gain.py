@@ -44,10 +44,10 @@ def slow_detail(image):
     return image.astype(np.float64) - upsample(torch.from_numpy(means), BOX, 2).numpy()
 
 
-def slow_gains(rehearsed, wanted):
+def slow_gains(reduced, wanted):
     """Least squares in every band by itself; a gain of 1 has the weight `SURE`."""
     gains = []
-    for drawn, target in zip(slow_detail(rehearsed), slow_detail(wanted), strict=True):
+    for drawn, target in zip(slow_detail(reduced), slow_detail(wanted), strict=True):
         (gain,) = np.linalg.lstsq(drawn.reshape(-1, 1), target.ravel(), rcond=None)[0]
         certainty = (drawn**2).sum() / ((target - gain * drawn) ** 2).mean()
         gains.append(np.average([gain, 1.0], weights=[certainty, SURE]))
@@ -71,7 +71,7 @@ def without_means(image):
     return image - means.repeat_interleave(2, 1).repeat_interleave(2, 2)
 
 
-# --- the rehearsal -------------------------------------------------------------------------------------------
+# --- reduced resolution -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [(6, 8), (7, 9), (2, 3)])
@@ -112,16 +112,16 @@ def test_an_image_without_contrast_has_no_detail(kernel):
     assert split(torch.full((2, 24, 20), 0.4), kernel, 4)[1].abs().max() < 1e-6
 
 
-# --- gains of the rehearsal ----------------------------------------------------------------------------------
+# --- gains ---------------------------------------------------------------------------------------------------
 
 
 def test_gains_are_least_squares_held_to_one(pines):
     """Details that are too large by several factors, right but for noise, too small, and faint."""
     wanted = pines[[20, 29, 60, 100, 150, 190], :24, :36]
     strength = torch.tensor([3.0, 1.5, 1.0, 0.5, 2.0, 0.05])[:, None, None]
-    rehearsed = with_noise(wanted * strength, 0.0005)
-    expected = slow_gains(rehearsed, wanted)
-    found = detail_gains(rehearsed, wanted)
+    reduced = with_noise(wanted * strength, 0.0005)
+    expected = slow_gains(reduced, wanted)
+    found = detail_gains(reduced, wanted)
     assert ((expected > 0.05) & (expected < 0.97)).sum() >= 3 and (expected > 1).any()
     np.testing.assert_allclose(found, expected.clip(0, 1), atol=2e-3)
 
@@ -182,9 +182,9 @@ def test_details_are_neither_amplified_nor_turned(pines):
 
 
 @pytest.mark.parametrize("size", [(2, 2), (4, 2), (8, 10)])
-@pytest.mark.parametrize(("rehearsed", "wanted"), [(0.0, 0.0), (0.4, 0.4), (0.7, 0.1)])
-def test_a_rehearsal_without_contrast_says_nothing(size, rehearsed, wanted):
-    found = detail_gains(torch.full((3, *size), rehearsed), torch.full((3, *size), wanted))
+@pytest.mark.parametrize(("reduced", "wanted"), [(0.0, 0.0), (0.4, 0.4), (0.7, 0.1)])
+def test_a_reduced_pair_without_contrast_says_nothing(size, reduced, wanted):
+    found = detail_gains(torch.full((3, *size), reduced), torch.full((3, *size), wanted))
     torch.testing.assert_close(found, torch.ones(3), atol=1e-3, rtol=0)
 
 
@@ -206,17 +206,17 @@ def test_images_without_contrast_are_kept(kernel, value):
 
 @pytest.mark.parametrize("size", [(12, 16), (11, 16), (12, 15), (11, 15), (3, 3)])
 def test_detail_alone_is_scaled_by_the_gains(pines, kernel, size):
-    """At odd LR sizes the rehearsal lacks the last row or column."""
+    """At odd LR sizes the reduced pair lacks the last row or column."""
     height, width = 4 * size[0], 4 * size[1]
     drawn = pines[[29, 60, 100, 150], :height, :width]
     lr = decimate(drawn, kernel, 4)
     wanted = even(lr)
     assert wanted.shape[1:] == (size[0] - size[0] % 2, size[1] - size[1] % 2)
-    rehearsed = wanted * torch.tensor([1.0, 2.0, 4.0, 1.5])[:, None, None]
-    kept = apply_detail_gains(drawn, rehearsed, lr, kernel, 4)
+    reduced = wanted * torch.tensor([1.0, 2.0, 4.0, 1.5])[:, None, None]
+    kept = apply_detail_gains(drawn, reduced, lr, kernel, 4)
 
     smooth, detail = (part.double().numpy() for part in split(drawn, kernel, 4))
-    gains = detail_gains(rehearsed, wanted).numpy()
+    gains = detail_gains(reduced, wanted).numpy()
     expected = smooth + gains[:, None, None] * detail
     np.testing.assert_allclose(kept, expected, atol=1e-4)
     assert gains[0] > 0.99 and gains[1] < 0.9
@@ -243,10 +243,10 @@ def test_a_band_that_the_colours_do_not_show_gets_less_detail_and_is_nearer_to_t
     truth[0] = pines[29, :128].roll(5, dims=1)
     lr = with_noise(decimate(truth, kernel, 4), noise)
     drawn = draw(lr, rgb, kernel, 4, noise)
-    rehearsed = draw(*reduced_pair(lr, rgb, kernel, 4), BOX, 2, noise / 2)
-    kept = apply_detail_gains(drawn, rehearsed, lr, kernel, 4)
+    reduced = draw(*reduced_pair(lr, rgb, kernel, 4), BOX, 2, noise / 2)
+    kept = apply_detail_gains(drawn, reduced, lr, kernel, 4)
 
-    gains = detail_gains(rehearsed, even(lr))
+    gains = detail_gains(reduced, even(lr))
     assert gains[0] < 0.9 and gains[1:].min() > gains[0] + 0.05
     before, after = (split(image, kernel, 4)[1][0].square().mean() for image in (drawn, kept))
     assert after < 0.81 * before
