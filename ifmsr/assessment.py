@@ -14,9 +14,10 @@ import torch
 from numpy.typing import NDArray
 
 from ifmsr.degradation.estimation import Estimate, estimate_degradation, rgb_misfit
+from ifmsr.degradation.pair import as_mask, as_pair, mend
 from ifmsr.degradation.sampling import decimate
 from ifmsr.errors import InputError, check_choice
-from ifmsr.guide.saturation import clipped_pixels, restore
+from ifmsr.guide.saturation import Clipping, clipped_pixels, restore, untouched
 from ifmsr.guide.tone import estimate_tone, tone_curve
 from ifmsr.scenes.scene import Observation
 
@@ -25,7 +26,6 @@ GUIDES: tuple[Guide, ...] = ("auto", "linear", "srgb")
 
 DOUBTFUL = 3.0  # misfit of a pair that does not fit
 UNEXPLAINED = 0.005  # share of the guide's variance; less is no matter, whatever the noise
-UNRELATED = 0.15  # likewise: more, and the guide shows something else than the cube
 LEAST = 1e-12  # of a variance
 
 
@@ -35,7 +35,9 @@ class Assessment:
 
     Attributes
     ----------
-    observation : the pair as methods get it: the guide linearised, its clipped pixels restored.
+    observation : the pair as methods get it: invalid pixels of both images filled, the guide linearised, its clipped
+        pixels restored. If some were restored, a given `srf` is left out, because the guide's unit has changed.
+    lr_invalid, rgb_invalid : shares of invalid pixels, given or found: no data, no spectrum.
     clipped : share of the guide's pixels that are clipped in some channel.
     tone : the guide's tone curve: "linear", "srgb", "rec709", "gamma 1.2" ... "gamma 2.6" or "free" (estimated).
     kernel : (k, k) float32 sampling kernel, blur and decimation in one; see `ifmsr.degradation.blurs`.
@@ -47,10 +49,13 @@ class Assessment:
     response_given : whether `response` is the given one; False if none was given or it does not fit.
     misfit : of the RGB values, in units of what the LR noise explains.
     unexplained : share of the variance of the guide's RGB values at LR resolution that the cube does not explain.
+    related : whether the guide shows what the cube shows; if not, it is not used (see `ifmsr.degradation.relation`).
     warnings : what to doubt, in plain sentences; none for a good pair.
     """
 
     observation: Observation = field(repr=False)
+    lr_invalid: float
+    rgb_invalid: float
     clipped: float
     tone: str
     kernel: NDArray[np.float32] = field(repr=False)
@@ -61,26 +66,26 @@ class Assessment:
     response_given: bool
     misfit: float
     unexplained: float
+    related: bool
     warnings: tuple[str, ...]
-
-    @property
-    def related(self) -> bool:
-        """Whether the guide shows what the cube shows. If not, following it would be worse than not using it."""
-        return self.misfit <= DOUBTFUL or self.unexplained <= UNRELATED
 
     def __str__(self) -> str:
         """Five lines."""
-        long, short, angle = self.widths
+        long, short, angle = (*self.widths[:2], np.degrees(self.widths[2]))
         response = "given" if self.response_given else "estimated from the images"
-        degrees = np.degrees(angle)
+        explained = (
+            f"the cube explains {100 * (1 - self.unexplained):.1f} % of the guide; misfit {self.misfit:.1f} "
+            "(1 to 2 in a good pair)"
+        )
         return "\n".join(
             [
-                f"blur: standard deviations {long:.2f} and {short:.2f} px, long axis at {degrees:.0f} degrees",
+                f"blur: standard deviations {long:.2f} and {short:.2f} px, long axis at {angle:.0f} degrees",
                 f"shift of the LR grid: {self.shift[0]:+.2f} px down, {self.shift[1]:+.2f} px right",
-                f"noise of the LR cube: {self.lr_noise:.5f}; spectral response: {response}",
-                f"tone curve of the guide: {self.tone}; clipped pixels: {100 * self.clipped:.1f} %",
-                f"the cube explains {100 * (1 - self.unexplained):.1f} % of the guide; misfit {self.misfit:.1f} "
-                "(1 to 2 in a good pair)",
+                f"noise of the LR cube: {self.lr_noise:.5f}; spectral response: {response}; "
+                f"invalid pixels: {100 * self.lr_invalid:.1f} %",
+                f"tone curve of the guide: {self.tone}; clipped pixels: {100 * self.clipped:.1f} %; "
+                f"invalid pixels: {100 * self.rgb_invalid:.1f} %",
+                explained if self.related else "nothing confirms that the guide shows what the cube shows",
             ]
         )
 
@@ -107,21 +112,26 @@ def assess_observation(observation: Observation, guide: Guide = "auto") -> Asses
     ('linear', True, ())
     """
     check_choice("guide", guide, GUIDES)
-    lr, rgb = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb)
-    srf = None if observation.srf is None else torch.from_numpy(observation.srf)
-    curve = estimate_tone(lr, rgb, observation.scale, srf)[0] if guide == "auto" else tone_curve(guide)
+    observation = mend(observation)
+    lr, rgb, scale = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb), observation.scale
+    lr_valid, rgb_valid = as_mask(observation.lr_valid, lr), as_mask(observation.rgb_valid, rgb)
+    clipping = clipped_pixels(torch.where(rgb_valid, rgb, 0.0))
+    measured = rgb_valid & ~clipping.any.any(0)
+    if guide == "auto":
+        srf = None if observation.srf is None else torch.from_numpy(observation.srf)
+        curve, _ = estimate_tone(lr, rgb, scale, srf, lr_valid & untouched(~measured[None], scale, 0))
+    else:
+        curve = tone_curve(guide)
     if curve.name != "linear":
         observation = replace(observation, rgb=curve.linearise(rgb).numpy())
+    if clipping.any.any() and measured.any():
+        observation = _restored(observation, clipping)
     estimate = estimate_degradation(observation)
-    clipping = clipped_pixels(rgb)
-    if clipping.any.any():
-        restored, _ = restore(torch.from_numpy(observation.rgb), clipping, lr, estimate, observation.scale)
-        unit = max(1.0, float(restored.max()))  # beyond white: the given response holds no more
-        observation = replace(observation, rgb=(restored / unit).clamp(0, 1).numpy(), srf=None)
-        estimate = estimate_degradation(observation)
-    misfit, unexplained = _misfit(estimate, observation)
+    unexplained = _unexplained(estimate, observation)
     return Assessment(
         observation,
+        1 - float(lr_valid.float().mean()),
+        1 - float(rgb_valid.float().mean()),
         float(clipping.any.any(0).float().mean()),
         curve.name,
         estimate.kernel.numpy(),
@@ -130,36 +140,47 @@ def assess_observation(observation: Observation, guide: Guide = "auto") -> Asses
         estimate.noise,
         estimate.response.numpy(),
         estimate.given,
-        misfit,
+        estimate.misfit,
         unexplained,
-        tuple(_doubts(misfit, unexplained)),
+        estimate.related,
+        tuple(_doubts(estimate, unexplained)),
     )
 
 
-def _misfit(estimate: Estimate, observation: Observation) -> tuple[float, float]:
-    """In units of what the LR noise explains, and as a share of the guide's variance at LR resolution."""
-    lr, rgb, scale = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb), observation.scale
-    left = rgb_misfit(estimate, lr, rgb, scale)
-    of_noise = estimate.noise**2 * float(estimate.response[:, :-1].square().sum(1).mean())
-    variance = (
-        float(decimate(rgb, estimate.kernel, scale).flatten(1).var(1).mean()) if lr[0].numel() > 1 else 0.0
-    )
-    return left / max(of_noise, LEAST), min(left / max(variance, LEAST), 1.0)
+def _restored(observation: Observation, clipping: Clipping) -> Observation:
+    """The observation, its guide's clipped pixels restored, and the guide in [0, 1] again."""
+    lr, rgb = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb)
+    measured = as_mask(observation.rgb_valid, rgb) & ~clipping.any.any(0)
+    estimate = estimate_degradation(replace(observation, rgb_valid=measured.numpy()))
+    restored, _ = restore(rgb, clipping, lr, estimate, observation.scale)
+    unit = max(1.0, float(restored.max()))
+    return replace(observation, rgb=(restored / unit).clamp(0, 1).numpy(), srf=None)
 
 
-def _doubts(misfit: float, unexplained: float) -> list[str]:
-    if misfit <= DOUBTFUL or unexplained <= UNEXPLAINED:
-        return []
-    share = f"{100 * (1 - unexplained):.1f} %"
-    explained = f"The cube explains only {share} of the guide's RGB values (misfit {misfit:.0f})"
-    if unexplained > UNRELATED:
+def _unexplained(estimate: Estimate, observation: Observation) -> float:
+    """Share of the guide's variance at LR resolution that the cube does not explain."""
+    pair = as_pair(observation)
+    usable = pair.usable(estimate.kernel)
+    lr, rgb = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb)
+    if usable.sum() < 2:
+        return 0.0
+    seen = decimate(rgb, estimate.kernel, observation.scale)[:, usable]
+    left = rgb_misfit(estimate, lr, rgb, observation.scale, usable)
+    return min(left / max(float(seen.var(1).mean()), LEAST), 1.0)
+
+
+def _doubts(estimate: Estimate, unexplained: float) -> list[str]:
+    if not estimate.related:
         return [
-            f"{explained}: the guide shows another place or another part of the spectrum, or is misaligned by many "
-            "pixels. It is not used; the result is the cube's bicubic interpolation."
+            "Nothing confirms that the guide shows what the cube shows: it may be of another place, mirrored, "
+            "misaligned by many pixels, or too small to tell. It is not used; the result is the cube, upsampled alone."
         ]
+    if estimate.misfit <= DOUBTFUL or unexplained <= UNEXPLAINED:
+        return []
     return [
-        f"{explained}: the guide may be misaligned, saturated or partly of other wavelengths. Compare the result with "
-        "the LR cube before using it."
+        f"The cube explains only {100 * (1 - unexplained):.1f} % of the guide's RGB values (misfit "
+        f"{estimate.misfit:.0f}): the guide may be misaligned, saturated or partly of other wavelengths. It is "
+        "followed only as far as the cube confirms it."
     ]
 
 

@@ -72,7 +72,7 @@ def test_clipped_pixels_are_restored(cloth, share):
     plain, found = (
         load_method("closed-form", 4)(each) for each in (clipped, assess_observation(clipped).observation)
     )
-    assert metrics.psnr(truth.cube, found) > metrics.psnr(truth.cube, plain) + (1 if share < 0.1 else 0)
+    assert metrics.psnr(truth.cube, found) > metrics.psnr(truth.cube, plain) + 0.7
 
 
 UNRELATED = {
@@ -86,12 +86,15 @@ UNRELATED = {
 @pytest.mark.parametrize("name", UNRELATED)
 @pytest.mark.parametrize("method", ["auto", "closed-form"])
 def test_a_guide_that_shows_something_else_is_not_used(cloth, name, method):
-    _, observation = cloth
+    truth, observation = cloth
     rgb = UNRELATED[name](observation.rgb)
     with pytest.warns(InputWarning, match="It is not used"):
         sr = super_resolve(observation.lr, rgb, 4, method, observation.srf)
-    np.testing.assert_array_equal(sr, Bicubic()(observation))
-    with pytest.raises(InputError, match="the pair of images: The cube explains only"):
+    with pytest.warns(InputWarning, match="It is not used"):
+        other = super_resolve(observation.lr, np.ones_like(rgb), 4)
+    np.testing.assert_allclose(sr, other, atol=1e-6)
+    assert metrics.psnr(truth.cube, sr) > metrics.psnr(truth.cube, Bicubic()(observation))
+    with pytest.raises(InputError, match="the pair of images: Nothing confirms that the guide shows"):
         super_resolve(observation.lr, rgb, 4, method, observation.srf, strict=True)
 
 

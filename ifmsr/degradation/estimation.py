@@ -11,18 +11,36 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ifmsr.degradation.kernels import (
+    LEAST_ENERGY,
+    as_kernel,
+    block_mean,
+    estimate_kernel,
+    kernel_columns,
+    smooth_gram,
+    solve_taps,
+)
+from ifmsr.degradation.pair import Pair, as_pair
+from ifmsr.degradation.relation import FEWEST_EDGES, Edges, Relation, best_gaussian
 from ifmsr.degradation.sampling import centroid, decimate
 from ifmsr.scenes.scene import Observation
 
-KERNEL_SMOOTHNESS = 1e-2  # weight of the kernel's gradient, relative to the data term's mean diagonal
-RESPONSE_RIDGE = 1e-3  # likewise for an unknown response
-SUPPORT = 0.2  # share of the largest tap from which a tap and its neighbours are solved for again
-NARROWINGS = 3  # how often
+RESPONSE_RIDGE = 1e-3  # of an unknown response, relative to the data term's mean diagonal
 CAMERA_RIDGES = (0.03, 0.1, 0.3, 1.0, 3.0)  # of a non-negative response, relative to the noise's energy
 LEEWAY = 0.02  # in what a response leaves, relative to the noise's variance
 RESPONSE_DOUBT = 0.02  # of an estimated response, see `Estimate.right_inverse`
-LEAST_ENERGY = 1e-12  # of an image that is black
 DOUBTFUL = 1.5  # a given response's square misfit in units of the LR noise
+DOUBTFUL_PAIR = 2.2  # likewise: above, the kernel is searched for by what both images share
+FEWEST_PIXELS = 2.0  # per band: with fewer, an estimated response fits any guide
+RELATED = (
+    15.0  # times chance: what images of the same place share at least, if the misfit does not contradict
+)
+CERTAIN = (
+    32.0  # likewise if it does: there related guides share 38 to 380, mirrored symmetric scenes up to 29
+)
+EXPLAINED = 0.3  # share of small images' differences that a given response leaves, at most
+FEW_BANDS = 8  # fewer do not tell noise from signal
+GAUSSIAN_MEDIAN = 0.6745  # of the absolute value, in standard deviations
 
 
 class Estimate(NamedTuple):
@@ -33,14 +51,25 @@ class Estimate(NamedTuple):
     response : (3, B + 1) affine, last column the offset: 0 for a response that was given.
     kernel : (k, k) sampling kernel, non-negative, sum 1, k = `kernel_side(scale)`, counted from the middle of each
         scale x scale block: blur and down-sampler in one.
-    noise : standard deviation of the LR cube's noise on the [0, 1] scale.
+    noise : standard deviation of the LR cube's noise, in the cube's unit.
     given : whether the response was given with the observation, and fits.
+    misfit : mean square difference between the RGB values that the LR cube explains and those of the guide, in units
+        of what the LR noise alone makes: 1 to 2 for a good pair.
+    shared : what both images tell about each other (see `ifmsr.degradation.relation`), in units of chance; infinite
+        where `misfit` leaves no doubt.
     """
 
     response: Tensor
     kernel: Tensor
     noise: float
     given: bool = False
+    misfit: float = 1.0
+    shared: float = float("inf")
+
+    @property
+    def related(self) -> bool:
+        """Whether the guide shows what the LR cube shows; if not, the kernel is the mean of a block."""
+        return self.shared > (RELATED if self.misfit <= DOUBTFUL_PAIR else CERTAIN)
 
     def to_rgb(self, cube: Tensor) -> Tensor:
         """(B, H, W) as the camera sees it, (3, H, W)."""
@@ -81,70 +110,144 @@ def estimate_degradation(observation: Observation) -> Estimate:
     """Kernel, shift and noise of an observation, and the response where it has none or one that does not fit.
 
     A given response is doubted if it leaves more than the LR noise explains, and replaced if an estimated one
-    leaves less than half of that, after correction for its B + 1 free numbers.
+    leaves less than half of that, after correction for its B + 1 free numbers. Whatever the response, a pair that
+    leaves more is searched for the kernel under which both images share most; if they share no more than images
+    of different places, the guide is not related to the cube.
     """
-    lr, rgb, scale = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb), observation.scale
-    noise = signal_basis(lr)[1]
-    if observation.srf is None:
-        return Estimate(*estimate_response(lr, rgb, scale), noise)
-    srf = torch.from_numpy(observation.srf)
-    kernel = estimate_kernel(torch.tensordot(srf, lr, dims=1), rgb, scale)
-    given = Estimate(torch.cat([srf, torch.zeros(3, 1)], dim=1), kernel, noise, given=True)
-    left = rgb_misfit(given, lr, rgb, scale)
-    if left > DOUBTFUL * noise**2 * float(srf.square().sum(1).mean()):
-        estimated = Estimate(*estimate_response(lr, rgb, scale), noise)
-        free = 1 - (len(lr) + 1) / lr[0].numel()
-        if free > 0 and rgb_misfit(estimated, lr, rgb, scale) / free**2 < left / 2:
-            return estimated
+    pair = as_pair(observation)
+    estimate = estimate_pair(pair)
+    response = estimate.response * pair.rgb_unit[:, None]
+    response[:, :-1] /= pair.lr_unit
+    if estimate.given and observation.srf is not None:
+        response[:, :-1] = torch.from_numpy(observation.srf)
+    return estimate._replace(response=response, noise=estimate.noise * pair.lr_unit)
+
+
+def estimate_pair(pair: Pair) -> Estimate:
+    """`estimate_degradation` in the pair's own units."""
+    lr, rgb, scale = pair.lr, pair.rgb, pair.scale
+    usable, noise = pair.usable_by_any, signal_basis(pair.lr, pair.lr_valid)[1]
+    edges = Edges(usable)
+    if len(edges) < FEWEST_EDGES:
+        return of_a_small_pair(pair, edges, noise)
+    if pair.srf is None:
+        found = Estimate(*estimate_response(lr, rgb, scale, usable), noise)
+    else:
+        kernel = estimate_kernel(torch.tensordot(pair.srf, lr, dims=1), rgb, scale, usable)
+        found = better_response(given_response(pair.srf, kernel, noise), pair, usable, alone=True)
+    found = found._replace(misfit=relative_misfit(found, pair, usable))
+    sure = found.given or int(usable.sum()) >= FEWEST_PIXELS * (len(lr) + 1)
+    return found if sure and found.misfit <= DOUBTFUL_PAIR else related_kernel(found, pair, usable, edges)
+
+
+def of_a_small_pair(pair: Pair, edges: Edges, noise: float) -> Estimate:
+    """A few pixels tell whether a given response explains the guide, and about how wide the kernel is; no more."""
+    kernel = block_mean(pair.scale)
+    if pair.srf is None or len(edges) == 0:
+        return Estimate(torch.zeros(3, len(pair.lr) + 1), kernel, noise, shared=0.0)
+    colours = edges.of(torch.tensordot(pair.srf, pair.lr, dims=1))
+    if not colours.any():
+        return given_response(pair.srf, kernel, noise)._replace(shared=0.0)
+    columns = edges.of(kernel_columns(pair.rgb, pair.scale))
+
+    def explained(kernels: Tensor) -> Tensor:
+        left = torch.einsum("mk,cke->mce", kernels.flatten(1), columns) - colours
+        return -(left.square().sum((1, 2)) / colours.square().sum()).double()
+
+    kernel, best = best_gaussian(explained, pair.scale)
+    found = given_response(pair.srf, kernel if -best < EXPLAINED else block_mean(pair.scale), noise)
+    return found._replace(shared=float("inf") if -best < EXPLAINED else 0.0)
+
+
+def given_response(srf: Tensor, kernel: Tensor, noise: float) -> Estimate:
+    """The estimate that rests on a given response (3, B)."""
+    return Estimate(torch.cat([srf, torch.zeros(3, 1)], dim=1), kernel, noise, given=True)
+
+
+def better_response(given: Estimate, pair: Pair, usable: Tensor, alone: bool) -> Estimate:
+    """`given`, or what is estimated without its response if that leaves far less; `alone`: with a kernel of its own."""
+    left = rgb_misfit(given, pair.lr, pair.rgb, pair.scale, usable)
+    if left <= DOUBTFUL * given.noise**2 * float(given.response.square().sum(1).mean()):
+        return given
+    if alone:
+        found = estimate_response(pair.lr, pair.rgb, pair.scale, usable)
+    else:
+        found = response_for(given.kernel, pair, usable, given.noise), given.kernel
+    estimated = Estimate(*found, given.noise)
+    free = 1 - (len(pair.lr) + 1) / int(usable.sum())
+    if free > 0 and rgb_misfit(estimated, pair.lr, pair.rgb, pair.scale, usable) / free**2 < left / 2:
+        return estimated
     return given
 
 
-def rgb_misfit(estimate: Estimate, lr: Tensor, rgb: Tensor, scale: int) -> float:
+def related_kernel(found: Estimate, pair: Pair, usable: Tensor, edges: Edges) -> Estimate:
+    """`found` with the kernel under which both images share most, and with what they share in units of chance."""
+    maps = torch.tensordot(signal_basis(pair.lr, pair.lr_valid)[0].T, pair.lr, dims=1)
+    relation = Relation(maps, pair.rgb, pair.scale, edges)
+    kernel, shared = best_gaussian(relation.of_kernels, pair.scale)
+    before = float(relation.of_kernels(found.kernel[None])[0])
+    if before >= shared:
+        kernel, shared = found.kernel, before
+    found = found._replace(shared=shared / relation.chance(pair.rgb, kernel))
+    if not found.related:
+        return found._replace(kernel=block_mean(pair.scale))
+    if kernel is found.kernel:
+        return found
+    if pair.srf is None:
+        better = Estimate(response_for(kernel, pair, usable, found.noise), kernel, found.noise)
+    else:
+        better = better_response(given_response(pair.srf, kernel, found.noise), pair, usable, alone=False)
+    return better._replace(misfit=relative_misfit(better, pair, usable), shared=found.shared)
+
+
+def response_for(kernel: Tensor, pair: Pair, usable: Tensor, noise: float) -> Tensor:
+    """(3, B + 1) the response that fits best under a kernel."""
+    seen = decimate(pair.rgb, kernel, pair.scale)[:, usable]
+    return fit_response(affine(pair.lr[:, usable]).double(), seen.double(), noise)
+
+
+def rgb_misfit(
+    estimate: Estimate, lr: Tensor, rgb: Tensor, scale: int, usable: Tensor | None = None
+) -> float:
     """Mean square difference between the colours of `lr` and those of `rgb`, blurred and decimated."""
-    seen = decimate(rgb, estimate.kernel, scale)
-    return float((estimate.to_rgb(lr) - seen).square().mean())
+    left = (estimate.to_rgb(lr) - decimate(rgb, estimate.kernel, scale)).square().mean(0)
+    return float(left.mean() if usable is None else left[usable].mean())
 
 
-def kernel_side(scale: int) -> int:
-    """Taps a side of the estimated kernel: room for a blur of 13 to 16 pixels, a shift, and the grid."""
-    return max(20, 2 * scale + 4) + scale % 2
+def relative_misfit(estimate: Estimate, pair: Pair, usable: Tensor) -> float:
+    """The misfit in units of what the LR noise makes of it."""
+    left = rgb_misfit(estimate, pair.lr, pair.rgb, pair.scale, usable)
+    of_noise = estimate.noise**2 * float(estimate.response[:, :-1].square().sum(1).mean())
+    return left / of_noise if of_noise > 0 else (float("inf") if left > LEAST_ENERGY else 0.0)
 
 
-def estimate_kernel(colours: Tensor, rgb: Tensor, scale: int) -> Tensor:
-    """The kernel that turns the RGB image into the LR image's colours, the least-squares one.
-
-    Parameters
-    ----------
-    colours : (3, h, w) the LR cube seen through the response.
-    rgb : (3, H, W).
-
-    Returns
-    -------
-    (k, k) as in `Estimate`.
-    """
-    columns = kernel_columns(rgb, scale)
-    target = (columns @ colours.flatten(1)[..., None]).sum(0)[:, 0].double()
-    return as_kernel(solve_taps(smooth_gram(columns), target), scale)
+def affine(pixels: Tensor) -> Tensor:
+    """(B, n) -> (B + 1, n), the last row 1."""
+    return torch.cat([pixels, torch.ones_like(pixels[:1])])
 
 
-def estimate_response(lr: Tensor, rgb: Tensor, scale: int) -> tuple[Tensor, Tensor]:
+def estimate_response(
+    lr: Tensor, rgb: Tensor, scale: int, usable: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """An unknown response and the kernel, together.
 
     For every kernel the best affine response leaves (I - H) D_k z of the colours, H the (ridge) projection onto the LR
     spectra. That is linear in k, so the kernel of sum 1 that leaves least is one linear solve.
 
-    Returns the affine response (3, B + 1), last column the offset, and the kernel (k, k).
+    Only `usable` (h, w) pixels count, by default all. Returns the affine response (3, B + 1), last column the offset,
+    and the kernel (k, k).
     """
-    spectra = torch.cat([lr.flatten(1), torch.ones(1, lr[0].numel())])
-    columns = kernel_columns(rgb, scale)
+    count = slice(None) if usable is None else usable.flatten()
+    pixels = lr.flatten(1)[:, count]
+    spectra, columns = affine(pixels), kernel_columns(rgb, scale)[:, :, count]
     inverse = torch.linalg.inv(ridge_gram(spectra.double(), RESPONSE_RIDGE))
     left = smooth_gram(columns)
     for channel in columns:
         seen = (channel @ spectra.T).double()  # (k^2, B + 1)
         left -= seen @ inverse @ seen.T
     kernel = as_kernel(solve_taps(left, torch.ones(len(left), dtype=torch.double)), scale)
-    colours = decimate(rgb, kernel, scale).flatten(1)
-    return fit_response(spectra.double(), colours.double(), signal_basis(lr)[1]), kernel
+    colours = decimate(rgb, kernel, scale).flatten(1)[:, count]
+    return fit_response(spectra.double(), colours.double(), signal_basis(lr, usable)[1]), kernel
 
 
 def fit_response(spectra: Tensor, colours: Tensor, noise: float) -> Tensor:
@@ -181,70 +284,40 @@ def nonnegative_response(spectra: Tensor, colours: Tensor, noise: float, weight:
     return torch.from_numpy(np.stack([nnls(root.numpy(), target.numpy())[0] for target in targets.T]))
 
 
-def kernel_columns(rgb: Tensor, scale: int) -> Tensor:
-    """(3, k^2, h w) what each tap of a kernel would read for each LR pixel."""
-    side = kernel_side(scale)
-    padded = F.pad(rgb[:, None], ((side - scale) // 2,) * 4, mode="replicate")
-    return F.unfold(padded, side, stride=scale)
-
-
-def smooth_gram(columns: Tensor) -> Tensor:
-    """(k^2, k^2) float64: the columns' Gram matrix and the penalty on the kernel's gradient."""
-    gram = torch.zeros((), dtype=torch.double)
-    for channel in columns:
-        gram = gram + (channel @ channel.T).double()
-    side = round(len(gram) ** 0.5)
-    difference = torch.eye(side + 1, side, dtype=torch.double)
-    difference[1:] -= torch.eye(side, dtype=torch.double)
-    smooth, identity = difference.T @ difference, torch.eye(side, dtype=torch.double)
-    penalty = torch.kron(smooth, identity) + torch.kron(identity, smooth)
-    return gram + KERNEL_SMOOTHNESS * gram.diagonal().mean().clamp_min(LEAST_ENERGY) * penalty
-
-
-def solve_taps(gram: Tensor, target: Tensor) -> Tensor:
-    """(k^2,) the taps that `gram` (k^2, k^2) and `target` ask for, all others 0.
-
-    Noise in the hundreds of taps where the kernel is 0 would widen it and pull its centroid to the middle. So it is
-    solved for again among the large taps and their neighbours, until the support has settled.
-    """
-    side = round(len(gram) ** 0.5)
-    taps = torch.linalg.solve(gram, target)
-    for _ in range(NARROWINGS):
-        large = (taps >= SUPPORT * taps.max()).view(1, 1, side, side)
-        support = F.max_pool2d(large.double(), 3, stride=1, padding=1).flatten().nonzero()[:, 0]
-        taps = torch.zeros_like(target)
-        taps[support] = torch.linalg.solve(gram[support][:, support], target[support])
-    return taps
-
-
-def as_kernel(taps: Tensor, scale: int) -> Tensor:
-    """(k^2,) -> (k, k), non-negative, sum 1; the mean of the block if a black image told nothing."""
-    side = kernel_side(scale)
-    if not taps.clamp_min(0).sum() > 0:
-        reach = (side - scale) // 2
-        return F.pad(torch.full((scale, scale), 1 / scale**2), (reach,) * 4)
-    kernel = taps.clamp_min(0).view(side, side)
-    return (kernel / kernel.sum()).float()
-
-
-def signal_basis(lr: Tensor) -> tuple[Tensor, float]:
+def signal_basis(lr: Tensor, valid: Tensor | None = None) -> tuple[Tensor, float]:
     """The spectral directions of `lr` that rise above its noise, and the noise's standard deviation.
 
     Eigenvalues of pure noise spread by the Marchenko-Pastur law, the more the fewer pixels there are per band. With
     fewer pixels than bands most eigenvalues are zero; the others follow the law of the transposed matrix (bands for
     pixels). The smaller half of these is taken for noise, so its median is the law's lower quartile; a direction
     counts as signal if its eigenvalue exceeds the law's upper edge. The strongest one always counts.
+
+    With few bands the smaller half is signal, too. There the noise is no more than what neighbouring pixels of these
+    directions differ by. Only `valid` (h, w) pixels count, by default all.
     """
-    values, vectors = spectral_axes(lr)
-    bands, pixels = len(lr), lr[0].numel()
-    present = min(bands, max(1, pixels - 1))  # eigenvalues that are not zero; the mean takes one
-    ratio, samples = present / max(bands, pixels), max(bands, pixels) / pixels
-    smaller = values[bands - present :][: max(1, present // 2)]
-    noise = smaller.median().clamp_min(0) / (samples * lower_quartile(ratio))
+    pixels = lr.flatten(1) if valid is None else lr[:, valid]
+    values, vectors = spectral_axes(pixels)
+    bands, count = pixels.shape
+    present = min(bands, max(1, count - 1))  # eigenvalues that are not zero; the mean takes one
+    ratio, samples = present / max(bands, count), max(bands, count) / count
+    smaller = slice(bands - present, bands - present + max(1, present // 2))
+    noise = values[smaller].median().clamp_min(0) / (samples * lower_quartile(ratio))
+    if bands < FEW_BANDS:
+        maps = torch.tensordot(vectors[:, smaller].T.float(), lr, dims=1)
+        noise = torch.minimum(noise, roughness(maps).median().double())
     edge = noise * samples * (1 + ratio**0.5) ** 2
     signal = values > edge
     signal[-1] = True
     return vectors[:, signal].float(), float(noise.sqrt())
+
+
+def roughness(maps: Tensor) -> Tensor:
+    """(R, h, w) -> (R,) the variance of white noise that looks as rough, by the median; infinite for narrow images."""
+    if min(maps.shape[1:]) < 3:
+        return torch.full((len(maps),), torch.inf)
+    second = torch.tensor([1.0, -2.0, 1.0])
+    rough = F.conv2d(maps[:, None], (second[:, None] * second / 6)[None, None])
+    return (rough.abs().flatten(1).median(1).values / GAUSSIAN_MEDIAN).square()
 
 
 def lower_quartile(ratio: float) -> float:

@@ -22,7 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ifmsr.degradation.estimation import kernel_side, ridge_gram, signal_basis, smooth_gram, solve_taps
+from ifmsr.degradation.estimation import ridge_gram, signal_basis
+from ifmsr.degradation.kernels import kernel_side, smooth_gram, solve_taps
 from ifmsr.errors import check_choice
 
 STEPS = 4 * 255  # of a tabulated curve: 8-bit values lie on its knots
@@ -183,7 +184,7 @@ class _Pair:
         valid = torch.ones(lr.shape[1:], dtype=torch.bool) if valid is None else valid
         if valid.sum() < LEAST_PIXELS:
             return None
-        basis, noise = signal_basis(lr[:, valid])
+        basis, noise = signal_basis(lr, valid)
         least = LEAST_PIXELS * (basis.shape[1] + 1)
         bright = valid & (lr.mean(0) > DARK * noise)
         usable = bright if bright.sum() >= least else valid

@@ -6,16 +6,17 @@ from typing import Any, get_args
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ifmsr.assessment import Assessment, Guide, assess_observation, demand_no_doubt
 from ifmsr.errors import InputError, InputWarning, as_path, check_choice, whole
 from ifmsr.fields import fitted
 from ifmsr.files import sha256
-from ifmsr.inference.assessed import usable_method
+from ifmsr.inference.assessed import Assessed
 from ifmsr.inference.devices import choose_device
 from ifmsr.inference.learned import Learned
-from ifmsr.methods.base import Method, TellsError
+from ifmsr.methods.base import Method
 from ifmsr.methods.registry import CLASSICAL, NETWORKS, VARIANTS, method_names
 from ifmsr.precision import BFLOAT16_NOTE, Precision, usable_precision
 from ifmsr.scenes.scene import Array, Observation
@@ -52,6 +53,7 @@ def load_method(
     network, variant = VARIANTS.get(name, (name, ""))
     path = shipped_weights(shipped_name(network, scale)) if weights is None else as_path("weights", weights)
     choose_device(device)  # before minutes of other methods' work
+    memory = None if memory is None else whole("memory", memory, least=1)
     net, metadata = load_weights(path)
     if metadata["network"] != network:
         raise InputError(path, f"weights of {metadata['network']}", f"Give weights of {network}")
@@ -87,17 +89,18 @@ def super_resolve(
 
     Parameters
     ----------
-    lr : (B, h, w) NumPy array or torch tensor in [0, 1].
-    rgb : (3, scale h, scale w), likewise.
+    lr : (B, h, w) NumPy array or torch tensor in [0, 1]. Pixels that are NaN or masked in some band are invalid: they
+        take no part, and the result is NaN there.
+    rgb : (3, scale h, scale w), likewise; where it is invalid, the result is the cube's upsampling.
     method : one of `ifmsr.methods.method_names`. ``"auto"`` is `subspace-net`, whose correction counts as far as the LR
-        cube supports it, and otherwise the training-free method.
+        cube supports it; the rest is the training-free method's result.
     srf : (3, B) spectral response of the RGB camera, rows summing to 1, if known.
     weights : a network's weights file instead of the shipped one.
     device : ``"cpu"``, ``"cuda"``, ...; default: the GPU if there is one.
     precision : ``"bfloat16"`` makes networks about twice as fast on processors that have it; others compute in
         float32, with a warning.
     memory : bytes that IFMSR may take for feature maps; the result is the same, and images of any size pass.
-    with_error : also return how far off each pixel is expected to be; only ``"subspace-net"`` can tell.
+    with_error : also return how far off each pixel is expected to be; only ``"subspace-net"`` predicts it.
     guide : the guide's tone curve: ``"linear"`` (proportional to light), ``"srgb"`` (an ordinary picture), or
         ``"auto"``, decided from the two images.
     strict : raise InputError instead of warning.
@@ -109,8 +112,8 @@ def super_resolve(
 
     Raises
     ------
-    InputError : values outside [0, 1], NaN, sizes that do not fit, an unknown method, missing weights; `strict`: a pair
-        that does not fit.
+    InputError : values outside [0, 1], sizes that do not fit, no valid pixel, an unknown method, missing weights;
+        `strict`: a pair that does not fit.
 
     Examples
     --------
@@ -121,34 +124,30 @@ def super_resolve(
     observation = _observation(lr, rgb, scale, srf)
     check_choice("method", method, method_names())
     with_error, strict = fitted("with_error", with_error, bool), fitted("strict", strict, bool)
-    name = "subspace-net" if method == "auto" else method
-    ready = load_method(name, observation.scale, weights, device, precision, memory)
+    ready = Assessed.of(load_method(method, observation.scale, weights, device, precision, memory))
     assessment = assess_observation(observation, guide)
     if strict:
         demand_no_doubt(assessment)
     for doubt in assessment.warnings:
         warnings.warn(doubt, InputWarning, stacklevel=2)
-    results = run_prepared(ready, assessment, with_error)
+    results = run_assessed(ready, assessment, with_error)
     alike = [
         torch.from_numpy(result).to(lr.device) if isinstance(lr, Tensor) else result for result in results
     ]
     return tuple(alike) if with_error else alike[0]
 
 
-def run_prepared(method: Method, assessment: Assessment, with_error: bool) -> tuple[Array, ...]:
-    """The cube (B, H, W), and `with_error` each pixel's expected absolute error (H, W).
+def run_assessed(method: Assessed, assessment: Assessment, with_error: bool = False) -> tuple[Array, ...]:
+    """The cube (B, H, W), and `with_error` each pixel's expected absolute error (H, W); NaN where the cube is invalid.
 
-    Where the guide shows something else than the cube, the cube is interpolated and its error unknown: NaN.
-
-    Raises InputError if the method does not tell its error.
+    Raises InputError if the method does not predict its error.
     """
-    if with_error and not isinstance(method, TellsError):
-        raise InputError("with_error", f"{method.title} does not tell its error", "Use subspace-net")
-    observation = assessment.observation
-    if with_error and isinstance(method, TellsError) and assessment.related:
-        return method.with_error(observation)
-    sr = usable_method(method, assessment)(observation)
-    return (sr, np.full(sr.shape[1:], np.nan, np.float32)) if with_error else (sr,)
+    results = method.run_with_error(assessment) if with_error else (method.run(assessment),)
+    valid, scale = assessment.observation.lr_valid, assessment.observation.scale
+    if valid is None or valid.all():
+        return results
+    measured = np.kron(valid, np.ones((scale, scale), bool))
+    return tuple(np.where(measured, result, np.float32(np.nan)) for result in results)
 
 
 def assess(lr: Any, rgb: Any, scale: int, srf: Any = None, guide: Guide = "auto") -> Assessment:
@@ -166,16 +165,28 @@ def assess(lr: Any, rgb: Any, scale: int, srf: Any = None, guide: Guide = "auto"
 
 
 def _observation(lr: Any, rgb: Any, scale: Any, srf: Any) -> Observation:
-    return Observation(
-        _float32("lr", lr), _float32("rgb", rgb), scale, None if srf is None else _float32("srf", srf)
-    )
+    """The observation of arrays or tensors; pixels with NaN in some band, or masked, are invalid."""
+    (lr, lr_valid), (rgb, rgb_valid) = _image("lr", lr), _image("rgb", rgb)
+    return Observation(lr, rgb, scale, None if srf is None else _float32("srf", srf), lr_valid, rgb_valid)
+
+
+def _image(name: str, values: Any) -> tuple[Array, NDArray[np.bool_] | None]:
+    """An image with zeros in its invalid pixels, and where it is valid: None if everywhere."""
+    image = _float32(name, values)
+    if image.ndim != 3 or not np.isnan(image).any():
+        return image, None
+    valid = np.logical_not(np.isnan(image.max(axis=0)))
+    if not valid.any():
+        raise InputError(name, "no pixel is valid: each is NaN in some band", "Give at least one valid pixel")
+    return np.where(valid, image, np.float32(0)), valid
 
 
 def _float32(name: str, values: Any) -> Array:
     try:
         if isinstance(values, Tensor):  # NumPy has no bfloat16
             values = (values.float() if values.is_floating_point() else values).numpy(force=True)
-        array = np.asarray(values)
+        masked = values.filled(np.nan) if isinstance(values, np.ma.MaskedArray) else values
+        array = np.asarray(masked)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(name, f"it is no array ({error})", "Give a NumPy array or a torch tensor") from error
     if array.dtype.kind != "f":

@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from ifmsr.assessment import Assessment, assess_observation
-from ifmsr.methods.base import Method
-from ifmsr.methods.bicubic import Bicubic
+from ifmsr.errors import InputError
+from ifmsr.methods.base import Method, TellsError
+from ifmsr.methods.closed_form.chain import ClosedForm
 from ifmsr.scenes.scene import Array, Observation
 
 
@@ -16,6 +19,11 @@ class Assessed:
     method: Method
 
     title: ClassVar[str] = "Auto"
+
+    @classmethod
+    def of(cls, method: Method) -> "Assessed":
+        """`method` behind an assessment; ``auto`` already is."""
+        return method if isinstance(method, cls) else cls(method)
 
     @property
     def schedule(self) -> str:
@@ -29,10 +37,23 @@ class Assessed:
 
     def __call__(self, observation: Observation) -> Array:
         """(B, h, w), (3, H, W) -> (B, H, W) in [0, 1]."""
-        assessment = assess_observation(observation)
-        return usable_method(self.method, assessment)(assessment.observation)
+        return self.run(assess_observation(observation))
 
+    def run(self, assessment: Assessment) -> Array:
+        """(B, H, W) of an assessed pair; `ClosedForm`, which upsamples the cube alone, if the guide is unrelated."""
+        method = self.method if assessment.related else ClosedForm()
+        return method(assessment.observation)
 
-def usable_method(method: Method, assessment: Assessment) -> Method:
-    """`method`, or bicubic interpolation of the cube where the guide shows something else than the cube."""
-    return method if assessment.related else Bicubic()
+    def run_with_error(self, assessment: Assessment) -> tuple[Array, Array]:
+        """Likewise, and each pixel's expected absolute error (H, W): NaN, unknown, if the guide is unrelated.
+
+        Raises InputError if the method does not predict its error.
+        """
+        if not isinstance(self.method, TellsError):
+            raise InputError(
+                "with_error", f"{self.method.title} does not predict its error", "Use subspace-net"
+            )
+        if assessment.related:
+            return self.method.with_error(assessment.observation)
+        sr = self.run(assessment)
+        return sr, np.full(sr.shape[1:], np.nan, np.float32)

@@ -18,7 +18,7 @@ All of this is published, with lambda_m = 1, mu = 0.05, p = 10 and 200 iteration
 takes E by SVD or by VCA), and lambda_phi = 1e-3 (the one in the review of Yokoya, Grohnfeldt and Chanussot,
 IEEE GRSM 5(2), 2017; the authors' examples use 5e-4, and more noise needs more). HySure's own estimate of the blur,
 least squares with a quadratic penalty on the kernel's differences, has the form of
-`ifmsr.degradation.estimation.estimate_kernel`, which replaces it (ours is non-negative, and its penalty is relative
+`ifmsr.degradation.kernels.estimate_kernel`, which replaces it (ours is non-negative, and its penalty is relative
 to the data); an unknown response is estimated by `ifmsr.degradation.estimation`, where HySure regresses strongly
 blurred images. Two more changes are ours: X starts from the upsampled LR cube, because the published iterations do
 not always converge from 0; and the RGB image is extended by its border pixels, so that the cyclic blur does not mix

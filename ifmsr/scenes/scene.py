@@ -12,6 +12,8 @@ from ifmsr.fields import fitted
 from ifmsr.files import write_atomically
 
 Array = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+OPTIONAL = ("srf", "lr_valid", "rgb_valid")  # fields of an Observation that may be None
 
 
 @dataclass(frozen=True)
@@ -118,18 +120,24 @@ class Observation:
     rgb : (3, H, W) float32 colour image in [0, 1], H = scale * h, W = scale * w.
     scale : the whole number r, at least 1.
     srf : (3, B) response of the camera that took `rgb`, or None if unknown.
+    lr_valid : (h, w) bool, False where `lr` was not measured (no data, saturated, outside the footprint); None: all
+        pixels are valid. Values of invalid pixels count for nothing but must be finite and in [0, 1].
+    rgb_valid : (H, W) bool, likewise for `rgb`.
 
     Arrays that are no writable, contiguous block of memory, as PyTorch wants them, are copied into one.
 
     Raises
     ------
-    InputError : shapes do not belong together, values are not finite and in [0, 1], or `scale` is no whole number.
+    InputError : shapes do not belong together, values are not finite and in [0, 1], no pixel is valid, or `scale` is
+        no whole number.
     """
 
     lr: Array
     rgb: Array
     scale: int
     srf: Array | None = None
+    lr_valid: Mask | None = None
+    rgb_valid: Mask | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "scale", whole("scale", self.scale, least=1))
@@ -149,6 +157,10 @@ class Observation:
         for name in ("lr", "rgb", "srf"):
             if (array := getattr(self, name)) is not None:
                 object.__setattr__(self, name, np.require(array, np.float32, ["C", "W"]))
+        for name, image in (("lr_valid", self.lr), ("rgb_valid", self.rgb)):
+            if (mask := getattr(self, name)) is not None:
+                check_mask(name, mask, image.shape[1:])
+                object.__setattr__(self, name, np.require(mask, np.bool_, ["C", "W"]))
 
     def save(self, path: str | Path) -> Path:
         """Store the observation as one compressed .npz, so that every method sees the same file.
@@ -157,8 +169,9 @@ class Observation:
         columns, whatever its layout in memory.
         """
         arrays: dict[str, Any] = {"lr": self.lr, "rgb": self.rgb, "scale": self.scale}
-        if self.srf is not None:
-            arrays["srf"] = np.asfortranarray(self.srf)
+        for name in OPTIONAL:
+            if (array := getattr(self, name)) is not None:
+                arrays[name] = np.asfortranarray(array)
         return write_atomically(path, lambda file: np.savez_compressed(file, **arrays))
 
     @classmethod
@@ -167,7 +180,8 @@ class Observation:
         path = as_path("path", path)
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                return cls(arrays["lr"], arrays["rgb"], int(arrays["scale"]), arrays.get("srf"))
+                optional = {name: arrays.get(name) for name in OPTIONAL}
+                return cls(arrays["lr"], arrays["rgb"], int(arrays["scale"]), **optional)
         except InputError as error:
             raise InputError(path, f"{error.where}: {error.problem}", error.fix) from error
         except FileNotFoundError as error:
@@ -207,3 +221,12 @@ def check_srf(where: object, srf: Array, bands: int) -> None:
         raise InputError(where, f"a response of shape {srf.shape} for {bands} bands", f"Give (3, {bands})")
     if not np.allclose(srf.sum(axis=1), 1, atol=1e-4):  # also catches NaN
         raise InputError(where, f"the response's rows sum to {srf.sum(axis=1)}", "Divide each row by its sum")
+
+
+def check_mask(where: object, mask: Mask, size: tuple[int, ...]) -> None:
+    """Raise InputError, naming `where`, unless `mask` is a boolean array of `size` with at least one True."""
+    if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != size:
+        found = f"{mask.dtype} of shape {mask.shape}" if isinstance(mask, np.ndarray) else type(mask).__name__
+        raise InputError(where, f"found {found}", f"Give a boolean array of shape {size}")
+    if not mask.any():
+        raise InputError(where, "no pixel is valid", "Give an image with at least one valid pixel")

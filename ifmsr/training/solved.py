@@ -33,9 +33,9 @@ class SolvedPatches(Dataset[tuple[Tensor, ...]]):
     """`crops_per_scene` crops of every scene, solved anew each epoch, in random order.
 
     Sample ``epoch * len(self) + number`` is (smooth, detail, conditions, to_bands, closed, level, truth): crops of
-    `Prepared`, its mean absolute error, and crops of the scene. A scene with fewer bands than the
-    others in its epoch has zeros for the missing ones. All solved scenes of an epoch are held: about 0.1 GB
-    for one of CAVE.
+    `Prepared`, its mean absolute error, and crops of the scene in the unit of `Prepared`. A scene with fewer bands than
+    the others in its epoch has zeros for the missing ones. All solved scenes of an epoch are held: about 0.1 GB per
+    CAVE scene.
 
     With the degradation ``"test"`` every draw is of the test family and the camera known. With ``"train"`` most are;
     the others are of the training family in either alignment, with some scenes seen by another camera, by an
@@ -81,7 +81,10 @@ class SolvedPatches(Dataset[tuple[Tensor, ...]]):
         return smooth, detail, prepared.conditions, prepared.to_bands, closed, level, truth
 
     def solve(self, epoch: int, number: int) -> tuple[Prepared, Tensor, Tensor]:
-        """Scene `number` as this epoch has it, the closed form's mean absolute error, and the truth (B, H, W)."""
+        """Scene `number` as this epoch has it, the closed form's mean absolute error, and the truth (B, H, W).
+
+        All in the unit of the closed form's pair of images.
+        """
         if epoch != self.epoch:
             self.epoch, self.solved = epoch, {}
         if number not in self.solved:
@@ -89,6 +92,7 @@ class SolvedPatches(Dataset[tuple[Tensor, ...]]):
             truth, observation = observe(self.scenes[number], self.config, words)
             missing = len(self.scenes[number].cube) - len(truth)
             prepared = prepare(observation)
+            truth = truth / np.float32(prepared.solution.pair.lr_unit)
             level = (prepared.closed - torch.from_numpy(truth)).abs().mean().clamp_min(LEAST_LEVEL)
             self.solved[number] = (
                 prepared._replace(

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from ifmsr.degradation.estimation import kernel_side
+from ifmsr.degradation.kernels import kernel_side
 from ifmsr.degradation.protocol import draw_degradation
 from ifmsr.degradation.sampling import centroid, decimate, upsample
 

@@ -131,7 +131,7 @@ def test_missing_shipped_weights_and_other_scales_are_named(observation, weights
     [
         (np.zeros((4, 6, 6), np.float32), np.zeros((3, 20, 24), np.float32), "rgb"),
         (np.full((4, 6, 6), 2.0), np.zeros((3, 24, 24)), "lr: values from 2 to 2"),
-        (np.full((4, 6, 6), np.nan), np.zeros((3, 24, 24)), "lr: it holds NaN"),
+        (np.full((4, 6, 6), np.nan), np.zeros((3, 24, 24)), "lr: no pixel is valid"),
         (np.zeros((4, 6, 6), np.uint8), np.zeros((3, 24, 24)), "lr: its type is uint8"),
         (np.zeros((6, 6)), np.zeros((3, 24, 24)), "lr"),
         (np.zeros((4, 6, 6)), np.zeros((4, 24, 24)), "rgb: 4 channels"),

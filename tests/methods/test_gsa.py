@@ -4,7 +4,8 @@ import torch
 from tiny import few_bands
 
 from ifmsr import metrics
-from ifmsr.degradation.estimation import estimate_degradation, estimate_kernel
+from ifmsr.degradation.estimation import estimate_degradation
+from ifmsr.degradation.kernels import estimate_kernel
 from ifmsr.degradation.protocol import degrade, gaussian_kernel
 from ifmsr.degradation.sampling import decimate, upsample
 from ifmsr.methods.bicubic import Bicubic

@@ -1,18 +1,20 @@
 """A training-free method in seven steps, blind to kernel, shift and noise.
 
-With y the LR cube (B, n), z the RGB image (3, N), P the response and D_k "blur by k and decimate":
+With y the LR cube (B, n), z the RGB guide (3, N), P the spectral response function and D_k "blur by k and decimate":
 
-1. `estimate_degradation`: the sampling kernel k with its sub-pixel shift, the noise, and a response that is unknown
-   or does not fit.
-2. `denoise_guide`: the RGB guide without noise; see `ifmsr.methods.closed_form.guide_denoising`.
-3. `regress`: one map from colour to spectrum for the whole image, W = argmin |y - W D_k phi(z)|^2 + ridge, with
+1. `estimate_pair`: the sampling kernel k with its sub-pixel shift, the noise, a response that is unknown or does not
+   fit, and whether the guide shows what the cube shows. If it does not, the cube is upsampled alone.
+2. `denoise_guide`: the guide without noise; see `ifmsr.methods.closed_form.guide_denoising`.
+3. `regress_globally`: one map from RGB to spectrum for the whole image, W = argmin |y - W D_k phi(z)|^2 + ridge, with
    root-polynomial features phi; see `ifmsr.methods.closed_form.global_regression`. x1 = W phi(z).
-4. `regress_locally`: what W cannot explain at low resolution, in the directions above the noise, explained by local
-   maps from colour and so drawn sharply; see `ifmsr.methods.closed_form.local_regression`.
+4. `regress_locally`: the residual at low resolution, in the spectral directions above the noise, predicted from the
+   guide by local maps; see `ifmsr.methods.closed_form.local_regression`.
 5. `apply_detail_gains`: per-band detail gains, calibrated at reduced resolution; see
    `ifmsr.methods.closed_form.detail_gain`.
-6. `project`: the nearest cube whose RGB values are the guide's.
-7. `denoise_shadows`: dark pixels, blended with an estimate from the guide; see `ifmsr.methods.closed_form.shadow_denoising`.
+6. `project`: towards the nearest cube whose RGB values are the guide's, as far as the guide can be trusted; see
+   `ifmsr.methods.closed_form.trust`.
+7. `denoise_shadows`: dark pixels, blended with an estimate from the guide; see
+   `ifmsr.methods.closed_form.shadow_denoising`.
 
 SubspaceNet starts from the result of the first six; its own corrections come before the seventh.
 """
@@ -22,15 +24,20 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ifmsr.degradation.estimation import Estimate, estimate_degradation, signal_basis
+from ifmsr.degradation.estimation import DOUBTFUL_PAIR, Estimate, estimate_pair, signal_basis
+from ifmsr.degradation.pair import Pair, as_pair
+from ifmsr.methods.closed_form.cube_alone import upsample_alone
 from ifmsr.methods.closed_form.detail_gain import BOX, apply_detail_gains, reduced_pair
+from ifmsr.methods.closed_form.gaps import fill_gaps, guided_share
 from ifmsr.methods.closed_form.global_regression import regress_globally
 from ifmsr.methods.closed_form.guide_denoising import denoise_guide
 from ifmsr.methods.closed_form.local_regression import regress_locally
 from ifmsr.methods.closed_form.shadow_denoising import denoise_shadows
+from ifmsr.methods.closed_form.trust import guide_trust
 from ifmsr.scenes.scene import Array, Observation
 
 LEAST_PIXELS = 64  # of an LR image; fewer, or a single line, do not determine noise, local maps or a response
+FARTHEST = 10.0  # ratio of the exposures of both images
 
 
 class ClosedForm:
@@ -42,45 +49,91 @@ class ClosedForm:
     def __call__(self, observation: Observation) -> Array:
         """(B, h, w), (3, H, W) -> (B, H, W) in [0, 1]."""
         solution = solve(observation)
-        rgb, noise = torch.from_numpy(observation.rgb), solution.estimate.noise
-        return denoise_shadows(solution.sr, rgb, noise, observation.scale).clamp(0, 1).numpy()
+        return finish(solution, solution.sr).numpy()
 
 
 class Solution(NamedTuple):
-    """`sr` (B, H, W) in [0, 1] after six steps, the degradation, and the denoised guide `colours` (3, H, W)."""
+    """The result of the first six steps, and what it rests on.
+
+    Attributes
+    ----------
+    sr : (B, H, W), not negative, in the pair's unit.
+    estimate : the degradation, likewise.
+    guide : (3, H, W) the denoised guide.
+    pair : both images, their gaps filled.
+    guided : (H, W) in [0, 1], the share of the result that rests on the guide; the rest is the cube upsampled alone.
+    highest : the largest value that a result can have.
+    """
 
     sr: Tensor
     estimate: Estimate
-    colours: Tensor
+    guide: Tensor
+    pair: Pair
+    guided: Tensor
+    highest: float
 
 
 def solve(observation: Observation) -> Solution:
     """The first six steps on one observation."""
-    lr, rgb = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb)
-    estimate, scale = estimate_degradation(observation), observation.scale
-    kernel, noise = estimate.kernel, estimate.noise
-    colours = denoise_guide(rgb, scale)
-    enough = lr[0].numel() >= LEAST_PIXELS and min(lr.shape[1:]) > 1
-    if enough:
+    pair = as_pair(observation)
+    pair, estimate = balanced(pair, estimate_pair(pair))
+    pair = fill_gaps(pair, estimate)
+    lr, rgb, scale, kernel, noise = pair.lr, pair.rgb, pair.scale, estimate.kernel, estimate.noise
+    guide, guided = denoise_guide(rgb, scale), guided_share(pair, estimate)
+    if estimate.related and lr[0].numel() >= LEAST_PIXELS and min(lr.shape[1:]) > 1:
         small, seen = reduced_pair(lr, rgb, kernel, scale)
-        reduced = draw(small, denoise_guide(seen, 2), BOX, 2, noise / 2)
-        sr = apply_detail_gains(draw(lr, colours, kernel, scale, noise), reduced, lr, kernel, scale)
+        reduced = predict(small, denoise_guide(seen, 2), BOX, 2, noise / 2)
+        sr = apply_detail_gains(predict(lr, guide, kernel, scale, noise), reduced, lr, kernel, scale)
+        sr = project(sr, rgb, estimate, guide_trust(sr, rgb, lr, estimate, scale, pair.usable(kernel)))
     else:
-        sr = regress_globally(lr, colours, kernel, scale).fine
-    if enough or estimate.given:
-        sr = project(sr, rgb, estimate)
-    return Solution(sr.clamp(0, 1), estimate, colours)
+        sr = upsample_alone(lr, kernel, scale, noise)
+        if estimate.given and estimate.related:
+            sr = project(sr, rgb, estimate, torch.eye(3, dtype=torch.double))
+    if guided.min() < 1:
+        alone = upsample_alone(lr, kernel, scale, noise)
+        sr = alone + guided * (sr - alone)
+    highest = highest_value(pair, estimate)
+    return Solution(sr.clamp(0, highest), estimate, guide, pair, guided, highest)
 
 
-def draw(lr: Tensor, rgb: Tensor, kernel: Tensor, scale: int, noise: float) -> Tensor:
+def balanced(pair: Pair, estimate: Estimate) -> tuple[Pair, Estimate]:
+    """The guide in the exposure and white balance under which the rows of its response sum to 1, if these are known."""
+    sums = estimate.response[:, :-1].sum(1)[:, None]
+    known = estimate.given or estimate.misfit < DOUBTFUL_PAIR
+    if not (known and sums.min() > 1 / FARTHEST and sums.max() < FARTHEST):
+        return pair, estimate
+    return pair._replace(rgb=pair.rgb / sums[..., None]), estimate._replace(response=estimate.response / sums)
+
+
+def finish(solution: Solution, sr: Tensor) -> Tensor:
+    """`sr` (B, H, W), the solution's or a correction of it, after the seventh step, in the observation's unit."""
+    pair, estimate = solution.pair, solution.estimate
+    if estimate.related:
+        sr = denoise_shadows(sr, pair.rgb, estimate.noise, pair.scale)
+    return (sr.clamp(0, solution.highest) * pair.lr_unit).clamp(0, 1)
+
+
+def predict(lr: Tensor, rgb: Tensor, kernel: Tensor, scale: int, noise: float) -> Tensor:
     """(B, H, W) what the global and the local maps predict from the guide."""
     explained = regress_globally(lr, rgb, kernel, scale)
     basis, _ = signal_basis(lr)
-    rest = torch.tensordot(basis.T, lr - explained.coarse, dims=1)  # (R, h, w)
-    sharp = regress_locally(rest, explained.seen, rgb, kernel, scale, noise)
+    residual = torch.tensordot(basis.T, lr - explained.coarse, dims=1)  # (R, h, w)
+    sharp = regress_locally(residual, explained.seen, rgb, kernel, scale, noise)
     return explained.fine + torch.tensordot(basis, sharp, dims=1)
 
 
-def project(sr: Tensor, rgb: Tensor, estimate: Estimate) -> Tensor:
-    """The cube nearest to `sr` whose RGB values are `rgb`: x + P^+ (z - P x); see `Estimate.right_inverse`."""
-    return sr + torch.tensordot(estimate.right_inverse, rgb - estimate.to_rgb(sr), dims=1)
+def project(sr: Tensor, rgb: Tensor, estimate: Estimate, trust: Tensor) -> Tensor:
+    """`sr` moved towards the nearest cube whose RGB values are `rgb`: x + P^+ T (z - P x).
+
+    T (3, 3) is the `trust` in the guide, the identity for full trust; see `Estimate.right_inverse`.
+    """
+    step = (estimate.right_inverse.double() @ trust).float()
+    return sr + torch.tensordot(step, rgb - estimate.to_rgb(sr), dims=1)
+
+
+def highest_value(pair: Pair, estimate: Estimate) -> float:
+    """The largest value of either image, that of the guide in the cube's unit."""
+    sums = estimate.response[:, :-1].sum(1)
+    if not estimate.related or sums.min() <= 0:
+        return 1 / pair.lr_unit
+    return max(float(pair.lr.max()), float((pair.rgb.amax((1, 2)) / sums).max()))

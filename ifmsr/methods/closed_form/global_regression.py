@@ -25,16 +25,20 @@ class Explained(NamedTuple):
     seen: Tensor
 
 
-def regress_globally(lr: Tensor, rgb: Tensor, kernel: Tensor, scale: int) -> Explained:
+def regress_globally(
+    lr: Tensor, rgb: Tensor, kernel: Tensor, scale: int, usable: Tensor | None = None
+) -> Explained:
     """Fit the map to `lr` (B, h, w) and the blurred features of `rgb` (3, H, W), and apply it to both.
 
-    Features are blurred and decimated, not blurred colours made into features.
+    Features are blurred and decimated, not blurred colours made into features. Only `usable` (h, w) pixels are fitted,
+    by default all.
     """
     fine = root_polynomial(rgb)
     coarse = decimate(fine, kernel, scale)
     axes = spectral_axes(lr)[1].float()
     maps = torch.tensordot(axes.T, lr, dims=1)
-    candidates = torch.stack([fitted(coarse, maps, weight) for weight in RIDGES])  # (n, B, features)
+    pixels = (coarse.flatten(1), maps.flatten(1)) if usable is None else (coarse[:, usable], maps[:, usable])
+    candidates = torch.stack([fitted(*pixels, weight) for weight in RIDGES])  # (n, B, features)
     weights = axes @ candidates[detail_error(coarse, maps).argmin(0), torch.arange(len(lr))]
     return Explained(
         torch.tensordot(weights, fine, dims=1), torch.tensordot(weights, coarse, dims=1), coarse[:3]

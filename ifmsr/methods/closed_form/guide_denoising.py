@@ -37,7 +37,7 @@ def denoise_guide(rgb: Tensor, scale: int) -> Tensor:
     for octave, energy in zip(unseen, white, strict=True):
         lost = share(noise * energy / white[-1], covariance(octave))
         calmed = calmed - torch.tensordot(lost.float(), octave, dims=1)
-    return calmed.clamp(0, 1)
+    return calmed.clamp(rgb.min(), rgb.max())
 
 
 def energy_between(wide: Tensor, narrow: Tensor) -> Tensor:

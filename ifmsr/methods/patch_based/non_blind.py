@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ifmsr.degradation.blurs import Kernel, assumed_blur
-from ifmsr.degradation.estimation import estimate_kernel
+from ifmsr.degradation.kernels import estimate_kernel
 from ifmsr.errors import InputError, check_choice
 from ifmsr.scenes.scene import Array, Observation
 
@@ -24,7 +24,7 @@ class NonBlind:
     Attributes
     ----------
     kernel : ``"assumed"``, the blur that the method's authors publish with it, whatever the observation's is;
-        ``"estimated"``, kernel and shift as `ifmsr.degradation.estimation.estimate_kernel` finds them; or a
+        ``"estimated"``, kernel and shift as `ifmsr.degradation.kernels.estimate_kernel` finds them; or a
         kernel (k, k), the true one. The `title` tells the three apart.
     lr_weight : weight of the LR data term against the RGB data term. Both methods are published with 1 and
         without noise. Default: 1 for the assumed blur, `noise_weight` for the other kernels, because with 1 a

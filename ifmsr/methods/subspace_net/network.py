@@ -42,8 +42,7 @@ from ifmsr.degradation.sampling import decimate, upsample
 from ifmsr.errors import InputWarning, whole
 from ifmsr.fields import check_fields
 from ifmsr.methods.base import Method, Network, Samples
-from ifmsr.methods.closed_form.chain import solve
-from ifmsr.methods.closed_form.shadow_denoising import denoise_shadows
+from ifmsr.methods.closed_form.chain import Solution, finish, solve
 from ifmsr.methods.subspace_net.band_consistency import band_consistency
 from ifmsr.methods.subspace_net.evidence import correction_share
 from ifmsr.precision import Precision
@@ -87,7 +86,7 @@ class Prepared(NamedTuple):
     to_bands : (B, 12) from corrections to bands, sqrt(B) (I - P^+ P) V: corrections are of the same order for any B.
     closed : (B, H, W) what the closed form's first six steps make.
     noise : standard deviation of the LR cube's noise.
-    kernel : (k, k) the estimated sampling kernel.
+    solution : the closed form's, with the pair of images in the unit of all of these.
     """
 
     smooth: Tensor
@@ -96,13 +95,14 @@ class Prepared(NamedTuple):
     to_bands: Tensor
     closed: Tensor
     noise: float
-    kernel: Tensor
+    solution: Solution
 
 
 def prepare(observation: Observation) -> Prepared:
     """The closed form, and what it leaves."""
-    closed, estimate, colours = solve(observation)
-    lr, scale = torch.from_numpy(observation.lr), observation.scale
+    solution = solve(observation)
+    closed, estimate, colours, pair = solution.sr, solution.estimate, solution.guide, solution.pair
+    lr, scale = pair.lr, pair.scale
     kernel, axes, size = estimate.kernel, smooth_axes(lr), len(lr) ** 0.5
     fine = torch.cat([torch.tensordot(axes.T, closed, dims=1) / size, colours])
     coarse = decimate(fine, kernel, scale)
@@ -111,7 +111,9 @@ def prepare(observation: Observation) -> Prepared:
     smooth = upsample(known, kernel, scale)
     detail = fine - torch.cat([smooth[:RANK], smooth[-3:]])
     to_bands = size * (axes - estimate.right_inverse @ (estimate.response[:, :-1] @ axes))
-    return Prepared(smooth, detail, conditions_of(estimate, scale), to_bands, closed, estimate.noise, kernel)
+    return Prepared(
+        smooth, detail, conditions_of(estimate, scale), to_bands, closed, estimate.noise, solution
+    )
 
 
 def smooth_axes(lr: Tensor) -> Tensor:
@@ -282,18 +284,16 @@ class Refined(NamedTuple):
 
 def refine(net: SubspaceNet, observation: Observation, device: torch.device, dtype: torch.dtype) -> Refined:
     """One observation through closed form and network."""
-    smooth, detail, conditions, to_bands, closed, noise, kernel = prepare(observation)
-    lr, rgb, scale = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb), observation.scale
+    smooth, detail, conditions, to_bands, closed, noise, solution = prepare(observation)
+    lr, scale, kernel = solution.pair.lr, observation.scale, solution.estimate.kernel
     height, width = closed.shape[1:]
     missing = (0, -width % GRID, 0, -height % GRID)
     images = [F.pad(image[None], missing, mode="replicate").to(device) for image in (smooth, detail)]
     with torch.autocast(device.type, dtype, dtype != torch.float32):
         correction, error = net(*images, conditions[None].to(device))
     correction = correction[0, :, :height, :width].float().cpu()
-    consistency = F.interpolate(band_consistency(lr, noise)[None, None], scale_factor=scale, mode="bilinear")[
-        0
-    ]
-    change = torch.tensordot(to_bands, consistency * correction, dims=1)
+    consistency = F.interpolate(band_consistency(lr, noise)[None, None], scale_factor=scale, mode="bilinear")
+    change = torch.tensordot(to_bands, solution.guided * consistency[0] * correction, dims=1)
     share = correction_share(closed, closed + change, lr, kernel, scale)
-    sr = denoise_shadows(closed + share * change, rgb, noise, scale).clamp(0, 1)
-    return Refined(sr, error[0, 0, :height, :width].cpu(), share)
+    sr = finish(solution, closed + share * change)
+    return Refined(sr, solution.pair.lr_unit * error[0, 0, :height, :width].cpu(), share)

@@ -78,25 +78,53 @@ def test_large_scales_and_odd_scales_run(scale):
     assert metrics.psnr(scene.cube, sr) > metrics.psnr(scene.cube, blurry)
 
 
-def test_a_result_is_a_solution_with_calm_shadows_and_the_degradation_that_it_rests_on(pines):
+def test_a_result_is_a_solution_with_denoised_shadows_and_the_degradation_that_it_rests_on(pines):
     observation = degrade(Scene("dark", 0.1 * pines.cube, srf=pines.srf), 4)
     solution, sr = solve(observation), ClosedForm()(observation)
-    calmed = denoise_shadows(solution.sr, torch.from_numpy(observation.rgb), solution.estimate.noise, 4)
-    np.testing.assert_array_equal(sr, calmed.clamp(0, 1))
-    assert 1e-5 < np.abs(sr - solution.sr.numpy()).mean() < 1e-2
+    unit = solution.pair.lr_unit
+    assert unit == observation.lr.max()
+    rgb = torch.from_numpy(observation.rgb) / unit
+    denoised = denoise_shadows(solution.sr, rgb, solution.estimate.noise, 4)
+    np.testing.assert_allclose(sr, unit * denoised.clamp(0, solution.highest), atol=2e-5)
+    assert 1e-5 < np.abs(sr - unit * solution.sr.numpy()).mean() < 1e-2
     expected = estimate_degradation(observation)
     assert torch.equal(solution.estimate.kernel, expected.kernel)
-    assert torch.equal(solution.estimate.response, expected.response)
-    assert solution.estimate.noise == expected.noise
+    torch.testing.assert_close(solution.estimate.response, expected.response, atol=1e-6, rtol=0)
+    assert unit * solution.estimate.noise == pytest.approx(expected.noise)
 
 
-def test_the_results_colours_are_the_rgb_image_where_nothing_was_clipped(pines):
+def test_the_results_rgb_values_are_the_guides_but_for_a_part_of_the_noise(pines):
     observation = degrade(pines, 4)
-    sr = solve(observation).sr.numpy()
-    inside = ((sr > 0) & (sr < 1)).all(0)
+    solution = solve(observation)
+    sr = solution.sr.numpy()
+    inside = ((sr > 0) & (sr < solution.highest)).all(0)
     assert inside.mean() > 0.9
-    seen = np.tensordot(observation.srf, sr, axes=1)
-    np.testing.assert_allclose(seen[:, inside], observation.rgb[:, inside], atol=1e-5)
+    seen = solution.pair.lr_unit * np.tensordot(observation.srf, sr, axes=1)
+    assert np.abs(seen - observation.rgb)[:, inside].max() < 0.3 * 3 / 255
+
+
+EXPOSURES = {
+    "cube darker": (0.3, 1.0),
+    "guide darker": (1.0, 0.3),
+    "both dark": (1 / 16, 1 / 16),
+    "both very dark": (1e-25, 1e-25),
+    "white balance": (1.0, np.array([[[0.9]], [[0.6]], [[0.4]]], np.float32)),
+}
+
+
+@pytest.mark.parametrize("name", EXPOSURES)
+def test_the_units_of_both_images_do_not_matter(balloons, name):
+    """Dark units lost 0.7 dB, a darker guide up to 0.8, another white balance 0.6, tiny numbers everything."""
+    observation = replace(degrade(balloons, 4), srf=None)
+    cube_unit, guide_unit = EXPOSURES[name]
+    other = replace(
+        observation,
+        lr=observation.lr * np.float32(cube_unit),
+        rgb=observation.rgb * np.float32(guide_unit),
+    )
+    expected, found = (ClosedForm()(each) for each in (observation, other))
+    np.testing.assert_allclose(found / np.float32(cube_unit), expected, atol=2e-3)
+    assert metrics.psnr(expected, (found / np.float32(cube_unit)).clip(0, 1)) > 75
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -145,7 +173,7 @@ def test_one_band_and_one_pixel_work(pines, bands, size):
     ],
 )
 def test_small_odd_and_narrow_images_work(pines, size, known):
-    """A pixel fewer than it takes to estimate, just as many, and more; a line has no rehearsal.
+    """A pixel fewer than it takes to estimate, just as many, and more; a line has no reduced resolution.
 
     The last four have fewer pixels than their 31 bands.
     """
@@ -170,10 +198,13 @@ def test_projection_gives_exactly_the_rgb_image_and_changes_as_little_as_possibl
     estimate = Estimate(
         torch.cat([srf, torch.full((3, 1), offset)], dim=1), torch.ones(4, 4) / 16, 0.0, given=True
     )
-    projected = project(cube, rgb, estimate)
+    whole = torch.eye(3, dtype=torch.double)
+    projected = project(cube, rgb, estimate, whole)
     torch.testing.assert_close(torch.tensordot(srf, projected, dims=1) + offset, rgb, atol=1e-5, rtol=0)
     change = (projected - cube).flatten(1)
     null_space = torch.linalg.svd(srf)[2][3:]
     assert (null_space @ change).abs().max() < 1e-5
-    doubted = project(cube, rgb, estimate._replace(given=False)) - cube
+    doubted = project(cube, rgb, estimate._replace(given=False), whole) - cube
     assert 0.1 * change.norm() < doubted.norm() < change.norm()
+    torch.testing.assert_close(project(cube, rgb, estimate, 0.3 * whole) - cube, 0.3 * (projected - cube))
+    assert torch.equal(project(cube, rgb, estimate, 0 * whole), cube)

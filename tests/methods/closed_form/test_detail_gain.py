@@ -4,7 +4,7 @@ import torch
 
 from ifmsr.degradation.protocol import gaussian_kernel
 from ifmsr.degradation.sampling import decimate, upsample
-from ifmsr.methods.closed_form.chain import draw
+from ifmsr.methods.closed_form.chain import predict
 from ifmsr.methods.closed_form.detail_gain import (
     BOX,
     SURE,
@@ -242,8 +242,8 @@ def test_a_band_that_the_colours_do_not_show_gets_less_detail_and_is_nearer_to_t
     rgb = torch.tensordot(torch.from_numpy(nikon_d700()), truth, dims=1)
     truth[0] = pines[29, :128].roll(5, dims=1)
     lr = with_noise(decimate(truth, kernel, 4), noise)
-    drawn = draw(lr, rgb, kernel, 4, noise)
-    reduced = draw(*reduced_pair(lr, rgb, kernel, 4), BOX, 2, noise / 2)
+    drawn = predict(lr, rgb, kernel, 4, noise)
+    reduced = predict(*reduced_pair(lr, rgb, kernel, 4), BOX, 2, noise / 2)
     kept = apply_detail_gains(drawn, reduced, lr, kernel, 4)
 
     gains = detail_gains(reduced, even(lr))

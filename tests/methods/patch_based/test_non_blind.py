@@ -4,7 +4,7 @@ import torch
 
 from ifmsr import metrics
 from ifmsr.degradation.blurs import assumed_blur
-from ifmsr.degradation.estimation import estimate_kernel
+from ifmsr.degradation.kernels import estimate_kernel
 from ifmsr.degradation.protocol import degrade, draw_degradation, scene_seed
 from ifmsr.errors import InputError
 from ifmsr.methods.base import Oracle

@@ -1,0 +1,123 @@
+"""Defective pixels of an LR cube: hot or dead in some bands or in all of them, dead columns and rows, no data.
+
+A value of one band is a defect if it lies outside its two neighbours along a row or column by most of the band's range,
+if these do not begin to rise or fall with it, as optics would make them, and if the bands beside it do not show
+the same. A line of a band is one if it is constant and its neighbours are not. A group of pixels without any spectrum,
+exactly the cube's smallest or largest value in every band, is one if the pixels around it are unlike it.
+"""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+STANDS_OUT = 12.0  # in units of a band's usual texture and noise
+LARGE = 0.7  # of a band's range
+STEEP = 5.0  # times the step from its neighbours to theirs
+ALONE = 4.0  # times what the bands beside it show
+BESIDE = 2  # bands on either side
+UNLIKE = 0.2  # of the bands' range, in the mean over a group and its bands
+LINE = 0.03  # of a band's range, in the mean over a line
+FEWEST_BANDS = 4  # fewer cannot tell a defect from a small object
+SHORTEST = 8  # pixels of a line
+
+
+def defective(lr: Tensor) -> Tensor:
+    """(B, h, w) -> (B, h, w) bool: the values that are no measurements."""
+    if len(lr) < FEWEST_BANDS or lr[0].numel() < 2:
+        return torch.zeros_like(lr, dtype=torch.bool)
+    low, high = np.quantile(lr.flatten(1).numpy(), (0.03, 0.97), axis=1)
+    span = torch.from_numpy(high - low).float()[:, None, None].clamp_min(torch.finfo(torch.float).tiny)
+    lines = dead_columns(lr, span) | dead_columns(lr.mT, span).mT
+    return lines | sticking_out(lr, span) | without_spectrum(lr, span)
+
+
+def sticking_out(lr: Tensor, span: Tensor) -> Tensor:
+    """(B, h, w) bool: single values of single bands; `span` (B, 1, 1) is a band's range."""
+    (right, step_right, usual_right), (down, step_down, usual_down) = (outside(lr, 2), outside(lr, 1))
+    out, step = torch.maximum(right, down), torch.where(right > down, step_right, step_down)
+    usual = torch.maximum(usual_right, usual_down)[:, None, None]
+    beside = F.pad(out.flatten(1).T[None], (BESIDE,) * 2, mode="reflect")[0].T.unfold(0, 2 * BESIDE + 1, 1)
+    beside = (
+        beside.sort(2).values[..., -3].view_as(lr)
+    )  # the value itself may be the largest, and a defect beside it
+    least = torch.stack(
+        torch.broadcast_tensors(STANDS_OUT * usual, LARGE * span, STEEP * step, ALONE * beside)
+    )
+    return out > least.amax(0)
+
+
+def outside(lr: Tensor, axis: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Along an axis: how far values lie outside their neighbours, steps from these to theirs, usual texture (B,)."""
+    reach = (2, 2, 0, 0) if axis == 2 else (0, 0, 2, 2)
+    padded = F.pad(lr[None], reach, mode="replicate")[0]
+    before_last, last, middle, following, after = (padded.narrow(axis, i, lr.shape[axis]) for i in range(5))
+    above, below = middle - torch.maximum(last, following), torch.minimum(last, following) - middle
+    step = torch.maximum((last - before_last).abs(), (following - after).abs())
+    texture = (middle - (last + following) / 2).abs().flatten(1).median(1).values
+    return torch.maximum(above, below).clamp_min(0), step, texture
+
+
+def dead_columns(lr: Tensor, span: Tensor) -> Tensor:
+    """(B, h, w) bool: columns of a band that are constant beside one that is not and differs from it."""
+    if lr.shape[1] < SHORTEST:
+        return torch.zeros_like(lr, dtype=torch.bool)
+    constant = (lr == lr[:, :1]).all(1)  # (B, w)
+    padded = F.pad(lr[None], (1, 1, 0, 0), mode="replicate")[0]
+    unlike = torch.stack([(lr - other).abs().mean(1) for other in (padded[:, :, :-2], padded[:, :, 2:])])
+    alive = ~F.pad(constant, (1, 1), value=True)
+    differs = (unlike > LINE * span[:, 0]) & torch.stack([alive[:, :-2], alive[:, 2:]])
+    return (constant & differs.any(0))[:, None].expand_as(lr)
+
+
+def without_spectrum(lr: Tensor, span: Tensor) -> Tensor:
+    """(h, w) bool: groups of pixels that are exactly the cube's extreme in every band, and unlike those around them."""
+    from scipy import ndimage
+
+    flat = (lr == lr.amin()).all(0) | (lr == lr.amax()).all(0)
+    if not flat.any() or flat.all():
+        return torch.zeros_like(flat)
+    unlike = ((inpainted(lr, ~flat) - lr).abs() / span).mean(0)
+    groups, count = ndimage.label(flat.numpy())
+    means = ndimage.mean(unlike.numpy(), groups, np.arange(count + 1))
+    return flat & torch.from_numpy(means > UNLIKE)[torch.from_numpy(groups).long()]
+
+
+def repaired(lr: Tensor, bad: Tensor) -> Tensor:
+    """`lr` (B, h, w) with `bad` values (B, h, w) replaced by what their pixel's other bands tell.
+
+    The mean of a Gaussian distribution given the other bands, with the mean and covariance of pixels without defects.
+    Pixels without a good band get the mean.
+    """
+    affected = bad.any(0)
+    if not affected.any() or affected.all():
+        return lr
+    clean = lr[:, ~affected].double()
+    mean = clean.mean(1, keepdim=True)
+    values, axes = torch.linalg.eigh(torch.cov(clean, correction=0).view(len(lr), len(lr)))
+    floor = values[: max(1, len(lr) // 2)].mean().clamp_min(values[-1] * 1e-6)
+    scaled = axes * (values - floor).clamp_min(0).sqrt()  # covariance = scaled scaled^T + floor I
+    good, found = ~bad[:, affected], lr[:, affected].double() - mean
+    seen = scaled.T[None] * good.T[:, None].double()  # (pixels, B, B)
+    gram = seen @ scaled / floor + torch.eye(len(lr), dtype=torch.double)
+    told = (seen @ torch.where(good, found, 0).T[..., None]) / floor
+    expected = mean + scaled @ torch.linalg.solve(gram, told)[..., 0].T
+    result = lr.clone()
+    result[:, affected] = torch.where(good, lr[:, affected], expected.float())
+    return result
+
+
+def inpainted(image: Tensor, valid: Tensor) -> Tensor:
+    """`image` (C, h, w) with smooth values where `valid` (h, w) is False; zeros if nothing is valid.
+
+    Means over 2 x 2, 4 x 4, ... valid pixels, from the smallest squares that have any.
+    """
+    if valid.all() or not valid.any():
+        return image * valid
+    weight = valid.to(image.dtype)[None]
+    _, h, w = image.shape
+    odd = (0, w % 2, 0, h % 2)
+    low, share = (F.avg_pool2d(F.pad(part, odd), 2) for part in (image * weight, weight))
+    low = inpainted(low / share.clamp_min(1e-6), share[0] > 0)
+    smooth = F.interpolate(low[None], scale_factor=2, mode="bilinear")[0, :, :h, :w]
+    return torch.where(valid, image, smooth)
