@@ -6,20 +6,20 @@ what the LR noise explains. A good pair has 1 to 2. A photograph that is not lin
 guide does not see, saturated pixels, another viewpoint: each of them raises it.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ifmsr.degradation.estimation import Estimate, estimate_degradation, rgb_misfit
-from ifmsr.degradation.pair import as_mask, as_pair, mend
+from ifmsr.degradation.estimation import Estimate, rgb_misfit
+from ifmsr.degradation.pair import as_pair
 from ifmsr.degradation.sampling import decimate
 from ifmsr.errors import InputError, check_choice
-from ifmsr.guide.saturation import Clipping, clipped_pixels, restore, untouched
-from ifmsr.guide.tone import estimate_tone, tone_curve
-from ifmsr.scenes.scene import Observation
+from ifmsr.guide.preparation import prepare_pair
+from ifmsr.guide.registration import OnCubeGrid, Registration
+from ifmsr.scenes.scene import Array, Observation
 
 Guide = Literal["auto", "linear", "srgb"]
 GUIDES: tuple[Guide, ...] = ("auto", "linear", "srgb")
@@ -35,9 +35,13 @@ class Assessment:
 
     Attributes
     ----------
-    observation : the pair as methods get it: invalid pixels of both images filled, the guide linearised, its clipped
-        pixels restored. If some were restored, a given `srf` is left out, because the guide's unit has changed.
-    lr_invalid, rgb_invalid : shares of invalid pixels, given or found: no data, no spectrum.
+    observation : the pair as methods get it: invalid pixels of both images filled, the guide denoised and linearised,
+        its clipped pixels restored, and re-sampled to the cube's grid if it does not lie there. If clipped pixels were
+        restored, a given `srf` is left out, because the guide's unit has changed.
+    grid : the re-sampling, which takes results back to the guide's pixels; None if the guide lies on the cube.
+    registration : how the guide lies on the cube if it had to be re-sampled, else None.
+    lr_invalid, rgb_invalid : shares of invalid pixels, given or found: no data, no spectrum, beyond the other image.
+    rgb_noise : standard deviation of the guide's noise as delivered, in its unit.
     clipped : share of the guide's pixels that are clipped in some channel.
     tone : the guide's tone curve: "linear", "srgb", "rec709", "gamma 1.2" ... "gamma 2.6" or "free" (estimated).
     kernel : (k, k) float32 sampling kernel, blur and decimation in one; see `ifmsr.degradation.blurs`.
@@ -54,8 +58,11 @@ class Assessment:
     """
 
     observation: Observation = field(repr=False)
+    grid: OnCubeGrid | None = field(repr=False)
+    registration: Registration | None
     lr_invalid: float
     rgb_invalid: float
+    rgb_noise: float
     clipped: float
     tone: str
     kernel: NDArray[np.float32] = field(repr=False)
@@ -69,9 +76,26 @@ class Assessment:
     related: bool
     warnings: tuple[str, ...]
 
+    @property
+    def measured(self) -> NDArray[np.bool_] | None:
+        """(H, W), the pixels of a result that the cube covers; None if it covers all."""
+        if self.grid is not None:
+            return self.grid.measured().numpy()
+        valid, scale = self.observation.lr_valid, self.observation.scale
+        if valid is None or valid.all():
+            return None
+        return np.kron(valid, np.ones((scale, scale), bool))
+
+    def on_guide(self, image: Array) -> Array:
+        """(C, H', W') of the prepared pair at the pixels of the guide as it was delivered, (C, H, W), in [0, 1]."""
+        if self.grid is None:
+            return image
+        return self.grid.back(torch.from_numpy(image)).clamp(0, 1).numpy()
+
     def __str__(self) -> str:
         """Five lines."""
         long, short, angle = (*self.widths[:2], np.degrees(self.widths[2]))
+        warp = self.registration
         response = "given" if self.response_given else "estimated from the images"
         explained = (
             f"the cube explains {100 * (1 - self.unexplained):.1f} % of the guide; misfit {self.misfit:.1f} "
@@ -80,11 +104,12 @@ class Assessment:
         return "\n".join(
             [
                 f"blur: standard deviations {long:.2f} and {short:.2f} px, long axis at {angle:.0f} degrees",
-                f"shift of the LR grid: {self.shift[0]:+.2f} px down, {self.shift[1]:+.2f} px right",
-                f"noise of the LR cube: {self.lr_noise:.5f}; spectral response: {response}; "
-                f"invalid pixels: {100 * self.lr_invalid:.1f} %",
-                f"tone curve of the guide: {self.tone}; clipped pixels: {100 * self.clipped:.1f} %; "
-                f"invalid pixels: {100 * self.rgb_invalid:.1f} %",
+                f"shift of the LR grid: {self.shift[0]:+.2f} px down, {self.shift[1]:+.2f} px right; "
+                f"the guide {'lies in place' if warp is None else f'was {warp.described}'}",
+                f"noise of the LR cube: {self.lr_noise:.5f}; invalid pixels: {100 * self.lr_invalid:.1f} %; "
+                f"spectral response: {response}",
+                f"tone curve of the guide: {self.tone}; noise: {self.rgb_noise:.5f}; "
+                f"clipped pixels: {100 * self.clipped:.1f} %; invalid pixels: {100 * self.rgb_invalid:.1f} %",
                 explained if self.related else "nothing confirms that the guide shows what the cube shows",
             ]
         )
@@ -112,28 +137,18 @@ def assess_observation(observation: Observation, guide: Guide = "auto") -> Asses
     ('linear', True, ())
     """
     check_choice("guide", guide, GUIDES)
-    observation = mend(observation)
-    lr, rgb, scale = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb), observation.scale
-    lr_valid, rgb_valid = as_mask(observation.lr_valid, lr), as_mask(observation.rgb_valid, rgb)
-    clipping = clipped_pixels(torch.where(rgb_valid, rgb, 0.0))
-    measured = rgb_valid & ~clipping.any.any(0)
-    if guide == "auto":
-        srf = None if observation.srf is None else torch.from_numpy(observation.srf)
-        curve, _ = estimate_tone(lr, rgb, scale, srf, lr_valid & untouched(~measured[None], scale, 0))
-    else:
-        curve = tone_curve(guide)
-    if curve.name != "linear":
-        observation = replace(observation, rgb=curve.linearise(rgb).numpy())
-    if clipping.any.any() and measured.any():
-        observation = _restored(observation, clipping)
-    estimate = estimate_degradation(observation)
-    unexplained = _unexplained(estimate, observation)
+    prepared = prepare_pair(observation, guide)
+    pair, estimate = prepared.observation, prepared.estimate
+    unexplained = _unexplained(estimate, pair)
     return Assessment(
-        observation,
-        1 - float(lr_valid.float().mean()),
-        1 - float(rgb_valid.float().mean()),
-        float(clipping.any.any(0).float().mean()),
-        curve.name,
+        pair,
+        prepared.grid,
+        prepared.registration,
+        _invalid(pair.lr_valid),
+        _invalid(pair.rgb_valid),
+        prepared.noise,
+        prepared.clipped,
+        prepared.curve.name,
         estimate.kernel.numpy(),
         estimate.shift,
         estimate.widths,
@@ -147,14 +162,8 @@ def assess_observation(observation: Observation, guide: Guide = "auto") -> Asses
     )
 
 
-def _restored(observation: Observation, clipping: Clipping) -> Observation:
-    """The observation, its guide's clipped pixels restored, and the guide in [0, 1] again."""
-    lr, rgb = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb)
-    measured = as_mask(observation.rgb_valid, rgb) & ~clipping.any.any(0)
-    estimate = estimate_degradation(replace(observation, rgb_valid=measured.numpy()))
-    restored, _ = restore(rgb, clipping, lr, estimate, observation.scale)
-    unit = max(1.0, float(restored.max()))
-    return replace(observation, rgb=(restored / unit).clamp(0, 1).numpy(), srf=None)
+def _invalid(valid: NDArray[np.bool_] | None) -> float:
+    return 0.0 if valid is None else 1 - float(valid.mean())
 
 
 def _unexplained(estimate: Estimate, observation: Observation) -> float:

@@ -3,7 +3,8 @@
 A value of one band is a defect if it lies outside its two neighbours along a row or column by most of the band's range,
 if these do not begin to rise or fall with it, as optics would make them, and if the bands beside it do not show
 the same. A line of a band is one if it is constant and its neighbours are not. A group of pixels without any spectrum,
-exactly the cube's smallest or largest value in every band, is one if the pixels around it are unlike it.
+exactly the cube's smallest or largest value in every band, is one if the pixels around it are unlike it, or if it is
+black where the guide or the cube's noise says otherwise.
 """
 
 import numpy as np
@@ -17,19 +18,21 @@ STEEP = 5.0  # times the step from its neighbours to theirs
 ALONE = 4.0  # times what the bands beside it show
 BESIDE = 2  # bands on either side
 UNLIKE = 0.2  # of the bands' range, in the mean over a group and its bands
+SHOWN, MOST = 0.05, 0.5  # of the guide's largest value, in most pixels of a group: brighter than black
 LINE = 0.03  # of a band's range, in the mean over a line
 FEWEST_BANDS = 4  # fewer cannot tell a defect from a small object
+SURE_BANDS = 16  # that noise does not leave at 0 all together
 SHORTEST = 8  # pixels of a line
 
 
-def defective(lr: Tensor) -> Tensor:
-    """(B, h, w) -> (B, h, w) bool: the values that are no measurements."""
+def defective(lr: Tensor, rgb: Tensor) -> Tensor:
+    """(B, h, w) bool: the values of a cube (B, h, w) that are no measurements; `rgb` (3, h, w) is the guide there."""
     if len(lr) < FEWEST_BANDS or lr[0].numel() < 2:
         return torch.zeros_like(lr, dtype=torch.bool)
     low, high = np.quantile(lr.flatten(1).numpy(), (0.03, 0.97), axis=1)
     span = torch.from_numpy(high - low).float()[:, None, None].clamp_min(torch.finfo(torch.float).tiny)
     lines = dead_columns(lr, span) | dead_columns(lr.mT, span).mT
-    return lines | sticking_out(lr, span) | without_spectrum(lr, span)
+    return lines | sticking_out(lr, span) | without_spectrum(lr, span, rgb)
 
 
 def sticking_out(lr: Tensor, span: Tensor) -> Tensor:
@@ -70,17 +73,27 @@ def dead_columns(lr: Tensor, span: Tensor) -> Tensor:
     return (constant & differs.any(0))[:, None].expand_as(lr)
 
 
-def without_spectrum(lr: Tensor, span: Tensor) -> Tensor:
-    """(h, w) bool: groups of pixels that are exactly the cube's extreme in every band, and unlike those around them."""
+def without_spectrum(lr: Tensor, span: Tensor, rgb: Tensor) -> Tensor:
+    """(h, w) bool: groups of pixels that are exactly the cube's extreme in every band, and should not be.
+
+    Those around them are unlike, or the cube is 0 where the guide is bright, or in many other pixels noise has left
+    some bands at 0 and not all.
+    """
     from scipy import ndimage
 
     flat = (lr == lr.amin()).all(0) | (lr == lr.amax()).all(0)
     if not flat.any() or flat.all():
         return torch.zeros_like(flat)
     unlike = ((inpainted(lr, ~flat) - lr).abs() / span).mean(0)
+    some = (lr == 0).any(0) & ~flat
+    if len(lr) >= SURE_BANDS and some.sum() > flat.sum():
+        return (lr == 0).all(0)
+    bright = (rgb.mean(0) > SHOWN * rgb.amax()) & (lr == 0).all(0)
     groups, count = ndimage.label(flat.numpy())
-    means = ndimage.mean(unlike.numpy(), groups, np.arange(count + 1))
-    return flat & torch.from_numpy(means > UNLIKE)[torch.from_numpy(groups).long()]
+    means, shares = (
+        ndimage.mean(evidence.numpy(), groups, np.arange(count + 1)) for evidence in (unlike, bright.float())
+    )
+    return flat & torch.from_numpy((means > UNLIKE) | (shares > MOST))[torch.from_numpy(groups).long()]
 
 
 def repaired(lr: Tensor, bad: Tensor) -> Tensor:

@@ -78,7 +78,7 @@ def mend(observation: Observation) -> Observation:
     """
     lr, rgb, scale = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb), observation.scale
     lr_valid, rgb_valid = as_mask(observation.lr_valid, lr), as_mask(observation.rgb_valid, rgb)
-    bad = defective(lr)
+    bad = defective(lr, F.avg_pool2d(rgb, scale))
     if bad.any():
         missing = bad.all(0)
         lr = repaired(lr, bad | ~lr_valid)

@@ -91,7 +91,8 @@ def super_resolve(
     ----------
     lr : (B, h, w) NumPy array or torch tensor in [0, 1]. Pixels that are NaN or masked in some band are invalid: they
         take no part, and the result is NaN there.
-    rgb : (3, scale h, scale w), likewise; where it is invalid, the result is the cube's upsampling.
+    rgb : (3, scale h, scale w), likewise; where it is invalid, the result is the cube's upsampling. A guide that does
+        not lie on the cube is registered; the result lies on the guide's pixels, NaN beyond the cube.
     method : one of `ifmsr.methods.method_names`. ``"auto"`` is `subspace-net`, whose correction counts as far as the LR
         cube supports it; the rest is the training-free method's result.
     srf : (3, B) spectral response of the RGB camera, rows summing to 1, if known.
@@ -143,10 +144,9 @@ def run_assessed(method: Assessed, assessment: Assessment, with_error: bool = Fa
     Raises InputError if the method does not predict its error.
     """
     results = method.run_with_error(assessment) if with_error else (method.run(assessment),)
-    valid, scale = assessment.observation.lr_valid, assessment.observation.scale
-    if valid is None or valid.all():
+    measured = assessment.measured
+    if measured is None:
         return results
-    measured = np.kron(valid, np.ones((scale, scale), bool))
     return tuple(np.where(measured, result, np.float32(np.nan)) for result in results)
 
 

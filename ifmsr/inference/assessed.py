@@ -40,9 +40,9 @@ class Assessed:
         return self.run(assess_observation(observation))
 
     def run(self, assessment: Assessment) -> Array:
-        """(B, H, W) of an assessed pair; `ClosedForm`, which upsamples the cube alone, if the guide is unrelated."""
+        """(B, H, W) on the guide's pixels; the cube upsampled alone, by `ClosedForm`, if the guide is unrelated."""
         method = self.method if assessment.related else ClosedForm()
-        return method(assessment.observation)
+        return assessment.on_guide(method(assessment.observation))
 
     def run_with_error(self, assessment: Assessment) -> tuple[Array, Array]:
         """Likewise, and each pixel's expected absolute error (H, W): NaN, unknown, if the guide is unrelated.
@@ -54,6 +54,7 @@ class Assessed:
                 "with_error", f"{self.method.title} does not predict its error", "Use subspace-net"
             )
         if assessment.related:
-            return self.method.with_error(assessment.observation)
+            sr, error = self.method.with_error(assessment.observation)
+            return assessment.on_guide(sr), assessment.on_guide(error[None])[0]
         sr = self.run(assessment)
         return sr, np.full(sr.shape[1:], np.nan, np.float32)

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from ifmsr.degradation.estimation import signal_basis
 from ifmsr.degradation.sampling import upsample
+from ifmsr.degradation.smoothing import gaussian_taps, smoothed
 from ifmsr.methods.closed_form.local_regression import SMOOTHINGS, by_brightness, stein
-from ifmsr.methods.closed_form.smoothing import gaussian_taps, smoothed
 
 
 def upsample_alone(lr: Tensor, kernel: Tensor, scale: int, noise: float) -> Tensor:

@@ -7,8 +7,8 @@ from ifmsr.degradation.defects import inpainted
 from ifmsr.degradation.estimation import Estimate
 from ifmsr.degradation.pair import Pair
 from ifmsr.degradation.sampling import upsample
+from ifmsr.degradation.smoothing import gaussian_taps, smoothed
 from ifmsr.methods.closed_form.global_regression import regress_globally
-from ifmsr.methods.closed_form.smoothing import gaussian_taps, smoothed
 
 
 def fill_gaps(pair: Pair, estimate: Estimate) -> Pair:

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ifmsr.methods.closed_form.smoothing import gaussian_taps, smoothed
+from ifmsr.degradation.smoothing import gaussian_taps, smoothed
 
 FINEST = 0.6  # pixels: the standard deviation of the Gaussian that takes an image's finest octave away
 MOST = 0.5  # of the seen octave's energy that the finest one can have

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from ifmsr.degradation.sampling import upsample
-from ifmsr.methods.closed_form.smoothing import gaussian_taps, smoothed
+from ifmsr.degradation.smoothing import gaussian_taps, smoothed
 
 WINDOWS = (1.0, 1.4, 2.0, 2.8, 4.0, 6.0)  # standard deviations in LR pixels
 RIDGES = (1.0, 0.1)  # relative to the noise's variance

@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ifmsr.degradation.smoothing import gaussian_taps, smoothed
 from ifmsr.methods.closed_form.local_regression import LEAST_RIDGE, affine_fit
-from ifmsr.methods.closed_form.smoothing import gaussian_taps, smoothed
 
 CELL = 4  # pixels a side that count as one
 WINDOW = 2.0  # standard deviation in LR pixels

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from ifmsr.degradation.estimation import Estimate
 from ifmsr.degradation.sampling import decimate
+from ifmsr.degradation.smoothing import gaussian_taps, smoothed
 from ifmsr.methods.closed_form.guide_denoising import share
-from ifmsr.methods.closed_form.smoothing import gaussian_taps, smoothed
 
 ALLOWED = 1.7  # of what the LR noise makes
 SHARPER = 4.0  # an error's energy at high resolution against that at low

@@ -18,7 +18,7 @@ from math import comb
 import torch
 from torch import Tensor
 
-from ifmsr.methods.closed_form.smoothing import gaussian_taps, smoothed
+from ifmsr.degradation.smoothing import gaussian_taps, smoothed
 
 ORDER = 4  # of the differences; less with fewer than five bands
 SURROUNDINGS = 2.0  # standard deviation in LR pixels

@@ -4,6 +4,7 @@ import torch
 
 from ifmsr.degradation.protocol import gaussian_kernel
 from ifmsr.degradation.sampling import decimate, upsample
+from ifmsr.degradation.smoothing import gaussian_taps, smoothed
 from ifmsr.methods.closed_form import local_regression
 from ifmsr.methods.closed_form.local_regression import (
     GROUPS,
@@ -18,7 +19,6 @@ from ifmsr.methods.closed_form.local_regression import (
     smoothings,
     stein,
 )
-from ifmsr.methods.closed_form.smoothing import gaussian_taps, smoothed
 from ifmsr.scenes import open_dataset
 
 CPU = torch.device("cpu")

@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy.ndimage import correlate1d
 
-from ifmsr.methods.closed_form.smoothing import STRETCH, gaussian_taps, smoothed
+from ifmsr.degradation.smoothing import STRETCH, gaussian_taps, smoothed
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 3), (6, 31), (32, 33), (40, 64), (65, 100)])

@@ -1,0 +1,144 @@
+"""Noise of an RGB guide: how strong it is, and its removal.
+
+*Level.* Patches of 5 x 5 pixels and three channels have 75 values. In the smoothest patches the scene fills few of
+their directions, because its channels rise and fall together; white noise fills all of them alike. The mean of the
+smallest eigenvalues of the patches' covariance is the noise's variance (after Pyatykh, Hesser and Zheng, IEEE TIP
+22(2), 2013, there for grey images). Rounding to a grid of step q adds noise of variance q^2 / 12.
+
+*Removal.* Non-local means (Buades, Coll and Morel, CVPR 2005) give a first estimate. Around each pixel the patches
+that are most alike in it are then taken as samples of one Gaussian distribution, whose mean and covariance give the
+Wiener filter of the noisy ones, twice (the second step of NL-Bayes: Lebrun, Buades and Morel, SIAM J. Imaging
+Sciences 6(3), 2013).
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+SIDE = 5  # of the patches whose eigenvalues are looked at
+STRIDE = 2  # between them
+SMOOTHEST = 0.3  # of them, that count
+FEWEST = 500  # patches
+SMALLEST = 0.2  # of the eigenvalues
+DARK, BRIGHT = 0.01, 0.99  # of the largest value: patches beyond are clipped
+LEVELS = 255, 65535  # steps of pictures
+LEAST = 1.2e-3  # of the largest value: less is not told from a scene's texture
+ROUNDED = 0.01  # steps, by which values of a picture lie off the grid at most
+
+REACH = 7  # pixels around a pixel in which patches are searched for
+PATCH = 3  # side of these
+BANDWIDTH = 1.2  # of non-local means, in standard deviations of the noise
+ALIKE = 40  # patches in a group
+SPACING = 3  # pixels between groups
+ROUNDS = 2  # of Wiener filters
+STRIP = 32  # rows of groups at once
+
+
+def noise_level(rgb: Tensor, valid: Tensor) -> float:
+    """Standard deviation of the noise of a guide (3, H, W), in its unit; only `valid` (H, W) pixels count.
+
+    Where that is too little to be told from texture, or where there are too few pixels, it is the noise of rounding.
+    """
+    rounding = rounding_step(rgb) / 12**0.5
+    if min(rgb.shape[1:]) < SIDE:
+        return rounding
+    patches = F.unfold(rgb[None], SIDE, stride=STRIDE)[0]  # (3 SIDE^2, n)
+    whole = F.unfold(valid[None, None].float(), SIDE, stride=STRIDE)[0].amin(0) > 0
+    most = rgb.max()
+    usable = whole & (patches.amin(0) > DARK * most) & (patches.amax(0) < BRIGHT * most)
+    if usable.sum() < FEWEST:
+        return rounding
+    smooth = F.avg_pool2d(rgb[None], SIDE, 1, SIDE // 2, count_include_pad=False)
+    texture = F.unfold(smooth, SIDE, stride=STRIDE)[0].unflatten(0, (3, -1)).var(1).sum(0)
+    texture[~usable] = torch.inf
+    count = max(FEWEST, int(SMOOTHEST * usable.sum()))
+    values = torch.linalg.eigvalsh(torch.cov(patches[:, texture.argsort()[:count]].double()))
+    measured = float(values[: int(SMALLEST * len(values))].mean().clamp_min(0).sqrt())
+    return max(rounding, measured if measured > LEAST * most else 0.0)
+
+
+def rounding_step(rgb: Tensor) -> float:
+    """The step of a picture's values, 1/255 or 1/65535 if they lie on such a grid, else 0."""
+    for levels in LEVELS:
+        steps = levels * rgb.double()
+        if float((steps - steps.round()).abs().max()) < ROUNDED:
+            return 1 / levels
+    return 0.0
+
+
+def denoise(rgb: Tensor, level: float) -> Tensor:
+    """A guide (3, H, W) without white noise of a standard deviation of `level`."""
+    if min(rgb.shape[1:]) <= 2 * REACH:
+        return rgb
+    pilot = non_local_means(rgb, level)
+    for _ in range(ROUNDS):
+        pilot = wiener_filtered(rgb, pilot, level)
+    return pilot
+
+
+def non_local_means(rgb: Tensor, level: float) -> Tensor:
+    """The mean of each pixel (3, H, W) and those around it, weighed by how much their patches are alike."""
+    _, height, width = rgb.shape
+    total, weights = rgb.clone(), torch.ones(height, width)
+    for down in range(REACH + 1):
+        for right in range(-REACH if down else 1, REACH + 1):
+            upper = slice(height - down), slice(max(0, -right), width - max(0, right))
+            lower = slice(down, height), slice(max(0, right), width - max(0, -right))
+            here, there = rgb[(..., *upper)], rgb[(..., *lower)]
+            apart = (here - there).square().mean(0)[None, None]
+            apart = F.avg_pool2d(apart, PATCH, 1, PATCH // 2, count_include_pad=False)[0, 0]
+            weight = torch.exp(-(apart - 2 * level**2).clamp_min(0) / (BANDWIDTH * level) ** 2)
+            for window, image in ((upper, there), (lower, here)):
+                total[(..., *window)] += weight * image
+                weights[window] += weight
+    return total / weights
+
+
+def wiener_filtered(noisy: Tensor, pilot: Tensor, level: float) -> Tensor:
+    """`noisy` (3, H, W), each patch filtered by the mean and covariance of the patches that are alike in `pilot`."""
+    _, height, width = noisy.shape
+    total, counts = torch.zeros_like(noisy), torch.zeros(1, height, width)
+    last = height - PATCH
+    for top in range(0, last + 1, STRIP * SPACING):
+        rows = [min(row, last) for row in range(top, min(top + STRIP * SPACING, last + SPACING), SPACING)]
+        first, end = max(0, top - REACH), min(height, rows[-1] + REACH + PATCH)
+        strip = slice(first, end)
+        part, count = _filtered_strip(noisy[:, strip], pilot[:, strip], level, torch.tensor(rows) - first)
+        total[:, strip] += part
+        counts[:, strip] += count
+    return torch.where(counts > 0, total / counts.clamp_min(1), noisy)
+
+
+def _filtered_strip(noisy: Tensor, pilot: Tensor, level: float, rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Sums of filtered patches (3, h, w) and their counts (1, h, w), for groups around the patches of some `rows`."""
+    height, width = noisy.shape[1:]
+    across = width - PATCH + 1
+    columns = torch.arange(0, across + SPACING - 1, SPACING).clamp_max(across - 1)
+    centres = (rows[:, None] * across + columns).flatten()
+    steps = torch.arange(-REACH, REACH + 1)
+    beyond = F.pad(pilot[None], (REACH,) * 4, value=torch.inf)[0]
+    apart = []
+    for down in steps.tolist():
+        for right in steps.tolist():
+            there = beyond[:, REACH + down :, REACH + right :][:, :height, :width]
+            distance = F.avg_pool2d((pilot - there).square().sum(0)[None, None], PATCH, 1)[0, 0]
+            apart.append(distance[rows][:, columns].flatten())
+    nearest = torch.stack(apart, 1).topk(ALIKE, dim=1, largest=False, sorted=False).indices
+    offsets = (steps[:, None] * across + steps).flatten()
+    members = (centres[:, None] + offsets[nearest]).clamp(0, across * (height - PATCH + 1) - 1)  # (n, ALIKE)
+
+    known, seen = (
+        F.unfold(image[None], PATCH)[0].T[members] for image in (pilot, noisy)
+    )  # (n, ALIKE, 3 PATCH^2)
+    known = known - known.mean(1, keepdim=True)
+    mean = seen.mean(1, keepdim=True)
+    covariance = known.mT @ known / (ALIKE - 1)
+    noise = level**2 * torch.eye(covariance.shape[1])
+    filtered = mean + (seen - mean) @ torch.linalg.solve(covariance + noise, covariance)
+
+    patches = torch.zeros(covariance.shape[1], across * (height - PATCH + 1))
+    counts = torch.zeros(1, patches.shape[1])
+    patches.index_add_(1, members.flatten(), filtered.flatten(0, 1).T.contiguous())
+    counts.index_add_(1, members.flatten(), torch.ones(1, members.numel()))
+    size = (height, width)
+    return F.fold(patches[None], size, PATCH)[0], F.fold(counts.expand(PATCH**2, -1)[None], size, PATCH)[0]

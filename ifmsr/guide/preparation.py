@@ -1,0 +1,134 @@
+"""A pair of images as cameras deliver it, made into one that methods can use.
+
+The guide is denoised and linearised, its clipped pixels are restored, and if it does not lie on the cube it is
+registered and re-sampled to the cube's grid. The evidence for the last step is the misfit of the RGB values that the
+cube explains.
+"""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+
+from ifmsr.degradation.estimation import DOUBTFUL_PAIR, Estimate, estimate_degradation
+from ifmsr.degradation.pair import as_mask, mend
+from ifmsr.guide.noise import denoise, noise_level
+from ifmsr.guide.registration import OnCubeGrid, Registration, onto_cube_grid, register
+from ifmsr.guide.saturation import Clipping, clipped_pixels, restore, untouched
+from ifmsr.guide.tone import ToneCurve, estimate_tone, tone_curve
+from ifmsr.scenes.scene import Observation
+
+WORTH = 5e-4  # of the guide's largest value: noise that is removed
+BETTER = 2.0  # ratio of misfits from which a registration is kept
+ROUNDS = 2  # of registration: the second time with the guide's tone curve known
+
+
+class Prepared(NamedTuple):
+    """A prepared pair and what was found on the way.
+
+    Attributes
+    ----------
+    observation : invalid pixels of both images filled, the guide linear and on the cube's grid.
+    noise : standard deviation of the guide's noise as delivered.
+    clipped : share of the guide's pixels that are clipped in some channel.
+    curve : the guide's tone curve.
+    estimate : the degradation of `observation`.
+    registration, grid : how the guide lies on the cube, and the re-sampled pair; None if the guide lies in place.
+    """
+
+    observation: Observation
+    noise: float
+    clipped: float
+    curve: ToneCurve
+    estimate: Estimate
+    registration: Registration | None = None
+    grid: OnCubeGrid | None = None
+
+    @property
+    def fits(self) -> bool:
+        """Whether the cube explains the guide to within the LR noise."""
+        return self.estimate.related and self.estimate.misfit <= DOUBTFUL_PAIR
+
+
+def prepare_pair(observation: Observation, guide: str) -> Prepared:
+    """Prepare a pair of images; `guide` is the name of its tone curve, or "auto"."""
+    delivered, noise = denoised(mend(observation))
+    prepared = in_place(delivered, noise, guide)
+    for _ in range(ROUNDS):
+        if prepared.fits or (found := registered(delivered, prepared, guide)) is None:
+            break
+        prepared = found
+    return prepared
+
+
+def denoised(observation: Observation) -> tuple[Observation, float]:
+    """The observation with a denoised guide, but for its clipped pixels, and the noise's standard deviation."""
+    rgb = torch.from_numpy(observation.rgb)
+    level = noise_level(rgb, as_mask(observation.rgb_valid, rgb))
+    if level <= WORTH * float(rgb.max()):
+        return observation, level
+    clean = torch.where(clipped_pixels(rgb).any, rgb, denoise(rgb, level).clamp(0, 1))
+    return replace(observation, rgb=clean.numpy()), level
+
+
+def in_place(observation: Observation, noise: float, guide: str) -> Prepared:
+    """The pair with the guide, of some `noise` before, linearised and its clipped pixels restored, where it lies."""
+    lr, rgb, scale = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb), observation.scale
+    lr_valid, rgb_valid = as_mask(observation.lr_valid, lr), as_mask(observation.rgb_valid, rgb)
+    clipping = clipped_pixels(torch.where(rgb_valid, rgb, 0.0))
+    clipped = clipping.any.any(0)
+    measured = rgb_valid & ~clipped
+    if guide == "auto":
+        srf = None if observation.srf is None else torch.from_numpy(observation.srf)
+        curve, _ = estimate_tone(lr, rgb, scale, srf, lr_valid & untouched(~measured[None], scale, 0))
+    else:
+        curve = tone_curve(guide)
+    if curve.name != "linear":
+        observation = replace(observation, rgb=curve.linearise(rgb).numpy())
+    if clipped.any() and measured.any():
+        observation = restored(observation, clipping)
+    share = float(clipped.float().mean())
+    return Prepared(observation, noise, share, curve, estimate_degradation(observation))
+
+
+def restored(observation: Observation, clipping: Clipping) -> Observation:
+    """The observation, its guide's clipped pixels restored, and the guide in [0, 1] again.
+
+    The guide's unit changes, so a given `srf` is left out.
+    """
+    lr, rgb = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb)
+    measured = as_mask(observation.rgb_valid, rgb) & ~clipping.any.any(0)
+    estimate = estimate_degradation(replace(observation, rgb_valid=measured.numpy()))
+    whole, _ = restore(rgb, clipping, lr, estimate, observation.scale)
+    unit = max(1.0, float(whole.max()))
+    return replace(observation, rgb=(whole / unit).clamp(0, 1).numpy(), srf=None)
+
+
+def registered(delivered: Observation, prepared: Prepared, guide: str) -> Prepared | None:
+    """The pair with its guide re-sampled onto the cube, or None if that does not make it fit much better."""
+    lr, rgb = torch.from_numpy(delivered.lr), torch.from_numpy(delivered.rgb)
+    masks = as_mask(delivered.lr_valid, lr), as_mask(delivered.rgb_valid, rgb)
+    registration = register(lr, prepared.curve.linearise(rgb), delivered.scale, *masks)
+    if not registration.needed:
+        return None
+    grid = onto_cube_grid(lr, rgb, delivered.scale, registration, *masks)
+    if not (grid.lr_valid.any() and grid.rgb_valid.any()):
+        return None
+    found = in_place(
+        replace(
+            delivered,
+            lr=grid.lr.numpy(),
+            rgb=grid.rgb.numpy(),
+            lr_valid=grid.lr_valid.numpy(),
+            rgb_valid=grid.rgb_valid.numpy(),
+        ),
+        prepared.noise,
+        guide,
+    )
+    if not found.estimate.related:
+        return None
+    first = prepared.registration is None
+    needed = BETTER if first and prepared.estimate.related else 1.0
+    if prepared.estimate.related and found.estimate.misfit * needed > prepared.estimate.misfit:
+        return None
+    return found._replace(registration=registration, grid=grid)

@@ -1,0 +1,173 @@
+"""How methods fare with guides and cubes as cameras deliver them: pictures, noise, defects, misalignment, other places.
+
+Each case changes an observation of the paper's test degradation in one way. Where a guide is moved, the reference moves
+with it: a result lies on the guide's pixels.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import affine_transform
+
+from ifmsr.degradation.protocol import degrade, scene_seed
+from ifmsr.scenes.scene import Array, Observation, Scene
+
+SHARE_WITHOUT_DATA = 1 / 16  # of the columns
+
+
+class Delivered(NamedTuple):
+    """A pair of images and what to compare a result with.
+
+    Attributes
+    ----------
+    truth : (B, H, W).
+    observation : the pair.
+    window : the rows and columns that count.
+    unit : what the observation's 1 is in the truth's unit.
+    """
+
+    truth: Array
+    observation: Observation
+    window: tuple[slice, slice] = (slice(None), slice(None))
+    unit: float = 1.0
+
+
+Delivery = Callable[[Scene, Observation, np.random.Generator], Delivered]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One way in which real pairs differ from the paper's; see `ifmsr.study.robustness.Condition`."""
+
+    name: str
+    delivery: Delivery = field(repr=False)
+    scale: int = 4
+
+    def deliver(self, scene: Scene, seed: int) -> Delivered:
+        """The pair that this case makes of a scene whose size is a multiple of the scale."""
+        rng = np.random.default_rng((*scene_seed(scene, seed), 3))
+        return self.delivery(scene, degrade(scene, self.scale, "test", seed), rng)
+
+
+def _guide(change: Callable[[Array, np.random.Generator], NDArray[Any]]) -> Delivery:
+    """A case that changes the guide's values."""
+
+    def delivery(scene: Scene, observation: Observation, rng: np.random.Generator) -> Delivered:
+        rgb = change(observation.rgb, rng).astype(np.float32)
+        return Delivered(scene.cube, _pair(observation.lr, rgb, observation))
+
+    return delivery
+
+
+def _bands(bands: slice) -> Delivery:
+    """Only some bands of the cube under the whole guide, whose response is then unknown."""
+
+    def delivery(scene: Scene, observation: Observation, _: np.random.Generator) -> Delivered:
+        pair = Observation(observation.lr[bands], observation.rgb, observation.scale)
+        return Delivered(scene.cube[bands], pair)
+
+    return delivery
+
+
+def _moved(degrees: float = 0.0, larger: float = 1.0, shift: tuple[int, int] = (0, 0)) -> Delivery:
+    """The guide turned and enlarged about its middle, then shifted (down, right); the reference likewise."""
+
+    def delivery(scene: Scene, observation: Observation, _: np.random.Generator) -> Delivered:
+        moved = [warped(image, degrees, larger, shift) for image in (scene.cube, observation.rgb)]
+        rows, columns = (
+            slice(max(0, step), side + min(0, step))
+            for step, side in zip(shift, scene.cube.shape[1:], strict=True)
+        )
+        return Delivered(moved[0], _pair(observation.lr, moved[1], observation), (rows, columns))
+
+    return delivery
+
+
+def _pair(lr: Array, rgb: Array, observation: Observation) -> Observation:
+    return Observation(lr, rgb, observation.scale, observation.srf)
+
+
+def encoded(rgb: Array) -> NDArray[Any]:
+    """Linear values in [0, 1] as sRGB (IEC 61966-2-1)."""
+    return np.where(rgb <= 0.0031308, 12.92 * rgb, 1.055 * np.maximum(rgb, 1e-9) ** (1 / 2.4) - 0.055)
+
+
+def quantised(rgb: Array) -> NDArray[Any]:
+    """Rounded to 8 bits."""
+    return np.round(255 * rgb) / 255
+
+
+def jpeg(rgb: Array, quality: int) -> NDArray[Any]:
+    """An sRGB picture (3, H, W) stored as JPEG and read again."""
+    from PIL import Image
+
+    file = BytesIO()
+    picture = np.round(255 * encoded(rgb)).astype(np.uint8).transpose(1, 2, 0)
+    Image.fromarray(picture).save(file, "JPEG", quality=quality)
+    return np.asarray(Image.open(file)).transpose(2, 0, 1) / 255
+
+
+def clipped(rgb: Array, share: float) -> NDArray[Any]:
+    """Exposed so that a share of the values is clipped."""
+    return np.clip(rgb / np.quantile(rgb, 1 - share), 0, 1)
+
+
+def noisy(rgb: Array, level: float, rng: np.random.Generator) -> NDArray[Any]:
+    """With white noise of a standard deviation of `level` / 255."""
+    return np.clip(rgb + level / 255 * rng.standard_normal(rgb.shape), 0, 1)
+
+
+def warped(image: Array, degrees: float, larger: float, shift: tuple[int, int]) -> Array:
+    """(C, H, W) turned counter-clockwise and enlarged about the middle, then shifted (down, right)."""
+    if degrees == 0 and larger == 1:
+        return np.roll(image, shift, (1, 2))
+    angle, middle = np.radians(degrees), (np.array(image.shape[1:]) - 1) / 2
+    linear = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]) / larger
+    offset = middle - linear @ (middle + shift)
+    channels = [affine_transform(channel, linear, offset, order=3, mode="nearest") for channel in image]
+    return np.stack(channels).clip(0, 1).astype(np.float32)
+
+
+def _dark(scene: Scene, observation: Observation, _: np.random.Generator) -> Delivered:
+    sixteenth = np.float32(1 / 16)
+    pair = Observation(
+        observation.lr * sixteenth, observation.rgb * sixteenth, observation.scale, observation.srf
+    )
+    return Delivered(scene.cube, pair, unit=16.0)
+
+
+def _without_data(scene: Scene, observation: Observation, _: np.random.Generator) -> Delivered:
+    lr = observation.lr.copy()
+    missing = round(SHARE_WITHOUT_DATA * lr.shape[2])
+    lr[:, :, -missing:] = 0
+    kept = slice(0, observation.scale * (lr.shape[2] - missing))
+    return Delivered(scene.cube, _pair(lr, observation.rgb, observation), (slice(None), kept))
+
+
+CASES = (
+    Case("linear", _guide(lambda rgb, _: rgb)),
+    Case("linear, 8 bits", _guide(lambda rgb, _: quantised(rgb))),
+    Case("sRGB, 8 bits", _guide(lambda rgb, _: quantised(encoded(rgb)))),
+    Case("sRGB, JPEG 90", _guide(lambda rgb, _: jpeg(rgb, 90))),
+    Case("sRGB, JPEG 75", _guide(lambda rgb, _: jpeg(rgb, 75))),
+    Case("3 % clipped", _guide(lambda rgb, _: clipped(rgb, 0.03))),
+    Case("10 % clipped", _guide(lambda rgb, _: clipped(rgb, 0.1))),
+    Case("guide noise 1/255", _guide(lambda rgb, rng: noisy(rgb, 1, rng))),
+    Case("guide noise 2/255", _guide(lambda rgb, rng: noisy(rgb, 2, rng))),
+    Case("guide noise 5/255", _guide(lambda rgb, rng: noisy(rgb, 5, rng))),
+    Case("bands 25 to 31", _bands(slice(24, 31))),
+    Case("bands 1 to 8", _bands(slice(0, 8))),
+    Case("dark units", _dark),
+    Case("no-data stripe", _without_data),
+    Case("turned by 0.5 degrees", _moved(degrees=0.5)),
+    Case("turned by 2 degrees", _moved(degrees=2)),
+    Case("1 % larger", _moved(larger=1.01)),
+    Case("shifted by 20 px", _moved(shift=(20, 20))),
+    Case("mirrored", _guide(lambda rgb, _: rgb[:, :, ::-1])),
+    Case("white noise", _guide(lambda rgb, rng: rng.random(rgb.shape))),
+    Case("constant", _guide(lambda rgb, _: np.full_like(rgb, 0.5))),
+)

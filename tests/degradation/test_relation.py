@@ -1,0 +1,58 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ifmsr.degradation import degrade
+from ifmsr.degradation.estimation import estimate_degradation
+from ifmsr.degradation.kernels import block_mean
+from ifmsr.scenes import Scene, nikon_d700, open_dataset
+from ifmsr.study.real_guides import encoded
+
+
+@pytest.fixture(scope="module")
+def pines():
+    cube = open_dataset("indian-pines").load("train").cube[10:41, :, :72]
+    return Scene("pines", np.ascontiguousarray(cube), srf=nikon_d700())
+
+
+@pytest.fixture(scope="module")
+def cloth(cave_root):
+    return open_dataset("cave", cave_root).load("cloth").crop_to_multiple(4, 256)
+
+
+RELATED = {
+    "sRGB": lambda lr, rgb: (lr, encoded(rgb).astype(np.float32)),
+    "negative": lambda lr, rgb: (lr, 1 - rgb),
+    "last bands": lambda lr, rgb: (lr[24:], rgb),
+    "first bands": lambda lr, rgb: (lr[:8], rgb),
+    "channels exchanged": lambda lr, rgb: (lr, rgb[::-1].copy()),
+}
+UNRELATED = {
+    "mirrored": lambda lr, rgb: (lr, rgb[:, :, ::-1].copy()),
+    "upside down": lambda lr, rgb: (lr, rgb[:, ::-1].copy()),
+    "far away": lambda lr, rgb: (lr, np.roll(rgb, 40, (1, 2))),
+    "noise": lambda lr, rgb: (lr, np.random.default_rng(0).random(rgb.shape).astype(np.float32)),
+    "grey": lambda lr, rgb: (lr, np.full_like(rgb, 0.4)),
+}
+
+
+def estimate(scene, change):
+    observation = degrade(scene, 4, seed=5)
+    lr, rgb = change(observation.lr, observation.rgb)
+    return estimate_degradation(replace(observation, lr=np.ascontiguousarray(lr), rgb=rgb, srf=None))
+
+
+@pytest.mark.parametrize("name", RELATED)
+def test_neither_tone_nor_spectrum_hides_that_a_guide_shows_the_same_place_nor_where(cloth, name):
+    found, linear = estimate(cloth, RELATED[name]), estimate(cloth, lambda lr, rgb: (lr, rgb))
+    assert found.related
+    np.testing.assert_allclose(found.shift, linear.shift, atol=0.4)
+
+
+@pytest.mark.parametrize("name", UNRELATED)
+@pytest.mark.parametrize("scene", ["cloth", "pines"])
+def test_a_guide_of_something_else_shares_no_more_than_chance(name, scene, request):
+    found = estimate(request.getfixturevalue(scene), UNRELATED[name])
+    assert not found.related
+    assert (found.kernel == block_mean(4)).all()
