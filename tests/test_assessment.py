@@ -8,6 +8,7 @@ from ifmsr.degradation import degrade
 from ifmsr.inference import load_method
 from ifmsr.methods.bicubic import Bicubic
 from ifmsr.scenes import Observation, open_dataset
+from ifmsr.study.real_guides import warped
 
 
 def srgb(x):
@@ -40,7 +41,9 @@ def test_a_good_pair_is_described_and_raises_no_doubt(pines):
     np.testing.assert_allclose(assessment.shift, 4 / 3, atol=0.2)
     assert assessment.lr_noise == pytest.approx(3 / 255, rel=0.1)
     assert assessment.kernel.sum() == pytest.approx(1, abs=1e-5) and assessment.misfit < 2
-    assert np.array_equal(assessment.observation.rgb, observation.rgb)
+    assert (
+        assessment.registration is None and np.abs(assessment.observation.rgb - observation.rgb).max() < 0.02
+    )
     assert len(str(assessment).splitlines()) == 5
 
 
@@ -79,7 +82,6 @@ UNRELATED = {
     "flipped": lambda rgb: rgb[:, :, ::-1].copy(),
     "noise": lambda rgb: np.random.default_rng(0).random(rgb.shape).astype(np.float32),
     "constant": lambda rgb: np.full_like(rgb, 0.5),
-    "shifted": lambda rgb: np.roll(rgb, 20, (1, 2)),
 }
 
 
@@ -127,3 +129,88 @@ def test_the_choices_are_checked_and_the_names_public(pines):
     with pytest.raises(InputError, match="guide: 'sRGB' is unknown"):
         assess(observation.lr, observation.rgb, 4, guide="sRGB")
     assert ifmsr.Assessment is type(assess_observation(observation))
+
+
+# --- invalid pixels ------------------------------------------------------------------------------------------
+
+
+def test_invalid_pixels_of_the_cube_are_nan_in_the_result_and_cost_nothing_elsewhere(cloth):
+    truth, observation = cloth
+    missing = np.zeros((64, 64), bool)
+    missing[10:20, 30:40] = True
+    holes = np.where(missing, np.float32(np.nan), observation.lr)
+    whole = super_resolve(observation.lr, observation.rgb, 4, "closed-form", observation.srf)
+    found = super_resolve(holes, observation.rgb, 4, "closed-form", observation.srf)
+    fine = missing.repeat(4, 0).repeat(4, 1)
+    np.testing.assert_array_equal(np.isnan(found).all(0), fine)
+    assert not np.isnan(found[:, ~fine]).any()
+    elsewhere = ~fine
+    elsewhere[32:88, 112:168] = False
+    loss = [np.square(sr - truth.cube)[:, elsewhere].mean() for sr in (whole, found)]
+    assert loss[1] < 1.03 * loss[0]
+    masked = np.ma.array(observation.lr, mask=np.broadcast_to(missing, observation.lr.shape))
+    np.testing.assert_array_equal(
+        super_resolve(masked, observation.rgb, 4, "closed-form", observation.srf), found
+    )
+    sr, error = super_resolve(holes, observation.rgb, 4, srf=observation.srf, with_error=True)
+    np.testing.assert_array_equal(np.isnan(error), fine)
+    np.testing.assert_array_equal(np.isnan(sr).all(0), fine)
+    assert assess(holes, observation.rgb, 4).lr_invalid == pytest.approx(missing.mean())
+
+
+def test_pixels_without_a_spectrum_stay_as_they_are(cloth):
+    """Before, they pulled every fit: 3 dB less in the rest of the image."""
+    truth, observation = cloth
+    lr = observation.lr.copy()
+    lr[:, :, -8:] = 0
+    found = super_resolve(lr, observation.rgb, 4, "closed-form", observation.srf)
+    whole = super_resolve(observation.lr, observation.rgb, 4, "closed-form", observation.srf)
+    assert not found[:, :, -32:].any()
+    rest = (slice(None), slice(None), slice(0, -32))
+    assert metrics.psnr(truth.cube[rest], found[rest]) > metrics.psnr(truth.cube[rest], whole[rest]) - 0.3
+
+
+def test_where_the_guide_is_invalid_the_result_is_the_cube_alone(cloth):
+    truth, observation = cloth
+    rgb = observation.rgb.copy()
+    rgb[:, 100:180, 60:160] = np.nan
+    found = super_resolve(observation.lr, rgb, 4, srf=observation.srf)
+    assert np.isfinite(found).all()
+    hole = (slice(None), slice(108, 172), slice(68, 152))
+    assert metrics.psnr(truth.cube[hole], found[hole]) > metrics.psnr(
+        truth.cube[hole], Bicubic()(observation)[hole]
+    )
+
+
+def test_hot_pixels_cost_little(cloth):
+    """Half a per cent of them brought the result down to bicubic interpolation."""
+    truth, observation = cloth
+    lr = observation.lr.copy()
+    rng = np.random.default_rng(0)
+    hot = rng.random(lr.shape) < 0.005
+    lr[hot] = 1
+    whole = super_resolve(observation.lr, observation.rgb, 4, "closed-form", observation.srf)
+    found = super_resolve(lr, observation.rgb, 4, "closed-form", observation.srf)
+    assert metrics.psnr(truth.cube, found) > metrics.psnr(truth.cube, whole) - 2.5
+
+
+# --- guides that do not lie on the cube ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("degrees", "larger", "shift"), [(2, 1, (0, 0)), (0, 1.01, (0, 0)), (0, 1, (20, -12))]
+)
+def test_a_guide_elsewhere_is_registered_and_the_result_lies_on_its_pixels(cloth, degrees, larger, shift):
+    """Turned by two degrees, the closed form fell from 41 to 25 dB."""
+    truth, observation = cloth
+    rgb, expected = (warped(image, degrees, larger, shift) for image in (observation.rgb, truth.cube))
+    assessment = assess(observation.lr, rgb, 4, observation.srf)
+    assert assessment.registration is not None and assessment.warnings == ()
+    assert assessment.registration.rotation == pytest.approx(degrees, abs=0.05)
+    assert "the guide was shifted by" in str(assessment) and len(str(assessment).splitlines()) == 5
+    found = super_resolve(observation.lr, rgb, 4, "closed-form", observation.srf)
+    ideal = super_resolve(observation.lr, observation.rgb, 4, "closed-form", observation.srf)
+    inside = (slice(None), slice(30, -30), slice(30, -30))
+    assert (
+        metrics.psnr(expected[inside], found[inside]) > metrics.psnr(truth.cube[inside], ideal[inside]) - 1.5
+    )

@@ -13,19 +13,21 @@ def super_resolve(args: argparse.Namespace) -> None:
     """Super-resolve one's own images."""
     import numpy as np
 
+    from ifmsr.assessment import assess_observation
     from ifmsr.files import write_atomically
     from ifmsr.inference import api
     from ifmsr.inference.assessed import Assessed
     from ifmsr.scenes.own import load_cube, load_image
 
     lr, rgb = load_cube(args.lr, maximum=args.maximum, layout=args.layout), load_image(args.rgb)
+    delivered = api.as_observation(lr, rgb, args.scale, response(args.srf))
     memory = None if args.memory is None else args.memory * 10**6
     wanted = args.error is not None
     method = api.load_method(args.method, args.scale, args.weights, args.device, args.precision, memory)
-    assessment = api.assess(lr, rgb, args.scale, response(args.srf), args.guide)
+    assessment = assess_observation(delivered, args.guide)
     print(assessment)
     say_doubts(assessment, args.strict)
-    results = api.run_assessed(Assessed.of(method), assessment, wanted)
+    results = api.run_assessed(Assessed.of(method), assessment, delivered, wanted)
     for path, array in zip([args.out, args.error], results, strict=False):
         print(write_atomically(path, partial(np.save, arr=array)))
 

@@ -90,7 +90,7 @@ def super_resolve(
     Parameters
     ----------
     lr : (B, h, w) NumPy array or torch tensor in [0, 1]. Pixels that are NaN or masked in some band are invalid: they
-        take no part, and the result is NaN there.
+        take no part, and the result is NaN there. Pixels without any spectrum are found, and stay as they are.
     rgb : (3, scale h, scale w), likewise; where it is invalid, the result is the cube's upsampling. A guide that does
         not lie on the cube is registered; the result lies on the guide's pixels, NaN beyond the cube.
     method : one of `ifmsr.methods.method_names`. ``"auto"`` is `subspace-net`, whose correction counts as far as the LR
@@ -122,7 +122,7 @@ def super_resolve(
     >>> super_resolve(lr, rgb, scale=4, method="bicubic").shape
     (8, 24, 24)
     """
-    observation = _observation(lr, rgb, scale, srf)
+    observation = as_observation(lr, rgb, scale, srf)
     check_choice("method", method, method_names())
     with_error, strict = fitted("with_error", with_error, bool), fitted("strict", strict, bool)
     ready = Assessed.of(load_method(method, observation.scale, weights, device, precision, memory))
@@ -131,23 +131,36 @@ def super_resolve(
         demand_no_doubt(assessment)
     for doubt in assessment.warnings:
         warnings.warn(doubt, InputWarning, stacklevel=2)
-    results = run_assessed(ready, assessment, with_error)
+    results = run_assessed(ready, assessment, observation, with_error)
     alike = [
         torch.from_numpy(result).to(lr.device) if isinstance(lr, Tensor) else result for result in results
     ]
     return tuple(alike) if with_error else alike[0]
 
 
-def run_assessed(method: Assessed, assessment: Assessment, with_error: bool = False) -> tuple[Array, ...]:
-    """The cube (B, H, W), and `with_error` each pixel's expected absolute error (H, W); NaN where the cube is invalid.
+def run_assessed(
+    method: Assessed, assessment: Assessment, delivered: Observation, with_error: bool = False
+) -> tuple[Array, ...]:
+    """The cube (B, H, W), and `with_error` each pixel's expected absolute error (H, W).
+
+    Pixels of the pair as `delivered` that hold no data are what they were: NaN if they were marked as invalid or lie
+    beyond the cube, and otherwise black or saturated.
 
     Raises InputError if the method does not predict its error.
     """
-    results = method.run_with_error(assessment) if with_error else (method.run(assessment),)
+    results: tuple[Array, ...] = (
+        method.run_with_error(assessment) if with_error else (method.run(assessment),)
+    )
     measured = assessment.measured
     if measured is None:
         return results
-    return tuple(np.where(measured, result, np.float32(np.nan)) for result in results)
+    results = tuple(np.where(measured, result, np.float32(np.nan)) for result in results)
+    if assessment.grid is None:
+        valid, scale = delivered.lr_valid, delivered.scale
+        kept = ~measured if valid is None else ~measured & valid.repeat(scale, 0).repeat(scale, 1)
+        values = delivered.lr.repeat(scale, 1).repeat(scale, 2)
+        results = (np.where(kept, values, results[0]), *results[1:])
+    return results
 
 
 def assess(lr: Any, rgb: Any, scale: int, srf: Any = None, guide: Guide = "auto") -> Assessment:
@@ -161,10 +174,10 @@ def assess(lr: Any, rgb: Any, scale: int, srf: Any = None, guide: Guide = "auto"
     >>> assess(lr, rgb, scale=4).tone
     'linear'
     """
-    return assess_observation(_observation(lr, rgb, scale, srf), guide)
+    return assess_observation(as_observation(lr, rgb, scale, srf), guide)
 
 
-def _observation(lr: Any, rgb: Any, scale: Any, srf: Any) -> Observation:
+def as_observation(lr: Any, rgb: Any, scale: Any, srf: Any) -> Observation:
     """The observation of arrays or tensors; pixels with NaN in some band, or masked, are invalid."""
     (lr, lr_valid), (rgb, rgb_valid) = _image("lr", lr), _image("rgb", rgb)
     return Observation(lr, rgb, scale, None if srf is None else _float32("srf", srf), lr_valid, rgb_valid)

@@ -80,17 +80,6 @@ def test_a_black_guide_without_a_cube_below_is_invalid_too(observation):
     assert mended.rgb_valid[:, :60].all() and not mended.rgb_valid[:, 60:].any()
 
 
-def test_a_black_object_of_a_cube_without_noise_is_none():
-    """A masked background, black in both images, is what it is."""
-    cube = np.ones((31, 24, 24), np.float32) * np.linspace(0.3, 0.6, 24, dtype=np.float32)
-    rgb = np.ones((3, 96, 96), np.float32) * np.linspace(0.3, 0.6, 96, dtype=np.float32)
-    for image, side in ((cube, 24), (rgb, 96)):  # falls to black smoothly around the middle
-        y, x = np.meshgrid(*2 * [np.linspace(-1, 1, side, dtype=np.float32)])
-        image *= (1 - np.hypot(y, x)).clip(0)
-    assert (cube == 0).all(0).sum() > 100
-    assert mend(Observation(cube, rgb, 4)).lr_valid is None
-
-
 def test_given_masks_count_and_their_pixels_are_filled(observation):
     lr_valid, rgb_valid = np.ones((36, 18), bool), np.ones((144, 72), bool)
     lr_valid[5:9, 4:8], rgb_valid[:40] = False, False
