@@ -52,7 +52,7 @@ def test_every_sample_equals_that_of_patches(scenes, preset, scale, device):
     config = TrainConfig(scale=scale, crops_per_scene=8, batch=5, degradation=preset, seed=scale)
     draws = assert_equal_to_patches(Patches(scenes, config), device, range(16, 32))
     assert {draw.scene for draw in draws} == {0, 1}
-    assert len({draw.moves for draw in draws}) > 6
+    assert len({draw.augmentation for draw in draws}) > 6
 
 
 @pytest.mark.parametrize("device", ["cpu", CUDA])
@@ -65,7 +65,7 @@ def test_the_whole_family_of_the_training_draw_is_met(scenes, alignment, augment
     draws = assert_equal_to_patches(Patches(scenes, config), device, range(80))
     kinds = {(len(draw.degradation.kernel), draw.degradation.mode) for draw in draws}
     assert len(kinds) >= 13 and {draw.degradation.sigma > 0 for draw in draws} == {True, False}
-    assert (len({draw.moves for draw in draws}) > 12) == augment
+    assert (len({draw.augmentation for draw in draws}) > 12) == augment
 
 
 @pytest.mark.parametrize("preset", ["train", "mog-dcn"])
@@ -81,7 +81,7 @@ def test_only_scenes_that_leave_half_of_the_memory_free_are_held(scenes, monkeyp
     assert OnDevice.fits(scenes, torch.device("cpu"))
     monkeypatch.setattr(on_device, "free_memory", lambda _: 2 * needed - 1)
     assert not OnDevice.fits(scenes, torch.device("cpu"))
-    with pytest.warns(UserWarning, match="the CPU makes the samples"):
+    with pytest.warns(UserWarning, match="the samples are made on the CPU"):
         loop.batches_on(torch.device("cuda"), Patches(scenes, CONFIG), CONFIG.batch, 0)
 
 
