@@ -1,10 +1,11 @@
-"""A training of seconds on a real image and what its tests compare, and a real observation of a few pixels."""
+"""Small, fast pieces that several tests share: a training, observations, and a method that counts its calls."""
 
 import numpy as np
 import torch
 from safetensors.torch import load_file
 
 from ifmsr.degradation.protocol import degrade
+from ifmsr.methods.bicubic import Bicubic
 from ifmsr.scenes import Scene, open_dataset
 from ifmsr.training import TrainConfig
 
@@ -38,9 +39,38 @@ def assert_same_weights(a, b):
 
 
 def few_bands(scale, known):
-    """A real observation of odd size: 20 bands, 7 x 9 LR pixels, with a known response or without one."""
+    """A real observation of odd size: 20 bands, 7 x 9 LR pixels, the SRF known or not."""
     part = open_dataset("indian-pines").load("train").cube[::10, : 7 * scale, : 9 * scale]
     srf = np.full((3, 20), 0.02, np.float32)
     srf[[0, 1, 2], [2, 1, 0]] += 0.6
     scene = Scene("part", part, srf=srf) if known else Scene("part", part, rgb_bands=(2, 1, 0))
     return degrade(scene, scale, alignment="centred")
+
+
+def losses_on(scene, net, rate, steps, every=1):
+    """The losses of a network trained by Adam on every `every`-th band of one x4 observation of a scene."""
+    observation = degrade(scene, 4)
+    lr, rgb, truth = (torch.from_numpy(x)[None] for x in (observation.lr, observation.rgb, scene.cube))
+    lr, truth = lr[:, ::every], truth[:, ::every]
+    optimizer = torch.optim.Adam(net.parameters(), rate)
+    losses = []
+    for _ in range(steps):
+        loss = net.loss(lr, rgb, truth)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+class Counting(Bicubic):
+    """Bicubic that counts its calls and can be made to fail."""
+
+    def __init__(self, fingerprint="a", breaks_at=None):
+        self.calls, self.fingerprint, self.breaks_at = 0, fingerprint, breaks_at
+
+    def __call__(self, observation):
+        if self.calls == self.breaks_at:
+            raise RuntimeError("the power went")
+        self.calls += 1
+        return super().__call__(observation)

@@ -2,8 +2,11 @@
 
 import argparse
 import io
+import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import ifmsr
 from ifmsr.cli import data, experiments, images, notebooks, study, training
@@ -27,7 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")  # paths that the terminal's encoding cannot show
     try:
         args = parser().parse_args(arguments)
-        args.function(args)
+        with plain_warnings():
+            args.function(args)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of a pipe, for example `head`, has stopped reading
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more as it ends
+        return 141
     except InputError as error:
         print(f"ifmsr: {error}", file=sys.stderr)
         return 2
@@ -38,3 +46,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("ifmsr: interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+@contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Print warnings as ``ifmsr: warning: ...``, without the source line that raised them."""
+    usual = warnings.formatwarning
+    warnings.formatwarning = lambda message, *_, **__: f"ifmsr: warning: {message}\n"
+    try:
+        yield
+    finally:
+        warnings.formatwarning = usual

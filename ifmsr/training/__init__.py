@@ -1,4 +1,4 @@
-"""Training: `train` on scenes at hand, `train_on_split` on a data set's split as a finished run."""
+"""Training: `train` on given scenes, `train_on_split` on a data set's split."""
 
 from ifmsr.extras import require
 

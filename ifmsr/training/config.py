@@ -1,12 +1,12 @@
-"""How a network is trained: every choice that decides the outcome, besides the scenes.
+"""The configuration of a training: every choice that decides the outcome, besides the scenes.
 
-Two ways to step through the bands of a batch, both named because they are not the same optimisation:
+Two ways to optimise over the bands of a batch, which lead to different results:
 
 ``per-band``
-    as the released program: one optimiser step for each band of each batch, so one pass over a CAVE batch is
-    31 steps, each seeing 16 patches of one band.
+    one optimiser step per band of each batch, as in the released program: a batch of CAVE takes 31 steps, each on
+    16 patches of one band.
 ``batched``
-    one step a batch on the mean loss of all bands, or of `bands_per_step` bands drawn at random.
+    one optimiser step per batch on the mean loss of all bands, or of `bands_per_step` random bands.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ from ifmsr.precision import Precision, usable_precision
 
 Steps = Literal["per-band", "batched"]
 Decay = Literal["steps", "cosine"]
-USUAL_BANDS = 31  # of a configuration that is checked before the scenes are known
+USUAL_BANDS = 31  # assumed when a configuration is checked before the scenes are known
 LARGEST_SEED = 2**63 - 1
 
 
@@ -35,26 +35,26 @@ class TrainConfig:
 
     Attributes
     ----------
-    network, options : which of `ifmsr.methods.NETWORKS`, and its configuration without the scale.
-    start : a weights file to fine-tune instead of starting from the seed, counted from the project's root.
-        The networks' parameters do not depend on the scale or the number of bands, so weights of another
-        sensor or scale will do.
+    network, options : a name in `ifmsr.methods.NETWORKS`, and that network's options except the scale.
+    start : a weights file to fine-tune instead of random initial weights, relative to the project's root. IFMSR's
+        parameters do not depend on the scale or the number of bands, so weights of another sensor or scale fit.
     epochs, crops_per_scene, batch : the schedule.
-    patch_side : a patch's side in high-resolution pixels, a multiple of the scale; 0 means 12r, the paper's.
-    augment : flips, roll and quarter turns, see `ifmsr.training.patches.augment`.
-    learning_rate, decay, decay_by, decay_every : Adam's step. ``"steps"`` multiplies it by `decay_by` every
-        `decay_every` epochs; ``"cosine"`` lets it fall to `decay_by` times itself by the end of the last epoch.
+    patch_side : a patch's side in high-resolution pixels, a multiple of the scale; 0: 12 times the scale, as in the
+        paper.
+    augment : whether to flip, roll and rotate patches, see `ifmsr.training.patches.augment`.
+    learning_rate, decay, decay_by, decay_every : Adam's learning rate. ``"steps"`` multiplies it by `decay_by` every
+        `decay_every` epochs; ``"cosine"`` lowers it to `decay_by` times its initial value by the last epoch.
     beta2 : 0.99 in the paper's text, 0.999 in the released program.
     weight_decay : Adam's, added to the gradient.
-    gradient_clip : a gradient of larger norm is scaled down to it; 0 means no limit.
-    average : decay of a moving average of the weights, from those at the start on, taken after each step; the average
-        is what is validated and kept. 0 keeps the last weights.
+    gradient_clip : maximum gradient norm (0: off).
+    average : decay of an exponential moving average (EMA) of the weights, updated after each step; the averaged weights
+        are validated and saved. 0: off.
     steps, bands_per_step : see the module's docstring; `bands_per_step` 0 means all bands.
-    degradation, alignment : what patches go through, see `ifmsr.degradation.protocol`. ``"train"`` is the paper's wide
-        draw; ``"test"`` draws from the test family, for trainings too short to learn more than that.
-    precision : ``"bfloat16"`` computes the network under autocast; weights stay float32. See `on` for devices that
-        cannot.
-    checkpoint_every : seconds between checkpoints; it changes nothing else.
+    degradation, alignment : of the patches, see `ifmsr.degradation.protocol`. ``"train"`` is the paper's wide range of
+        random degradations; ``"test"`` is its narrower test range, for trainings too short to learn more.
+    precision : ``"bfloat16"`` computes the network under autocast; weights stay float32. See `on` for devices without
+        bfloat16.
+    checkpoint_every : seconds between checkpoints; it does not affect the result.
 
     Raises
     ------
@@ -110,14 +110,14 @@ class TrainConfig:
         if not NETWORKS[self.network].bandwise and (self.steps == "per-band" or self.bands_per_step):
             raise InputError(
                 "steps",
-                f"{self.network} sees all bands at once",
+                f"{self.network} takes all bands at once",
                 'Give steps="batched" and bands_per_step=0',
             )
 
     def _checked_options(self) -> dict[str, Any]:
         """`options`, each of the type that the network's configuration gives it.
 
-        Raises InputError, naming the option, for what the configuration does not know or does not take.
+        Raises InputError, naming the option, for an unknown option or an invalid value.
         """
         kind = configuration(self.network)
         if kind is None:
@@ -135,7 +135,7 @@ class TrainConfig:
             raise InputError(where, error.problem, error.fix) from error
         except (TypeError, ValueError) as error:
             raise InputError(
-                "options", f"{self.network} does not take them ({error})", "Change them"
+                "options", f"{self.network} does not accept them ({error})", "Change them"
             ) from error
         return {name: getattr(built, name) for name in self.options}
 
@@ -145,32 +145,32 @@ class TrainConfig:
         return self.patch_side or 12 * self.scale
 
     def learning_rate_at(self, epochs: float) -> float:
-        """Adam's step after so many epochs; whole ones count for ``"steps"``."""
+        """Adam's learning rate after so many epochs; ``"steps"`` counts completed epochs only."""
         if self.decay == "steps":
             return self.learning_rate * self.decay_by ** (int(epochs) // self.decay_every)
         cosine = (1 + cos(pi * min(epochs / self.epochs, 1))) / 2
         return self.learning_rate * (self.decay_by + (1 - self.decay_by) * cosine)
 
     def schedule(self, scenes: int) -> str:
-        """The schedule in one line, as tables print it beside the row."""
+        """The schedule in one line, as tables print it beside a method's row."""
         bands = f"{self.bands_per_step} random bands" if self.bands_per_step else "all bands"
-        step = "one step a band" if self.steps == "per-band" else f"one step on {bands}"
+        step = "one step per band" if self.steps == "per-band" else f"one step on {bands}"
         start = f"fine-tuned from {Path(self.start).stem}: " if self.start else ""
         patches = f"{self.crops_per_scene} patches" + (f" of {self.side}²" if self.patch_side else "")
         options = "".join(f", {name} {value}" for name, value in self.options.items())
-        average = f", average {self.average:g}" if self.average else ""
+        ema = f", EMA {self.average:g}" if self.average else ""
         return (
             f"{start}{self.epochs} epochs x {scenes} scenes x {patches}, batch {self.batch}, "
             f"{step}, {self.precision}, {self.degradation} degradation, {self.alignment} alignment, seed {self.seed}"
-            f"{average}{options}"
+            f"{ema}{options}"
         )
 
     def on(self, device: torch.device) -> Self:
-        """The same training in a precision that `device` can compute in, see `ifmsr.precision.usable_precision`."""
+        """The configuration in a precision that `device` supports, see `ifmsr.precision.usable_precision`."""
         return replace(self, precision=usable_precision(self.precision, device))
 
     def identity(self) -> dict[str, Any]:
-        """The part that decides the outcome, in plain types: what checkpoints and manifests compare."""
+        """The fields that decide the outcome, in plain types; checkpoints and manifests compare them."""
         return {**asdict(replace(self, checkpoint_every=0)), "options": dict(self.options)}
 
 
@@ -197,20 +197,20 @@ def with_settings(config: TrainConfig, settings: Mapping[str, Any]) -> TrainConf
 
 
 def configuration(network: str) -> Any:
-    """The dataclass that a network's class annotates its `config` with, or None."""
+    """The dataclass of a network's `config`, or None if it has none."""
     kind = get_type_hints(NETWORKS[network])["config"]
     return kind if is_dataclass(kind) else None
 
 
 def option_names(network: str) -> list[str]:
-    """What the configuration of `network` has besides the scale and the bands, which training gives it."""
+    """The options of `network`, without the scale and the number of bands, which the training sets."""
     kind = configuration(network)
     names = [entry.name for entry in fields(kind)] if kind else []
     return [name for name in names if name not in ("scale", "bands")]
 
 
 def _unknown(name: object, network: str) -> InputError:
-    """The error for a setting that neither a training nor its network has."""
+    """The error for an unknown setting."""
     known = [entry.name for entry in fields(TrainConfig) if entry.name != "options"]
     known += [f"options.{option}" for option in option_names(network)]
     where = name if isinstance(name, str) else shown(name)

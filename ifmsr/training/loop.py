@@ -43,21 +43,21 @@ def train(
 ) -> Path:
     """Train a network and return the path of its weights, ``out/weights.safetensors``.
 
-    Writes ``log.csv`` (one row an epoch), TensorBoard events if it is installed, and ``checkpoint.pt``. A run
-    that was killed at any moment goes on from its last checkpoint and ends, on a CPU, bit for bit as if it
-    had not been, its log included; a finished one returns at once. Ctrl-C and SIGTERM write a checkpoint first.
+    Writes ``log.csv`` (one row per epoch), TensorBoard events if TensorBoard is installed, and ``checkpoint.pt``. A
+    run that was killed resumes from its last checkpoint; on a CPU its weights and log are then bit for bit those of
+    an uninterrupted run. A finished run returns at once. Ctrl-C and SIGTERM write a checkpoint first.
 
     Parameters
     ----------
     scenes : the training scenes.
-    validation : scenes for the log's PSNR (centre crops, test degradation). They choose nothing: the weights
-        are those of the last epoch. Never give test scenes.
+    validation : scenes for the log's PSNR (centre crops, test degradation). They select nothing: the weights are
+        those of the last epoch. Never give test scenes.
     out : the run's folder.
-    resume : False starts anew even if the folder holds a checkpoint, which is removed first. Weights that are
-        there stay until the new ones replace them.
-    workers : processes that prepare samples; they change the speed only. Without meaning on a GPU that holds the
-        scenes: it makes the pixels of its samples itself (`ifmsr.training.on_device`).
-    compile : whether PyTorch compiles the network (minutes, once a process): faster, and equal to rounding.
+    resume : False removes the folder's checkpoint and starts again. Existing weights stay until new ones replace
+        them.
+    workers : processes that prepare samples; they affect the speed only. Unused where the scenes fit into the GPU's
+        memory, since the samples are then made on the GPU (`ifmsr.training.on_device`).
+    compile : whether PyTorch compiles the network (minutes, once per process): faster, equal up to rounding.
 
     Raises
     ------
@@ -86,8 +86,8 @@ def train(
     with bar, _stop_requests() as stop, _tensorboard(out) as board:
         while state.epoch < config.epochs:
             numbers = range(state.epoch * len(patches), (state.epoch + 1) * len(patches))
-            with closing(make_batches(numbers[state.batch * config.batch :])) as rest:
-                for batch in rest:
+            with closing(make_batches(numbers[state.batch * config.batch :])) as remaining:
+                for batch in remaining:
                     state.learn(*batch)
                     bar.set_postfix(
                         loss=f"{state.mean_loss:.4f}", PSNR=f"{state.last_psnr:.2f}", refresh=False
@@ -104,22 +104,22 @@ def train(
 
 
 def samples(scenes: Sequence[Scene], config: TrainConfig) -> Samples:
-    """What the configuration's network learns from."""
+    """The training samples of the configuration's network."""
     return NETWORKS[config.network].samples(scenes, config)
 
 
 def batches_on(
     device: torch.device, patches: Samples, batch: int, workers: int
 ) -> Callable[[Sequence[int]], Batches]:
-    """Sample numbers -> batches, the truth last: made on a GPU if it holds the scenes, else on the CPU.
+    """A function that maps sample numbers to batches, the truth last.
 
-    A GPU makes the pixels of `Patches`; other samples come from the CPU.
+    Samples of `Patches` are made on the GPU if the scenes fit into its memory, all others on the CPU.
     """
     if device.type == "cuda" and type(patches) is Patches:
         if OnDevice.fits(patches.scenes, device):
             return OnDevice(patches, device).batches
         warnings.warn(
-            f"the scenes take more than half of {device}'s free memory: the CPU makes the samples "
+            f"the scenes take more than half of {device}'s free memory: the samples are made on the CPU "
             f"({workers} worker processes)",
             stacklevel=3,
         )
@@ -127,14 +127,14 @@ def batches_on(
 
 
 def loaded(patches: Samples, batch: int, workers: int, pinned: bool, numbers: Sequence[int]) -> Batches:
-    """Samples `numbers`, batch by batch, made on the CPU."""
+    """The samples `numbers` in batches, made on the CPU."""
     chosen: Subset[tuple[Tensor, ...]] = Subset(patches, numbers)  # type: ignore[arg-type]
     yield from DataLoader(chosen, batch, num_workers=workers, pin_memory=pinned)
 
 
 @contextmanager
 def _stop_requests() -> Iterator[list[int]]:
-    """A list that receives SIGINT or SIGTERM once, so that the step under way can end; the second one kills."""
+    """A list that records the first SIGINT or SIGTERM, so that the current step can end; a second one kills."""
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield received

@@ -1,8 +1,8 @@
-"""Subjects that move between the bands.
+"""Motion augmentation: subjects that move between the bands.
 
-A camera that takes its bands one after the other sees whoever moves in another place in every band: the man of CAVE's
-photo_and_face, whose shirt is up to three pixels away from where its middle band has it
-(``python -m benchmarks band_shifts``). Detail of one band then says little about that of the next.
+A camera that captures its bands one after the other shows a moving subject at another position in every band. In CAVE's
+photo_and_face the man's shirt is displaced by up to three pixels from its position in the middle band
+(``python -m benchmarks band_shifts``). The detail of one band then predicts little of that of the next.
 """
 
 import numpy as np
@@ -11,17 +11,17 @@ import torch.nn.functional as F
 
 from ifmsr.scenes.scene import Array
 
-DRIFT = 0.3  # pixels: the largest standard deviation of a step from one band to the next
-JITTER = 0.8  # pixels: the largest of a band by itself
-PLACES = 5  # cells of a random map a side; about half of them move
-STEEPNESS = 4.0  # how sharply what moves ends
+DRIFT = 0.3  # pixels: largest standard deviation of a random walk's step from one band to the next
+JITTER = 0.8  # pixels: largest standard deviation of each band's own displacement
+CELLS = 5  # side of the random grid that selects the moving regions, about half of the image
+STEEPNESS = 4.0  # sharpness of the moving regions' edges
 
 
 def moving(cube: Array, rng: np.random.Generator) -> Array:
-    """`cube` (B, H, W), about half of the image displaced from band to band: a random walk, and a jump in each band."""
+    """Displace about half of the image of `cube` (B, H, W) from band to band, by a random walk and a jump per band."""
     bands, height, width = cube.shape
-    places = torch.from_numpy(rng.normal(size=(1, 1, PLACES, PLACES)))
-    smooth = F.interpolate(places, (height, width), mode="bicubic", align_corners=False)[0, 0]
+    cells = torch.from_numpy(rng.normal(size=(1, 1, CELLS, CELLS)))
+    smooth = F.interpolate(cells, (height, width), mode="bicubic", align_corners=False)[0, 0]
     share = torch.sigmoid(STEEPNESS * smooth)
     drift, jumps = rng.uniform(0, (DRIFT, JITTER))[:, None, None] * rng.normal(size=(2, bands, 2))
     pixels = torch.from_numpy(drift.cumsum(0) + jumps)  # (across, down)

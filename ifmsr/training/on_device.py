@@ -1,8 +1,8 @@
-"""The samples of `ifmsr.training.patches.Patches`, a whole batch at a time on the training device.
+"""The samples of `ifmsr.training.patches.Patches`, made batch by batch on the training device.
 
-What is random is drawn on the CPU by the same generators, so every sample equals that of `Patches` to float
-rounding. What depends on pixels happens on the device: one gather cuts, moves and pads all crops of a batch, one
-grouped convolution applies all their kernels, and two matrix products take every sample's own down-sampler.
+Random numbers come from the same generators on the CPU, so every sample equals that of `Patches` up to float rounding.
+Pixels are computed on the device: one gather crops, augments and pads all patches of a batch, one grouped convolution
+applies all blur kernels, and two matrix products down-sample each patch by its own method.
 """
 
 from collections import deque
@@ -21,7 +21,7 @@ from ifmsr.degradation.protocol import CONVOLVED, Mode, border, interpolate
 from ifmsr.inference.devices import free_memory
 from ifmsr.precision import tf32_off
 from ifmsr.scenes.scene import Scene
-from ifmsr.training.patches import Draw, Patches
+from ifmsr.training.patches import Patches, SampleParameters
 
 MODES: tuple[Mode, ...] = ("bicubic", "bilinear", "strided", "block")
 
@@ -32,23 +32,23 @@ Result = TypeVar("Result")
 
 
 class Recipe(NamedTuple):
-    """A batch before its pixels are looked at: N samples of B bands, side s, padded side p, kernel side k, scale r.
+    """The random parameters of a batch: N samples of B bands, side s, padded side p, kernel side k, scale r.
 
-    `places` (N, p, p) says which held pixel goes where, `kernels` are (N, 1, k, k), `modes` (N,) count in `MODES`,
-    `noise` is (N, B, s / r, s / r).
+    `sources` (N, p, p) is the index of the scene pixel that each padded pixel is copied from, `kernels` are
+    (N, 1, k, k), `modes` (N,) are indices into `MODES`, `noise` is (N, B, s / r, s / r).
     """
 
-    places: Tensor
+    sources: Tensor
     kernels: Tensor
     modes: Tensor
     noise: Tensor
 
 
 class OnDevice:
-    """Batches of `patches`, with all scenes held on `device` as float32: 4 (B + 3) bytes a pixel.
+    """Batches of `patches` made on `device`, which holds all scenes as float32: 4 (B + 3) bytes per pixel.
 
-    Nothing here waits for the device. `prepare` is the CPU's part and may run in a thread; `make` only queues
-    copies from pinned memory and kernels, on the stream of whoever calls it.
+    Nothing here waits for the device. `prepare` runs on the CPU, possibly in a thread; `make` only queues copies from
+    pinned memory and kernels on the caller's stream.
     """
 
     def __init__(self, patches: Patches, device: torch.device):
@@ -70,7 +70,7 @@ class OnDevice:
         )
 
     def batches(self, numbers: Sequence[int]) -> Batches:
-        """(lr, rgb, truth) of samples `numbers`, batch by batch; the next two are prepared meanwhile."""
+        """(lr, rgb, truth) of samples `numbers`, batch by batch; the next two batches are prepared meanwhile."""
         size = self.patches.config.batch
         chunks = (numbers[start : start + size] for start in range(0, len(numbers), size))
         with closing(ahead(self.prepare, chunks)) as recipes:
@@ -78,40 +78,42 @@ class OnDevice:
                 yield self.make(recipe)
 
     def prepare(self, numbers: Sequence[int]) -> Recipe:
-        """Draw some samples, into pinned memory if the device is a GPU."""
-        config, draws = self.patches.config, [self.patches.draw(number) for number in numbers]
-        firsts = [draw.degradation.first_tap(config.scale) for draw in draws]
+        """The random parameters of the samples `numbers`, in pinned memory if the device is a GPU."""
+        config, samples = self.patches.config, [self.patches.draw(number) for number in numbers]
+        firsts = [sample.degradation.first_tap(config.scale) for sample in samples]
         reach = max(
-            max(-first, first + len(draw.degradation.kernel) - 1)
-            for first, draw in zip(firsts, draws, strict=True)
+            max(-first, first + len(sample.degradation.kernel) - 1)
+            for first, sample in zip(firsts, samples, strict=True)
         )
-        kernels = np.zeros((len(draws), 1, 2 * reach + 1, 2 * reach + 1), np.float32)
-        for window, first, draw in zip(kernels[:, 0], firsts, draws, strict=True):
-            taps = slice(reach + first, reach + first + len(draw.degradation.kernel))
-            window[taps, taps] = draw.degradation.kernel
+        kernels = np.zeros((len(samples), 1, 2 * reach + 1, 2 * reach + 1), np.float32)
+        for window, first, sample in zip(kernels[:, 0], firsts, samples, strict=True):
+            taps = slice(reach + first, reach + first + len(sample.degradation.kernel))
+            window[taps, taps] = sample.degradation.kernel
         shape = (len(self.pixels) - 3, *(config.side // config.scale,) * 2)
         recipe = Recipe(
-            torch.from_numpy(np.stack([self._places(draw, reach) for draw in draws])),
+            torch.from_numpy(np.stack([self._sources(sample, reach) for sample in samples])),
             torch.from_numpy(kernels),
-            torch.tensor([MODES.index(draw.degradation.mode) for draw in draws]),
-            torch.from_numpy(np.stack([draw.degradation.noise(shape) for draw in draws])),
+            torch.tensor([MODES.index(sample.degradation.mode) for sample in samples]),
+            torch.from_numpy(np.stack([sample.degradation.noise(shape) for sample in samples])),
         )
         if self.device.type != "cuda":
             return recipe
         return Recipe(*(part.pin_memory() for part in recipe))
 
-    def _places(self, draw: Draw, reach: int) -> np.ndarray:
-        """(p, p): the held pixel behind every pixel of a crop that was moved and then padded by `reach`."""
-        along, width = np.arange(self.patches.config.side), self.patches.scenes[draw.scene].cube.shape[2]
-        crop = (draw.top + along[:, None]) * width + draw.left + along  # (s, s)
-        return self.starts[draw.scene] + np.pad(draw.moves(crop), reach, mode=border(draw.degradation.mode))
+    def _sources(self, sample: SampleParameters, reach: int) -> np.ndarray:
+        """(p, p): the index of the scene pixel behind every pixel of an augmented crop, padded by `reach`."""
+        along, width = np.arange(self.patches.config.side), self.patches.scenes[sample.scene].cube.shape[2]
+        crop = (sample.top + along[:, None]) * width + sample.left + along  # (s, s)
+        return self.starts[sample.scene] + np.pad(
+            sample.augmentation(crop), reach, mode=border(sample.degradation.mode)
+        )
 
     @tf32_off()
     def make(self, recipe: Recipe) -> tuple[Tensor, Tensor, Tensor]:
-        """The pixels: lr (N, B, s / r, s / r), rgb (N, 3, s, s), truth (N, B, s, s)."""
-        places, kernels, modes, noise = (part.to(self.device, non_blocking=True) for part in recipe)
-        (n, bands), side, padded = noise.shape[:2], self.patches.config.side, places.shape[-1]
-        held = self.pixels.index_select(1, places.flatten()).view(-1, n, padded, padded)  # (B + 3, N, p, p)
+        """Compute the pixels: lr (N, B, s / r, s / r), rgb (N, 3, s, s), truth (N, B, s, s)."""
+        sources, kernels, modes, noise = (part.to(self.device, non_blocking=True) for part in recipe)
+        (n, bands), side, padded = noise.shape[:2], self.patches.config.side, sources.shape[-1]
+        held = self.pixels.index_select(1, sources.flatten()).view(-1, n, padded, padded)  # (B + 3, N, p, p)
 
         image = held[:bands].view(1, bands * n, padded, padded)
         blurred = F.conv2d(image, kernels.repeat(bands, 1, 1, 1), groups=bands * n)
@@ -125,7 +127,7 @@ class OnDevice:
 
 
 def sampler(mode: Mode, side: int, scale: int) -> Tensor:
-    """(side / scale, side) float64, which no setting turns into TF32: a down-sampler along one axis."""
+    """(side / scale, side) matrix that down-samples along one axis; in float64, which never becomes TF32."""
     unit = torch.eye(side, dtype=torch.float64)
     if mode in CONVOLVED:
         return unit[::scale].clone()
@@ -136,9 +138,9 @@ def sampler(mode: Mode, side: int, scale: int) -> Tensor:
 def ahead(
     work: Callable[[Work], Result], items: Iterable[Work], depth: int = 2
 ) -> Generator[Result, None, None]:
-    """``work(item)`` of every item in order, done in one thread up to `depth` items ahead.
+    """Yield ``work(item)`` of every item in order, computed in one thread up to `depth` items ahead.
 
-    What `work` raises is raised here. Closing the iterator ends the thread.
+    Exceptions of `work` are raised here. Closing the iterator ends the thread.
     """
     remaining = iter(items)
     with ThreadPoolExecutor(1, "samples") as pool:

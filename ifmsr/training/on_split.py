@@ -1,4 +1,4 @@
-"""Train on a data set's split and leave a finished run."""
+"""Training on a data set's split, with a manifest."""
 
 from hashlib import sha256
 from pathlib import Path
@@ -26,13 +26,14 @@ def train_on_split(
     workers: int = 0,
     compile: bool = False,
 ) -> Path:
-    """Train on a split's training scenes, watch its validation scenes, and leave a finished run in `out`.
+    """Train on a split's training scenes, log the PSNR of its validation scenes, and leave a finished run in `out`.
 
-    Returns the weights' path. With `resume`, a run of the same configuration that was stopped goes on, and a
-    finished one is left as it is; without, its checkpoint and manifest are removed first, so that it is not taken up
-    again whenever the new run stops. Test scenes are never read. The manifest names the precision that the device
-    computed in, and its `data` holds the SHA-256 of every scene and of the weights that the training starts from.
-    Raises what `train` and `open_dataset` raise.
+    Returns the weights' path. With `resume`, a stopped run of the same configuration goes on and a finished one is left
+    as it is; without, its checkpoint and manifest are removed first, so that a later call cannot resume it by mistake.
+    Test scenes are never read. The manifest names the precision that was used, and its `data` holds the SHA-256 of
+    every scene and of the initial weights.
+
+    Raises the errors of `train` and `open_dataset`.
     """
     out = Path(out)
     data = open_dataset(dataset, root)
@@ -53,9 +54,11 @@ def train_on_split(
     if resume and _finished(out, about(config)):
         return out / WEIGHTS
     if resume:
-        read_checkpoint(out, config, chosen.train, torch.device("cpu"))  # refuse before the old manifest goes
+        read_checkpoint(
+            out, config, chosen.train, torch.device("cpu")
+        )  # raises before the old manifest is removed
     else:
-        start_anew(out)  # before the scenes are read, which takes long enough to be interrupted
+        start_anew(out)  # before reading the scenes, which takes long enough to be interrupted
         (out / MANIFEST).unlink(missing_ok=True)
     with Run(out, about(config), [config.seed]) as run:
         scenes, validation = (
@@ -73,9 +76,9 @@ def train_on_split(
 
 
 def _finished(out: Path, about: dict[str, Any]) -> bool:
-    """Whether `out` holds this very run, and all of it.
+    """Whether `out` holds this run, finished and with all files intact.
 
-    Raises InputError if a file of it was damaged since and there is no checkpoint to write it from again.
+    Raises InputError if a file is damaged and there is no checkpoint to write it again from.
     """
     if not (out / WEIGHTS).exists() or not (out / MANIFEST).exists():
         return False

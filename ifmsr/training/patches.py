@@ -1,7 +1,7 @@
-"""Training samples: patches of truth scenes, augmented and freshly degraded (paper, section IV).
+"""Training samples: random patches of the scenes, augmented and degraded (paper, section IV).
 
-A sample is a pure function of (seed, epoch, number in the epoch), so any number of workers in any order, and
-any resumed run, sees the same ones.
+A sample is a pure function of (seed, epoch, number in the epoch). So the samples are the same for any number of workers
+and for a resumed run.
 """
 
 from collections.abc import Sequence
@@ -26,8 +26,8 @@ class Patches(Dataset[tuple[Tensor, Tensor, Tensor]]):
     """`crops_per_scene` random crops of every scene, shuffled anew each epoch.
 
     Sample ``epoch * len(self) + number`` is (lr (B, s / r, s / r), rgb (3, s, s), truth (B, s, s)), s the patch's
-    side. The degradation is a fresh draw of the preset; the colour image is made from the crop by the scene's
-    own rule.
+    side. Every sample has a new random degradation of the preset; the RGB image is made from the crop by the scene's
+    SRF or RGB bands.
 
     Raises
     ------
@@ -56,30 +56,30 @@ class Patches(Dataset[tuple[Tensor, Tensor, Tensor]]):
     def __len__(self) -> int:
         return self.config.crops_per_scene * len(self.scenes)
 
-    def draw(self, index: int) -> "Draw":
-        """Everything random about sample `index`."""
+    def draw(self, index: int) -> "SampleParameters":
+        """The random parameters of sample `index`."""
         config, (epoch, number) = self.config, divmod(index, len(self))
         order = np.random.default_rng((config.seed, epoch)).permutation(len(self))
         scene = int(order[number]) % len(self.scenes)
         rng = np.random.default_rng((config.seed, epoch, number))
         height, width = self.scenes[scene].cube.shape[1:]
         top, left = (int(rng.integers(length - config.side + 1)) for length in (height, width))
-        moves = Moves.draw(rng) if config.augment else Moves()
+        augmentation = Augmentation.draw(rng) if config.augment else Augmentation()
         words = (config.seed, epoch, number, 1)
         degradation = draw_degradation(config.scale, config.degradation, words, config.alignment)
-        return Draw(scene, top, left, moves, degradation)
+        return SampleParameters(scene, top, left, augmentation, degradation)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
-        draw, side = self.draw(index), self.config.side
-        crop = self.scenes[draw.scene].crop(draw.top, draw.left, side, side)
-        truth, rgb = draw.moves(crop.cube), draw.moves(crop.rgb())
-        lr = draw.degradation(truth, self.config.scale)
+        sample, side = self.draw(index), self.config.side
+        crop = self.scenes[sample.scene].crop(sample.top, sample.left, side, side)
+        truth, rgb = sample.augmentation(crop.cube), sample.augmentation(crop.rgb())
+        lr = sample.degradation(truth, self.config.scale)
         return torch.from_numpy(lr), torch.from_numpy(rgb), torch.from_numpy(truth)
 
 
 @dataclass(frozen=True)
-class Moves:
-    """Flips, then a roll by half the height, then quarter turns (counterclockwise) of square images."""
+class Augmentation:
+    """Augmentation of square images: flips, then a roll by half the height, then counterclockwise quarter turns."""
 
     flip_down: bool = False
     flip_across: bool = False
@@ -88,12 +88,12 @@ class Moves:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Self:
-        """Flips, a roll, turns by +90 and -90 degrees, each with probability 1/2."""
+        """Random flips, a roll, turns by +90 and -90 degrees, each with probability 1/2."""
         flip_down, flip_across, roll, turn_left, turn_right = (rng.random(5) < 0.5).tolist()
         return cls(flip_down, flip_across, roll, turn_left - turn_right)
 
     def __call__(self, image: NDArray[Pixel]) -> NDArray[Pixel]:
-        """(..., s, s) -> the same shape, contiguous."""
+        """Apply to an image (..., s, s). Returns a contiguous array of the same shape."""
         if self.flip_down:
             image = image[..., ::-1, :]
         if self.flip_across:
@@ -104,17 +104,17 @@ class Moves:
 
 
 @dataclass(frozen=True)
-class Draw:
-    """One sample before its pixels are looked at: number of the scene, place of the crop, `moves`, `degradation`."""
+class SampleParameters:
+    """The random parameters of one sample: the scene's number, the crop's position, augmentation and degradation."""
 
     scene: int
     top: int
     left: int
-    moves: Moves
+    augmentation: Augmentation
     degradation: Degradation
 
 
 def augment(truth: Array, rgb: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-    """The same drawn `Moves` for a cube and its colour image."""
-    moves = Moves.draw(rng)
-    return moves(truth), moves(rgb)
+    """Apply one random augmentation to a cube and its RGB image."""
+    augmentation = Augmentation.draw(rng)
+    return augmentation(truth), augmentation(rgb)

@@ -1,4 +1,4 @@
-"""Named training configurations: the paper's, the competitors' own, and short ones."""
+"""Named training configurations: the paper's, those that the competitors published, and short ones."""
 
 from dataclasses import replace
 
@@ -100,18 +100,20 @@ PRESETS = {
         degradation="ual",
     ),
 }
-"""``paper``: its text. ``released``: the program's defaults where they differ. ``quick``: fine-tunes the shipped
-weights for a new sensor, minutes on a CPU. ``smoke``: a tiny network from nothing, seconds, to see that all works.
-``ablation``: a narrow network from nothing, one to four minutes on a CPU core, for `ifmsr.experiments.ablations`.
+"""Training configurations by name.
 
-A competitor's name: its published recipe, with its own blur and without noise. Random crops stand for PZRes-Net's
-and UAL's fixed grids, and the augmentation is the paper's where the competitor has any. MoG-DCN's 100,500 epochs
-are of one crop a scene. ``common-<name>``: see `common`. ``subspace-net``: the method beyond the paper, with crops of
-solved scenes (`ifmsr.training.solved`)."""
+``paper``: the paper's text. ``released``: the released program's defaults. ``quick``: fine-tunes the shipped weights
+for a new sensor, minutes on a CPU. ``smoke``: trains a tiny network from scratch in seconds, to test the installation.
+``ablation``: trains a narrow network in one to four minutes on a CPU core, for `ifmsr.experiments.ablations`.
+
+A competitor's name: its published recipe, with its blur and without noise. Random crops replace the fixed grids of
+PZRes-Net and UAL, and the augmentation is the paper's where the competitor has any. MoG-DCN's 100,500 epochs have one
+crop per scene. ``common-<name>``: see `common`. ``subspace-net``: the project's own network, trained on crops of
+scenes that the training-free method ``closed-form`` has super-resolved (`ifmsr.training.solved`)."""
 
 
 def common(own: TrainConfig) -> TrainConfig:
-    """A competitor's recipe under the paper's protocol: its data, patches and length, their optimiser."""
+    """A competitor's optimiser under the paper's protocol: the paper's samples and number of epochs."""
     return replace(
         own,
         epochs=PAPER.epochs,
@@ -141,7 +143,7 @@ PRESETS["subspace-net"] = TrainConfig(
 
 
 def preset_names() -> tuple[str, ...]:
-    """Every name that `preset` takes: `PRESETS`, and each network that none of them trains."""
+    """Every name that `preset` accepts: those of `PRESETS`, and each network that none of them trains."""
     trained = {config.network for config in PRESETS.values()}
     return (*PRESETS, *(name for name in NETWORKS if name not in trained))
 
@@ -149,7 +151,7 @@ def preset_names() -> tuple[str, ...]:
 def preset(name: str) -> TrainConfig:
     """The training configuration called `name`.
 
-    A network that brings no preset of its own has one of its name: the paper's, with one step on all bands per batch.
+    A network without a preset gets one under its name: the paper's, with one optimiser step per batch on all bands.
 
     Raises InputError for an unknown name.
     """

@@ -1,7 +1,7 @@
-"""Training samples of networks that start from the closed form: crops of whole scenes that it has solved.
+"""Training samples for SubspaceNet: crops of scenes super-resolved by the training-free method ``closed-form``.
 
-The closed form needs whole images, which are worth more than one crop each. So every epoch degrades and solves every
-scene once, with its own scale, kernel, noise, response and bands, and cuts all its crops from that.
+``closed-form`` needs whole images. So in every epoch each scene is degraded and super-resolved once, with a random
+scale, kernel, noise level, spectral response function (SRF) and choice of bands, and all crops are cut from the result.
 """
 
 from collections.abc import Sequence
@@ -19,27 +19,27 @@ from ifmsr.methods.subspace_net.network import GRID, Prepared, prepare
 from ifmsr.scenes.scene import Array, Observation, Scene
 from ifmsr.training.config import TrainConfig
 from ifmsr.training.motion import moving
-from ifmsr.training.patches import Moves, Patches
+from ifmsr.training.patches import Augmentation, Patches
 
 USUAL_SCALES, OTHER_SCALES, USUAL = (4, 8), (2, 3, 6, 12, 16), 0.8
 SCALES = (*USUAL_SCALES, *OTHER_SCALES)
 LEAST_BANDS = 8
-LEAST_LEVEL = 1e-4  # of an error that errors are counted relative to
-WIDE = 0.4  # share of draws beyond the test family
-MOVING = 0.25  # share of draws in which part of the scene moves from band to band
+LEAST_LEVEL = 1e-4  # lower bound of the mean absolute error that the loss is normalised by
+WIDE = 0.4  # probability of a degradation outside the test family
+MOVING = 0.25  # probability that part of the scene moves from band to band
 
 
 class SolvedPatches(Dataset[tuple[Tensor, ...]]):
-    """`crops_per_scene` crops of every scene, solved anew each epoch, in random order.
+    """`crops_per_scene` crops of every scene in random order; each epoch degrades and super-resolves the scenes again.
 
     Sample ``epoch * len(self) + number`` is (smooth, detail, conditions, to_bands, closed, level, truth): crops of
-    `Prepared`, its mean absolute error, and crops of the scene in the unit of `Prepared`. A scene with fewer bands than
-    the others in its epoch has zeros for the missing ones. All solved scenes of an epoch are held: about 0.1 GB per
-    CAVE scene.
+    `Prepared`, the mean absolute error of ``closed-form``, and a crop of the truth in the unit of `Prepared`. A scene
+    with fewer bands than others is padded with zeros. All results of an epoch are kept in memory: about 0.1 GB per CAVE
+    scene.
 
-    With the degradation ``"test"`` every draw is of the test family and the camera known. With ``"train"`` most are;
-    the others are of the training family in either alignment, with some scenes seen by another camera, by an
-    unknown one, or through fewer bands; and in a quarter of all draws, part of the scene moves from band to band
+    With the degradation ``"test"`` all degradations are of the test family and the SRF is known. With ``"train"`` a
+    share of `WIDE` is of the training family in either alignment, with the SRF known, that of another camera or
+    unknown, or with fewer bands; and in a share of `MOVING`, part of the scene moves from band to band
     (`ifmsr.training.motion`).
 
     Raises
@@ -81,9 +81,9 @@ class SolvedPatches(Dataset[tuple[Tensor, ...]]):
         return smooth, detail, prepared.conditions, prepared.to_bands, closed, level, truth
 
     def solve(self, epoch: int, number: int) -> tuple[Prepared, Tensor, Tensor]:
-        """Scene `number` as this epoch has it, the closed form's mean absolute error, and the truth (B, H, W).
+        """Scene `number` in this epoch: network inputs, mean absolute error of ``closed-form``, and truth (B, H, W).
 
-        All in the unit of the closed form's pair of images.
+        All in the unit of the network's inputs, in which the LR cube's largest value is 1.
         """
         if epoch != self.epoch:
             self.epoch, self.solved = epoch, {}
@@ -106,12 +106,13 @@ class SolvedPatches(Dataset[tuple[Tensor, ...]]):
 
 
 def observe(scene: Scene, config: TrainConfig, words: tuple[int, ...]) -> tuple[Array, Observation]:
-    """A truth (B, H, W) made of `scene`: turned, perhaps moving, perhaps with fewer bands; and what is seen of it."""
+    """A truth (B, H, W) made from `scene` by augmentation, motion and a choice of bands; and its observation."""
     rng = np.random.default_rng(words)
     scale = int(rng.choice(USUAL_SCALES if rng.random() < USUAL else OTHER_SCALES))
     scene = scene.crop_to_multiple(scale)
-    moves = replace(Moves.draw(rng), roll=False) if config.augment else Moves()  # a roll's seam is no image
-    cube, rgb, srf = moves(scene.cube), moves(scene.rgb()), scene.srf
+    augmentation = Augmentation.draw(rng) if config.augment else Augmentation()
+    augmentation = replace(augmentation, roll=False)  # a roll would leave a seam
+    cube, rgb, srf = augmentation(scene.cube), augmentation(scene.rgb()), scene.srf
     wide = config.degradation != "test" and rng.random() < WIDE
     if srf is not None and config.degradation != "test" and rng.random() < MOVING:
         cube = moving(cube, rng)
@@ -134,16 +135,16 @@ def observe(scene: Scene, config: TrainConfig, words: tuple[int, ...]) -> tuple[
 
 
 def another_camera(srf: Array, rng: np.random.Generator) -> Array:
-    """(3, B) a response whose curves are shifted by up to two bands and up to 30 % wider or narrower.
+    """An SRF (3, B) whose curves are shifted by up to two bands and up to 30 % wider or narrower.
 
-    A curve that would leave the bands stays as it is.
+    A curve that would fall outside the bands stays unchanged.
     """
     bands = np.arange(srf.shape[1])
     curves = []
     for curve in srf:
         centre = (curve * bands).sum()
-        places = centre + (bands - centre - rng.uniform(-2, 2)) * np.exp(rng.uniform(-0.25, 0.25))
-        moved = np.interp(places, bands, curve, left=0, right=0)
+        positions = centre + (bands - centre - rng.uniform(-2, 2)) * np.exp(rng.uniform(-0.25, 0.25))
+        moved = np.interp(positions, bands, curve, left=0, right=0)
         curves.append(moved if moved.sum() > 0.1 else curve)
     changed = np.stack(curves)
     return (changed / changed.sum(1, keepdims=True)).astype(np.float32)

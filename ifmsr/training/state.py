@@ -1,4 +1,4 @@
-"""Everything that a resumed training has to find again, and what changes it."""
+"""The state of a training: network, optimiser, position in the schedule and log, with checkpoints."""
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
@@ -28,11 +28,11 @@ from ifmsr.weights import load_weights
 CHECKPOINT = "checkpoint.pt"
 VALIDATION_SIDE = 96
 PATIENCE = 5  # non-finite losses in a row before training stops
-READ_EVERY = 64  # steps between looks at the losses on a GPU: each one waits for it
+READ_EVERY = 64  # steps between reads of the losses on a GPU; each read waits for the device
 
-# Shapes never change but for an epoch's last batch, which is compiled for itself (`dynamic=False`). One step a band is
-# so small that a GPU waits for the launches of its kernels: those are recorded as CUDA graphs, one a shape. Steps on
-# many bands keep it busy, and a graph would only hold memory: there the time goes into choosing the kernels.
+# Shapes are constant except for an epoch's last batch, which is compiled separately (`dynamic=False`). Steps on one
+# band are limited by kernel launches, which CUDA graphs avoid (one graph per shape). Steps on many bands keep the GPU
+# busy, so a graph would only take memory; there the kernels are tuned instead.
 COMPILERS: dict[Steps, dict[str, Any]] = {
     "per-band": {"mode": "reduce-overhead", "dynamic": False},
     "batched": {"mode": "max-autotune-no-cudagraphs", "dynamic": False},
@@ -44,9 +44,9 @@ class TrainingError(RunFailed):
 
 
 def build_network(config: TrainConfig, bands: int = 31) -> Network:
-    """The network before training: initialised from the seed, or with the weights of `config.start`.
+    """The network before training: initialised at random from the seed, or with the weights of `config.start`.
 
-    `bands` only matters for networks that see all of them at once.
+    `bands` only matters for networks that take all bands at once.
 
     Raises InputError if those weights cannot be read or belong to a network of another shape.
     """
@@ -59,7 +59,7 @@ def build_network(config: TrainConfig, bands: int = 31) -> Network:
         net = network.build(**shape, **config.options)
     except TypeError as error:
         raise InputError(
-            "options", f"{config.network} does not take them ({error})", "Change them"
+            "options", f"{config.network} does not accept them ({error})", "Change them"
         ) from error
     if config.start:
         trained, _ = load_weights(in_project(config.start))
@@ -73,9 +73,9 @@ def build_network(config: TrainConfig, bands: int = 31) -> Network:
 
 
 def start_digest(config: TrainConfig) -> str:
-    """SHA-256 of the weights that a training starts from; "" if it starts from its seed.
+    """SHA-256 of the weights that are fine-tuned; "" for random initial weights.
 
-    Raises InputError if they are not there.
+    Raises InputError if the file is missing.
     """
     if not config.start:
         return ""
@@ -86,9 +86,9 @@ def start_digest(config: TrainConfig) -> str:
 
 
 class State:
-    """Network, optimiser, place in the schedule and log of one training.
+    """Network, optimiser, position in the schedule and log of one training.
 
-    `trained` is what is validated and kept: the network itself, or the moving average of its weights.
+    `trained` is the network that is validated and saved: `net` itself, or the EMA of its weights.
     """
 
     def __init__(
@@ -137,9 +137,9 @@ class State:
 
     @tf32_off()
     def learn(self, *batch: Tensor) -> None:
-        """One batch, the truth (N, B, H, W) last: one optimiser step, or one a band.
+        """Learn from one batch, the truth (N, B, H, W) last: one optimiser step, or one per band.
 
-        A loss that is not finite changes nothing.
+        A step whose loss is not finite is skipped.
         """
         self.net.train()
         batch = tuple(part.to(self.device, non_blocking=True) for part in batch)
@@ -153,14 +153,14 @@ class State:
             self.optimizer.found_inf = (~loss.detach().isfinite()).float()  # type: ignore[attr-defined]
             self.optimizer.step()
             if self.trained is not self.net:
-                self.add_to_average()
-            self.unread.append(loss.detach().clone())  # a CUDA graph writes the next one to the same place
+                self.update_ema()
+            self.unread.append(loss.detach().clone())  # a CUDA graph reuses this memory for the next loss
         self.batch += 1
         if self.device.type == "cpu" or len(self.unread) >= READ_EVERY:
             self.read_losses()
 
     @torch.no_grad()
-    def add_to_average(self) -> None:
+    def update_ema(self) -> None:
         for mean, now in zip(self.trained.parameters(), self.net.parameters(), strict=True):
             mean.lerp_(now, 1 - self.config.average)
 
@@ -191,7 +191,7 @@ class State:
         self.unread.clear()
 
     def finish_epoch(self, validation: Sequence[Scene]) -> dict[str, float]:
-        """Validate, log, lower the learning rate when it is time, checkpoint."""
+        """Validate, log, set the next epoch's learning rate, write a checkpoint."""
         self.read_losses()
         now = perf_counter()
         self.seconds, self.started = self.seconds + now - self.started, now
@@ -212,7 +212,7 @@ class State:
         return row
 
     def write_log(self) -> None:
-        """Make ``log.csv`` what the checkpoint says: one row per finished epoch, no file before the first."""
+        """Write ``log.csv`` as the checkpoint has it: one row per finished epoch, no file before the first."""
         path = self.out / "log.csv"
         if self.rows:
             write_text(path, pd.DataFrame(self.rows).to_csv(index=False))
@@ -243,24 +243,24 @@ class State:
         self.saved = perf_counter()
 
     def restore(self) -> None:
-        """Go on from the folder's checkpoint, if there is one, and make the log agree with it.
+        """Resume from the folder's checkpoint, if there is one, and make the log agree with it.
 
-        A training that was killed between the two files has left a log that is one epoch short; without a
-        checkpoint, a log is of a training that was given up.
+        A training that was killed between the two files has left a log that is one epoch short. A log without a
+        checkpoint belongs to an abandoned training and is removed.
         """
         content = read_checkpoint(self.out, self.config, self.scenes, self.device)
         if content is not None:
-            self.take_up(content)
+            self.load(content)
         self.write_log()
 
-    def take_up(self, content: dict[str, Any]) -> None:
-        """Become what `save_checkpoint` stored."""
+    def load(self, content: dict[str, Any]) -> None:
+        """Load what `save_checkpoint` stored."""
         self.net.load_state_dict(content["net"])
         self.trained.load_state_dict(content["trained"])
         self.optimizer.load_state_dict(content["optimizer"])
         for parameter, moments in self.optimizer.state.items():
             for name, value in moments.items():
-                if value.shape == parameter.shape:  # in its memory layout, which another device's is not
+                if value.shape == parameter.shape:  # use this device's memory layout
                     moments[name] = torch.empty_like(parameter).copy_(value)
         torch.set_rng_state(content["random"].cpu())
         self.epoch, self.batch, self.seconds = content["epoch"], content["batch"], content["seconds"]
@@ -270,10 +270,10 @@ class State:
 def read_checkpoint(
     out: Path, config: TrainConfig, scenes: Sequence[str], device: torch.device
 ) -> dict[str, Any] | None:
-    """What `State.save_checkpoint` left in `out`, or None.
+    """The checkpoint in `out`, or None if there is none.
 
-    Raises InputError if it cannot be read or belongs to a training of another configuration, on other scenes or from
-    other weights.
+    Raises InputError if it cannot be read or belongs to a training with another configuration, other scenes or other
+    initial weights.
     """
     path = out / CHECKPOINT
     if not path.exists():
@@ -282,7 +282,7 @@ def read_checkpoint(
         content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
         theirs = {**content["config"], "scenes": content["scenes"]}
     except Exception as error:
-        raise InputError(path, f"not a checkpoint ({error})", "Delete it to start anew") from error
+        raise InputError(path, f"not a checkpoint ({error})", "Delete it to start again") from error
     ours = {**config.identity(), "scenes": list(scenes)}
     if "start_sha256" in content:
         theirs["start_sha256"], ours["start_sha256"] = content["start_sha256"], start_digest(config)
@@ -296,7 +296,7 @@ def read_checkpoint(
 
 
 def start_anew(out: Path) -> None:
-    """Remove the folder's checkpoint, so that whenever the new training stops, the old one is not resumed."""
+    """Remove the folder's checkpoint, so that the old training is not resumed if the new one stops early."""
     (out / CHECKPOINT).unlink(missing_ok=True)
 
 

@@ -8,8 +8,9 @@ from typing import get_args
 import pytest
 
 import ifmsr
+from ifmsr.assessment import Guide
 from ifmsr.cli import main, parser
-from ifmsr.cli.arguments import ALIGNMENTS, DEGRADATIONS, PRECISIONS, read_settings
+from ifmsr.cli.arguments import ALIGNMENTS, DEGRADATIONS, GUIDES, PRECISIONS, read_settings
 from ifmsr.degradation.protocol import Alignment, Preset
 from ifmsr.errors import InputError, RunFailed
 from ifmsr.inference.api import super_resolve
@@ -84,6 +85,7 @@ def test_the_parsers_choices_are_the_librarys():
     assert set(DEGRADATIONS) == set(get_args(Preset))
     assert set(ALIGNMENTS) == set(get_args(Alignment))
     assert set(PRECISIONS) == set(get_args(Precision))
+    assert set(GUIDES) == set(get_args(Guide))
 
 
 @pytest.mark.parametrize(
@@ -119,6 +121,30 @@ def test_a_run_that_fails_ends_with_1(monkeypatch, capsys):
     monkeypatch.setattr("ifmsr.doctor.report", fail)
     assert main(["doctor"]) == 1
     assert capsys.readouterr().err == "ifmsr: the loss was NaN\n"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGPIPE")
+def test_a_command_ends_quietly_when_the_reader_of_its_pipe_stops():
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = [sys.executable, "-m", "ifmsr", "methods"]
+    done = subprocess.run(words, stdout=writer, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_a_warning_is_one_line_without_the_code_that_raised_it():
+    program = """
+import warnings
+import ifmsr.doctor
+from ifmsr.cli import main
+ifmsr.doctor.report = lambda: warnings.warn("no GPU", stacklevel=2)
+usual = warnings.formatwarning
+main(["doctor"])
+assert warnings.formatwarning is usual
+"""
+    done = python("-c", program)
+    assert done.stderr == "ifmsr: warning: no GPU\n"
 
 
 def test_every_method_is_listed_with_its_weights(capsys):

@@ -21,13 +21,7 @@ from ifmsr.methods.cnmf import (
     sum_to_one_weight,
     vertex_components,
 )
-from ifmsr.scenes import open_dataset
 from ifmsr.scenes.scene import Observation
-
-
-@pytest.fixture(scope="module")
-def indian_pines():
-    return open_dataset("indian-pines").load("test")
 
 
 @pytest.fixture(scope="module")

@@ -10,15 +10,9 @@ from ifmsr.degradation.protocol import degrade, gaussian_kernel
 from ifmsr.degradation.sampling import decimate, upsample
 from ifmsr.methods.bicubic import Bicubic
 from ifmsr.methods.gsa import GSA, intensity_weights, nearest_channel, sharpen
-from ifmsr.scenes import open_dataset
 from ifmsr.scenes.scene import Observation
 
 METHOD = GSA()
-
-
-@pytest.fixture(scope="module")
-def indian_pines():
-    return open_dataset("indian-pines").load("test")
 
 
 def test_it_beats_bicubic_on_indian_pines(indian_pines):

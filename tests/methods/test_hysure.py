@@ -19,12 +19,6 @@ from ifmsr.methods.hysure import (
     shrink,
     subspace,
 )
-from ifmsr.scenes import open_dataset
-
-
-@pytest.fixture(scope="module")
-def indian_pines():
-    return open_dataset("indian-pines").load("test")
 
 
 @pytest.fixture

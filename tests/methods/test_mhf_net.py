@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from tiny import losses_on
 from torch import nn
 
-from ifmsr.degradation.protocol import degrade
 from ifmsr.errors import InputError
 from ifmsr.methods.mhf_net import BatchMoments, DownSam, MHFNet, ResBlock, Up2, UpSam, per_pixel
 from ifmsr.scenes import Scene, open_dataset
@@ -258,18 +258,9 @@ def test_every_parameter_learns_but_biases_before_a_normalisation():
 def test_a_real_patch_is_learned(cave_root):
     torch.manual_seed(0)
     scene = open_dataset("cave", cave_root).load("balloons", window=(232, 232, 32, 32))
-    observation = degrade(scene, 4)
-    lr, rgb, truth = (torch.from_numpy(x)[None] for x in (observation.lr, observation.rgb, scene.cube))
     net = MHFNet(stages=3)
     net.start_from([scene])
-    optimizer = torch.optim.Adam(net.parameters(), 2e-3)
-    losses = []
-    for _ in range(20):
-        loss = net.loss(lr, rgb, truth)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
+    losses = losses_on(scene, net, 2e-3, 20)
     assert losses[-1] < 0.1 * losses[0]
 
 

@@ -9,15 +9,9 @@ from ifmsr.degradation.protocol import degrade, gaussian_kernel
 from ifmsr.degradation.sampling import decimate, upsample
 from ifmsr.methods.bicubic import Bicubic
 from ifmsr.methods.mtf_glp_hs import MTFGLPHS, inject, synthesise
-from ifmsr.scenes import open_dataset
 from ifmsr.scenes.scene import Observation
 
 METHOD = MTFGLPHS()
-
-
-@pytest.fixture(scope="module")
-def indian_pines():
-    return open_dataset("indian-pines").load("test")
 
 
 def test_it_beats_bicubic_on_indian_pines(indian_pines):

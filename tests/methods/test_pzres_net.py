@@ -1,8 +1,8 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from tiny import losses_on
 
-from ifmsr.degradation.protocol import degrade
 from ifmsr.errors import InputError
 from ifmsr.methods.pzres_net import PZResNet, band_subset, zero_mean
 from ifmsr.scenes import open_dataset
@@ -141,17 +141,7 @@ def test_every_parameter_learns_but_the_spare_channel():
 def test_a_real_patch_is_learned(cave_root):
     torch.manual_seed(0)
     scene = open_dataset("cave", cave_root).load("balloons", window=(232, 232, 24, 24))
-    observation = degrade(scene, 4)
-    lr, rgb, truth = (torch.from_numpy(x)[None] for x in (observation.lr, observation.rgb, scene.cube))
-    net = PZResNet()
-    optimizer = torch.optim.Adam(net.parameters(), 2e-3)
-    losses = []
-    for _ in range(20):
-        loss = net.loss(lr, rgb, truth)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
+    losses = losses_on(scene, PZResNet(), 2e-3, 20)
     assert losses[-1] < 0.25 * losses[0]
 
 

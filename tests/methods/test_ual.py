@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from tiny import losses_on
 from torch import nn
 
 from ifmsr import metrics
@@ -144,18 +145,7 @@ def test_every_parameter_learns(net):
 def test_it_learns_a_patch_of_a_real_scene():
     torch.manual_seed(0)
     scene = open_dataset("indian-pines").load("train").crop(0, 0, 8, 8)
-    observation = degrade(scene, 4)
-    lr, rgb, truth = (torch.from_numpy(x)[None] for x in (observation.lr, observation.rgb, scene.cube))
-    lr, truth = lr[:, ::20], truth[:, ::20]
-    net = UAL(bands=lr.shape[1], scale=4)
-    optimizer = torch.optim.Adam(net.parameters(), 1e-3)
-    losses = []
-    for _ in range(20):
-        loss = net.loss(lr, rgb, truth)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
+    losses = losses_on(scene, UAL(bands=10, scale=4), 1e-3, 20, every=20)
     assert max(losses[-3:]) < 0.25 * losses[0]
 
 

@@ -13,6 +13,7 @@ import oracles
 import pandas as pd
 import pytest
 import torch
+from tiny import Counting
 
 from ifmsr import figures
 from ifmsr.cli import main
@@ -31,19 +32,6 @@ from ifmsr.study.evaluation import COLUMNS, Task, evaluate, read_task, summary
 from ifmsr.study.rows import read_rows
 
 TASK = Task("indian-pines", "spatial", seeds=(0, 1), side=48)
-
-
-class Counting(Bicubic):
-    """Bicubic that counts its calls and can break."""
-
-    def __init__(self, fingerprint="a", breaks_at=None):
-        self.calls, self.fingerprint, self.breaks_at = 0, fingerprint, breaks_at
-
-    def __call__(self, observation):
-        if self.calls == self.breaks_at:
-            raise RuntimeError("the power went")
-        self.calls += 1
-        return super().__call__(observation)
 
 
 def test_one_row_a_scene_seed_and_method_with_everything_it_came_from(tmp_path):

@@ -4,6 +4,7 @@ import numpy as np
 import oracles
 import pandas as pd
 import pytest
+from tiny import Counting
 
 from ifmsr.cli import main
 from ifmsr.degradation.blurs import airy_disc, motion_blur
@@ -104,19 +105,6 @@ def test_a_row_has_the_metrics_of_its_scale(scene):
 
 
 CONDITIONS = [Condition("test"), Condition("centred", alignment="centred")]
-
-
-class Counting(Bicubic):
-    """Bicubic that counts its calls and can break."""
-
-    def __init__(self, fingerprint="a", breaks_at=None):
-        self.calls, self.fingerprint, self.breaks_at = 0, fingerprint, breaks_at
-
-    def __call__(self, observation):
-        if self.calls == self.breaks_at:
-            raise RuntimeError("the power went")
-        self.calls += 1
-        return super().__call__(observation)
 
 
 def grid(out, conditions=CONDITIONS, **methods):

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
+from tiny import CONFIG
 
 from ifmsr.scenes import Scene, open_dataset
 from ifmsr.training import Patches, TrainConfig, loop, on_device, train
@@ -15,16 +16,6 @@ from ifmsr.training.state import State
 
 CUDA = pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))
 PRESETS = ("train", "test", "lttr", "cms", "pzres-net", "mhf-net", "mog-dcn", "ual")
-TINY = TrainConfig(
-    options={"features": 4, "stages": 1},
-    epochs=2,
-    crops_per_scene=5,
-    batch=2,
-    steps="batched",
-    bands_per_step=2,
-    learning_rate=1e-3,
-    checkpoint_every=1e9,
-)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +52,7 @@ def test_every_sample_equals_that_of_patches(scenes, preset, scale, device):
     config = TrainConfig(scale=scale, crops_per_scene=8, batch=5, degradation=preset, seed=scale)
     draws = assert_equal_to_patches(Patches(scenes, config), device, range(16, 32))
     assert {draw.scene for draw in draws} == {0, 1}
-    assert len({draw.moves for draw in draws}) > 6
+    assert len({draw.augmentation for draw in draws}) > 6
 
 
 @pytest.mark.parametrize("device", ["cpu", CUDA])
@@ -74,7 +65,7 @@ def test_the_whole_family_of_the_training_draw_is_met(scenes, alignment, augment
     draws = assert_equal_to_patches(Patches(scenes, config), device, range(80))
     kinds = {(len(draw.degradation.kernel), draw.degradation.mode) for draw in draws}
     assert len(kinds) >= 13 and {draw.degradation.sigma > 0 for draw in draws} == {True, False}
-    assert (len({draw.moves for draw in draws}) > 12) == augment
+    assert (len({draw.augmentation for draw in draws}) > 12) == augment
 
 
 @pytest.mark.parametrize("preset", ["train", "mog-dcn"])
@@ -85,13 +76,13 @@ def test_large_scales_and_single_samples(scenes, preset):
 
 def test_only_scenes_that_leave_half_of_the_memory_free_are_held(scenes, monkeypatch):
     needed = 4 * (7 + 3) * sum(scene.cube[0].size for scene in scenes)
-    assert OnDevice(Patches(scenes, TINY), torch.device("cpu")).pixels.numel() * 4 == needed
+    assert OnDevice(Patches(scenes, CONFIG), torch.device("cpu")).pixels.numel() * 4 == needed
     monkeypatch.setattr(on_device, "free_memory", lambda _: 2 * needed)
     assert OnDevice.fits(scenes, torch.device("cpu"))
     monkeypatch.setattr(on_device, "free_memory", lambda _: 2 * needed - 1)
     assert not OnDevice.fits(scenes, torch.device("cpu"))
-    with pytest.warns(UserWarning, match="the CPU makes the samples"):
-        loop.batches_on(torch.device("cuda"), Patches(scenes, TINY), TINY.batch, 0)
+    with pytest.warns(UserWarning, match="the samples are made on the CPU"):
+        loop.batches_on(torch.device("cuda"), Patches(scenes, CONFIG), CONFIG.batch, 0)
 
 
 def sample_threads():
@@ -136,9 +127,9 @@ def made_on_device(monkeypatch):
 
 
 def test_training_learns_the_same_from_batches_made_on_the_device(scenes, tmp_path, request):
-    train(TINY, scenes, [], tmp_path / "plain")
+    train(CONFIG, scenes, [], tmp_path / "plain")
     request.getfixturevalue("made_on_device")
-    train(TINY, scenes, [], tmp_path / "device")
+    train(CONFIG, scenes, [], tmp_path / "device")
     plain, device = (pd.read_csv(tmp_path / name / "log.csv")["loss"] for name in ("plain", "device"))
     np.testing.assert_allclose(plain, device, rtol=1e-4)
     assert not sample_threads()
@@ -147,21 +138,20 @@ def test_training_learns_the_same_from_batches_made_on_the_device(scenes, tmp_pa
 def test_a_training_that_is_stopped_ends_its_thread_and_resumes(
     scenes, tmp_path, monkeypatch, made_on_device
 ):
-    train(TINY, scenes, [], tmp_path / "whole")
+    train(CONFIG, scenes, [], tmp_path / "whole")
     learn = State.learn
 
     def stopped(state, *batch):
         if state.batch == 3:
             raise KeyboardInterrupt
         learn(state, *batch)
-        state.save_checkpoint()
 
     with monkeypatch.context() as patch:
         patch.setattr(State, "learn", stopped)
         with pytest.raises(KeyboardInterrupt):
-            train(TINY, scenes, [], tmp_path / "stopped")
+            train(CONFIG, scenes, [], tmp_path / "stopped")
     assert not sample_threads()
-    train(TINY, scenes, [], tmp_path / "stopped")
+    train(CONFIG, scenes, [], tmp_path / "stopped")
     whole, resumed = (load_file(tmp_path / name / "weights.safetensors") for name in ("whole", "stopped"))
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
@@ -169,7 +159,9 @@ def test_a_training_that_is_stopped_ends_its_thread_and_resumes(
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 @pytest.mark.parametrize("steps", ["per-band", "batched"])
 def test_the_loop_never_waits_for_the_gpu(scenes, tmp_path, steps):
-    config = replace(TINY, steps=steps, bands_per_step=0 if steps == "per-band" else 2, precision="bfloat16")
+    config = replace(
+        CONFIG, steps=steps, bands_per_step=0 if steps == "per-band" else 2, precision="bfloat16"
+    )
     device = torch.device("cuda")
     state, made = State(config, scenes, tmp_path, device), OnDevice(Patches(scenes, config), device)
     with closing(made.batches(range(10))) as batches:

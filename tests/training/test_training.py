@@ -128,7 +128,7 @@ def test_the_moving_average_of_the_weights_is_what_is_kept(pines, tmp_path, monk
         torch.testing.assert_close(average.double(), mean, atol=1e-7, rtol=1e-5)
         assert torch.equal(kept[name], average.half())
         assert not torch.allclose(mean, now, atol=1e-5)
-    assert "average 0.7" in config.schedule(1) and "average" not in tiny.CONFIG.schedule(1)
+    assert "EMA 0.7" in config.schedule(1) and "EMA" not in tiny.CONFIG.schedule(1)
     with pytest.raises(InputError, match="average"):
         replace(tiny.CONFIG, average=1.0)
 
@@ -356,12 +356,12 @@ def test_options_of_a_strangers_network_are_checked_as_far_as_it_says_what_they_
     assert build_network(whole, 5).config == StrangerConfig(5, 4, 3)
     for options, message in (
         ({"widht": 3}, "options.widht: there is no such setting. Did you mean options.width"),
-        ({"width": 10}, "options: stranger does not take them .too wide"),
-        ({}, "options: stranger does not take them .*width"),
+        ({"width": 10}, "options: stranger does not accept them .too wide"),
+        ({}, "options: stranger does not accept them .*width"),
     ):
         with pytest.raises(InputError, match=message):
             replace(whole, options=options)
-    with pytest.raises(InputError, match=r"options: silent does not take them .*widht"):
+    with pytest.raises(InputError, match=r"options: silent does not accept them .*widht"):
         build_network(TrainConfig(network="silent", steps="batched", options={"widht": 3}))
 
 
