@@ -35,6 +35,7 @@ class Assessment:
 
     Attributes
     ----------
+    delivered : the pair as it was given.
     observation : the pair as methods get it: invalid pixels of both images filled, the guide denoised and linearised,
         its clipped pixels restored, and re-sampled to the cube's grid if it does not lie there. If clipped pixels were
         restored, a given `srf` is left out, because the guide's unit has changed.
@@ -57,6 +58,7 @@ class Assessment:
     warnings : what to doubt, in plain sentences; none for a good pair.
     """
 
+    delivered: Observation = field(repr=False)
     observation: Observation = field(repr=False)
     grid: OnCubeGrid | None = field(repr=False)
     registration: Registration | None
@@ -141,6 +143,7 @@ def assess_observation(observation: Observation, guide: Guide = "auto") -> Asses
     pair, estimate = prepared.observation, prepared.estimate
     unexplained = _unexplained(estimate, pair)
     return Assessment(
+        observation,
         pair,
         prepared.grid,
         prepared.registration,

@@ -24,10 +24,11 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
 def test_only_ordinary_files_are_replaced(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "folder").mkdir()
-    for name in ("pipe", "folder"):
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for name in ("pipe", "folder", "link"):
         with pytest.raises(InputError, match=f"{name}: it is no ordinary file"):
             write_text(tmp_path / name, "text")
-    assert sorted(os.listdir(tmp_path)) == ["folder", "pipe"]
+    assert sorted(os.listdir(tmp_path)) == ["folder", "link", "pipe"]
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
@@ -83,9 +84,9 @@ assert read_manifest(out / "run")["config"] == {"\u00fc": SCHEDULE}
 assert read_profile(out / "profile.yaml", ["a.ipynb"]) == {"a": {"name": "\u00fc"}}
 np.save(out / "lr.npy", np.full((2, 4, 4), 0.5, np.float32))
 np.save(out / "rgb.npy", np.full((3, 8, 8), 0.5, np.float32))
-images = ["--lr", str(out / "lr.npy"), "--rgb", str(out / "rgb.npy"), "--scale", "2"]
+images = [str(out / "lr.npy"), str(out / "rgb.npy")]
 path = str(out / os.fsdecode("\u00fc.npy".encode()))  # as the shell would hand it over
-assert main(["super-resolve", *images, "--method", "bicubic", "--out", path]) == 0
+assert main(["super-resolve", *images, "--method", "bicubic", "-o", path]) == 0
 """
 
 

@@ -122,7 +122,7 @@ def super_resolve(
     >>> super_resolve(lr, rgb, scale=4, method="bicubic").shape
     (8, 24, 24)
     """
-    observation = as_observation(lr, rgb, scale, srf)
+    observation = _observation(lr, rgb, scale, srf)
     check_choice("method", method, method_names())
     with_error, strict = fitted("with_error", with_error, bool), fitted("strict", strict, bool)
     ready = Assessed.of(load_method(method, observation.scale, weights, device, precision, memory))
@@ -131,20 +131,18 @@ def super_resolve(
         demand_no_doubt(assessment)
     for doubt in assessment.warnings:
         warnings.warn(doubt, InputWarning, stacklevel=2)
-    results = run_assessed(ready, assessment, observation, with_error)
+    results = run_assessed(ready, assessment, with_error)
     alike = [
         torch.from_numpy(result).to(lr.device) if isinstance(lr, Tensor) else result for result in results
     ]
     return tuple(alike) if with_error else alike[0]
 
 
-def run_assessed(
-    method: Assessed, assessment: Assessment, delivered: Observation, with_error: bool = False
-) -> tuple[Array, ...]:
+def run_assessed(method: Assessed, assessment: Assessment, with_error: bool = False) -> tuple[Array, ...]:
     """The cube (B, H, W), and `with_error` each pixel's expected absolute error (H, W).
 
-    Pixels of the pair as `delivered` that hold no data are what they were: NaN if they were marked as invalid or lie
-    beyond the cube, and otherwise black or saturated.
+    Pixels without data are what they were in the delivered cube: NaN if they were marked as invalid or lie beyond it,
+    and otherwise black or saturated.
 
     Raises InputError if the method does not predict its error.
     """
@@ -156,6 +154,7 @@ def run_assessed(
         return results
     results = tuple(np.where(measured, result, np.float32(np.nan)) for result in results)
     if assessment.grid is None:
+        delivered = assessment.delivered
         valid, scale = delivered.lr_valid, delivered.scale
         kept = ~measured if valid is None else ~measured & valid.repeat(scale, 0).repeat(scale, 1)
         values = delivered.lr.repeat(scale, 1).repeat(scale, 2)
@@ -174,10 +173,10 @@ def assess(lr: Any, rgb: Any, scale: int, srf: Any = None, guide: Guide = "auto"
     >>> assess(lr, rgb, scale=4).tone
     'linear'
     """
-    return assess_observation(as_observation(lr, rgb, scale, srf), guide)
+    return assess_observation(_observation(lr, rgb, scale, srf), guide)
 
 
-def as_observation(lr: Any, rgb: Any, scale: Any, srf: Any) -> Observation:
+def _observation(lr: Any, rgb: Any, scale: Any, srf: Any) -> Observation:
     """The observation of arrays or tensors; pixels with NaN in some band, or masked, are invalid."""
     (lr, lr_valid), (rgb, rgb_valid) = _image("lr", lr), _image("rgb", rgb)
     return Observation(lr, rgb, scale, None if srf is None else _float32("srf", srf), lr_valid, rgb_valid)
