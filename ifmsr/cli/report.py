@@ -2,7 +2,7 @@
 
 import io
 import json
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,8 @@ import numpy as np
 
 from ifmsr.files import sha256, write_atomically
 from ifmsr.runs import MANIFEST, Run
+
+IMAGES = ("delivered", "observation", "grid")  # fields of an assessment that are left out
 
 if TYPE_CHECKING:
     from ifmsr.assessment import Assessment
@@ -21,7 +23,7 @@ def as_json(pair: "Pair", assessment: "Assessment", result: Path | None = None) 
     about = {
         field.name: _plain(getattr(assessment, field.name))
         for field in fields(assessment)
-        if field.name != "observation"
+        if field.name not in IMAGES
     }
     about["warnings"] = [*pair.doubts, *assessment.warnings]
     return {
@@ -67,6 +69,8 @@ def save_picture(figure: Any, path: Path) -> Path:
 
 
 def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, np.ndarray | np.generic):
         return _plain(value.tolist())
     if isinstance(value, tuple | list):
