@@ -6,6 +6,7 @@ from pathlib import Path
 from ifmsr.cli.arguments import (
     ALIGNMENTS,
     DEGRADATIONS,
+    GRIDS,
     METHOD,
     PRECISIONS,
     Commands,
@@ -50,7 +51,7 @@ def print_caveat(dataset: str) -> None:
 
 
 def measure_robustness(args: argparse.Namespace) -> None:
-    """Measure methods on a split's test scenes under other degradations than the paper's."""
+    """Measure methods on a split's test scenes under other degradations, or with other guides, than the paper's."""
     from ifmsr.inference import load_method
     from ifmsr.methods.registry import NETWORKS, method_names, network_of
     from ifmsr.study import robustness
@@ -60,9 +61,10 @@ def measure_robustness(args: argparse.Namespace) -> None:
         if (network := network_of(name)) and not NETWORKS[network].scale_free:
             problem = f"{name} is trained for one scale, and the grid has several"
             raise InputError("--method", problem, "Choose subspace-net or a method that needs no training")
-    conditions = [entry for entry in robustness.GRID if not args.conditions or entry.name in args.conditions]
+    grid = robustness.GRIDS[args.grid]
+    conditions = [entry for entry in grid if not args.conditions or entry.name in args.conditions]
     if unknown := set(args.conditions) - {entry.name for entry in conditions}:
-        known = ", ".join(entry.name for entry in robustness.GRID)
+        known = ", ".join(entry.name for entry in grid)
         raise InputError("--condition", f"there is no {', '.join(sorted(unknown))}", f"Choose from {known}")
     methods = {name: load_method(name, 0, args.weights, args.device) for name in args.methods}
     rows = robustness.measure_split(
@@ -125,6 +127,12 @@ def add(commands: Commands) -> None:
         help=f"{METHOD} and that serves every scale",
     )
     made.add_argument("--weights", type=Path, help="a network's weights instead of the shipped ones")
+    made.add_argument(
+        "--grid",
+        choices=GRIDS,
+        default="degradations",
+        help="other blurs, noise and responses (default), or pairs of images as cameras deliver them",
+    )
     made.add_argument(
         "--condition", dest="conditions", action="append", default=[], metavar="NAME",
         help="one of the grid, as tables print it (default: all)",

@@ -47,6 +47,11 @@ class Case:
     delivery: Delivery = field(repr=False)
     scale: int = 4
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Name and scale, for a manifest."""
+        return {"name": self.name, "scale": self.scale}
+
     def deliver(self, scene: Scene, seed: int) -> Delivered:
         """The pair that this case makes of a scene whose size is a multiple of the scale."""
         rng = np.random.default_rng((*scene_seed(scene, seed), 3))

@@ -1,4 +1,4 @@
-"""How methods fare where the degradation is not the one of the paper's test."""
+"""How methods fare where the degradation, or the pair of images, is not the one of the paper's test."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +25,7 @@ from ifmsr.scenes.scene import Array, Observation, Scene
 from ifmsr.study.ledger import Ledger, Row, Rows
 from ifmsr.study.made_by import fingerprint, made_by
 from ifmsr.study.names import DIGITS
+from ifmsr.study.real_guides import CASES, Case, Delivered
 
 SHIFT_NM = 8.0
 COLUMNS = ("condition", "scale", "scene", "seed", "method", *DIGITS, "seconds", "made_by")
@@ -52,6 +53,15 @@ class Condition:
     rgb_noise: float = 0
     response: Literal["known", "unknown", "shifted"] = "known"
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All fields, for a manifest."""
+        return asdict(self)
+
+    def deliver(self, scene: Scene, seed: int) -> Delivered:
+        """What this condition makes of a scene whose size is a multiple of its scale."""
+        return Delivered(scene.cube, observe(scene, self, seed))
+
 
 GRID = (
     *(Condition(f"test, x{scale}", scale=scale) for scale in (4, 8, 2, 3, 6, 16, 32)),
@@ -66,6 +76,8 @@ GRID = (
     Condition("response 8 nm off, x8", scale=8, response="shifted"),
     Condition("centred, x8", scale=8, alignment="centred"),
 )
+GRIDS: dict[str, Sequence[Condition | Case]] = {"degradations": GRID, "guides": CASES}
+"""Other degradations than the paper's, and pairs of images as cameras deliver them."""
 
 
 def observe(scene: Scene, condition: Condition, seed: int = 0) -> Observation:
@@ -105,7 +117,7 @@ def shifted_response(scene: Scene, nanometres: float) -> Array:
 def measure(
     scenes: Sequence[Scene],
     methods: Mapping[str, Method],
-    conditions: Sequence[Condition] = GRID,
+    conditions: Sequence[Condition | Case] = GRID,
     seed: int = 0,
 ) -> pd.DataFrame:
     """Every method under every condition: one row a condition, scene and method, with the five metrics."""
@@ -114,7 +126,7 @@ def measure(
 
 
 def _rows(
-    missing: Sequence[tuple[Condition, str, str]],
+    missing: Sequence[tuple[Condition | Case, str, str]],
     load: Callable[[str], Scene],
     methods: Mapping[str, Method],
     seed: int,
@@ -123,17 +135,18 @@ def _rows(
     with tqdm(total=len(missing), desc="robustness", mininterval=2) as bar:
         for (condition, scene), group in groupby(missing, key=lambda entry: entry[:2]):
             truth = load(scene).crop_to_multiple(condition.scale)
-            observation = observe(truth, condition, seed)
+            reference, observation, window, unit = condition.deliver(truth, seed)
             for *_, name in group:
                 started = perf_counter()
                 sr = methods[name](observation)
+                inside = (slice(None), *window)
                 yield {
                     "condition": condition.name,
                     "scale": condition.scale,
                     "scene": scene,
                     "seed": seed,
                     "method": name,
-                    **metrics.evaluate(truth.cube, sr, condition.scale),
+                    **metrics.evaluate(reference[inside], np.float32(unit) * sr[inside], condition.scale),
                     "seconds": round(perf_counter() - started, 2),
                 }
                 bar.update()
@@ -143,7 +156,7 @@ def measure_split(
     dataset: str,
     split: str,
     methods: Mapping[str, Method],
-    conditions: Sequence[Condition],
+    conditions: Sequence[Condition | Case],
     out: str | Path,
     seed: int = 0,
     root: str | Path | None = None,
@@ -168,7 +181,7 @@ def measure_split(
         "dataset": dataset,
         "split": split,
         "scenes": list(scenes),
-        "conditions": [asdict(condition) for condition in conditions],
+        "conditions": [condition.settings for condition in conditions],
     }
     ledger = Ledger(out, ("condition", "scene", "seed", "method"), COLUMNS, float_format="%.5g")
     with ledger.lock:
@@ -206,7 +219,7 @@ def measure_split(
     return _ordered(rows, conditions, scenes)
 
 
-def _ordered(rows: Rows, conditions: Sequence[Condition], scenes: Sequence[str]) -> pd.DataFrame:
+def _ordered(rows: Rows, conditions: Sequence[Condition | Case], scenes: Sequence[str]) -> pd.DataFrame:
     """Rows by condition and scene as those are given; methods as they come."""
     order = {"condition": [condition.name for condition in conditions], "scene": list(scenes)}
     return pd.DataFrame(list(rows.values())).sort_values(

@@ -10,13 +10,14 @@ import pytest
 import ifmsr
 from ifmsr.assessment import Guide
 from ifmsr.cli import main, parser
-from ifmsr.cli.arguments import ALIGNMENTS, DEGRADATIONS, GUIDES, PRECISIONS, read_settings
+from ifmsr.cli.arguments import ALIGNMENTS, DEGRADATIONS, GRIDS, GUIDES, PRECISIONS, read_settings
 from ifmsr.degradation.protocol import Alignment, Preset
 from ifmsr.errors import InputError, RunFailed
 from ifmsr.inference.api import super_resolve
 from ifmsr.methods import method_names
 from ifmsr.paths import PACKAGE, ROOT
 from ifmsr.precision import Precision
+from ifmsr.study import robustness
 
 COMMANDS = next(action for action in parser()._actions if action.dest == "command").choices
 HEAVY = ("numpy", "torch", "scipy", "pandas", "matplotlib", "yaml", "papermill")
@@ -86,6 +87,7 @@ def test_the_parsers_choices_are_the_librarys():
     assert set(ALIGNMENTS) == set(get_args(Alignment))
     assert set(PRECISIONS) == set(get_args(Precision))
     assert set(GUIDES) == set(get_args(Guide))
+    assert set(GRIDS) == set(robustness.GRIDS)
 
 
 @pytest.mark.parametrize(
