@@ -1,4 +1,4 @@
-"""What an LR cube and its RGB guide tell about themselves, and how far to trust the guide.
+"""Assessment of an LR cube and its RGB guide: the degradation between them, defects, and how far to trust the guide.
 
 With y the LR cube, z the guide and f the inverse of its tone curve, both images see the same RGB values: P y = D_k f(z)
 + noise (see `ifmsr.degradation.estimation`). The *misfit* is the mean square difference of the two sides in units of
@@ -31,7 +31,7 @@ LEAST = 1e-12  # of a variance
 
 @dataclass(frozen=True)
 class Assessment:
-    """What a pair of images tells about itself.
+    """Everything that was estimated from a pair of images.
 
     Attributes
     ----------

@@ -97,7 +97,7 @@ def without_spectrum(lr: Tensor, span: Tensor, rgb: Tensor) -> Tensor:
 
 
 def repaired(lr: Tensor, bad: Tensor) -> Tensor:
-    """`lr` (B, h, w) with `bad` values (B, h, w) replaced by what their pixel's other bands tell.
+    """`lr` (B, h, w) with `bad` values (B, h, w) replaced by what their pixel's other bands suggest.
 
     The mean of a Gaussian distribution given the other bands, with the mean and covariance of pixels without defects.
     Pixels without a good band get the mean.
@@ -113,8 +113,8 @@ def repaired(lr: Tensor, bad: Tensor) -> Tensor:
     good, found = ~bad[:, affected], lr[:, affected].double() - mean
     seen = scaled.T[None] * good.T[:, None].double()  # (pixels, B, B)
     gram = seen @ scaled / floor + torch.eye(len(lr), dtype=torch.double)
-    told = (seen @ torch.where(good, found, 0).T[..., None]) / floor
-    expected = mean + scaled @ torch.linalg.solve(gram, told)[..., 0].T
+    evidence = (seen @ torch.where(good, found, 0).T[..., None]) / floor
+    expected = mean + scaled @ torch.linalg.solve(gram, evidence)[..., 0].T
     result = lr.clone()
     result[:, affected] = torch.where(good, lr[:, affected], expected.float())
     return result

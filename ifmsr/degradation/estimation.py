@@ -1,7 +1,7 @@
-"""What an LR cube and its RGB image tell about the degradation between them: kernel, shift, noise, response.
+"""Blind estimation of the degradation between an LR cube and its RGB guide: kernel, shift, noise, spectral response.
 
-With y the LR cube (B, n), z the RGB image (3, N), P the response and D_k "blur by k and decimate", both images see
-the same colours, P y = D_k z + noise. That is linear in the sampling kernel k and, for a given k, in P.
+With y the LR cube (B, n), z the RGB guide (3, N), P the response and D_k "blur by k and decimate", both images show the
+same RGB values, P y = D_k z + noise. That is linear in the sampling kernel k and, for a given k, in P.
 """
 
 from typing import Any, NamedTuple
@@ -27,7 +27,7 @@ from ifmsr.scenes.scene import Observation
 
 RESPONSE_RIDGE = 1e-3  # of an unknown response, relative to the data term's mean diagonal
 CAMERA_RIDGES = (0.03, 0.1, 0.3, 1.0, 3.0)  # of a non-negative response, relative to the noise's energy
-LEEWAY = 0.02  # in what a response leaves, relative to the noise's variance
+LEEWAY = 0.02  # in the residual of a response, relative to the noise's variance
 RESPONSE_DOUBT = 0.02  # of an estimated response, see `Estimate.right_inverse`
 DOUBTFUL = 1.5  # a given response's square misfit in units of the LR noise
 DOUBTFUL_PAIR = 2.2  # likewise: above, the kernel is searched for by what both images share
@@ -38,8 +38,8 @@ RELATED = (
 CERTAIN = (
     32.0  # likewise if it does: there related guides share 38 to 380, mirrored symmetric scenes up to 29
 )
-EXPLAINED = 0.3  # share of small images' differences that a given response leaves, at most
-FEW_BANDS = 8  # fewer do not tell noise from signal
+EXPLAINED = 0.3  # largest unexplained share of small images' differences
+FEW_BANDS = 8  # fewer do not separate noise from signal
 GAUSSIAN_MEDIAN = 0.6745  # of the absolute value, in standard deviations
 
 
@@ -54,9 +54,9 @@ class Estimate(NamedTuple):
     noise : standard deviation of the LR cube's noise, in the cube's unit.
     given : whether the response was given with the observation, and fits.
     misfit : mean square difference between the RGB values that the LR cube explains and those of the guide, in units
-        of what the LR noise alone makes: 1 to 2 for a good pair.
-    shared : what both images tell about each other (see `ifmsr.degradation.relation`), in units of chance; infinite
-        where `misfit` leaves no doubt.
+        of the part that the LR noise explains: 1 to 2 for a good pair.
+    shared : mutual information of both images (see `ifmsr.degradation.relation`), in units of chance; infinite where
+        `misfit` already shows that they belong together.
     """
 
     response: Tensor
@@ -77,10 +77,10 @@ class Estimate(NamedTuple):
 
     @property
     def right_inverse(self) -> Tensor:
-        """(B, 3) the smallest change of a spectrum that changes its colours as wanted, P^T (P P^T + d I)^-1.
+        """(B, 3) regularised right inverse of the SRF: the minimum-norm spectral update per RGB residual.
 
-        d is 0 for a given response. An estimated one is right about the directions that the scene shows and
-        unreliable about others, so it is not inverted all the way.
+        P^T (P P^T + d I)^-1. d is 0 for a given response; an estimated one is reliable only in the directions that the
+        scene shows, so it is not inverted all the way.
         """
         response = self.response[:, :-1].double()
         doubt = (0.0 if self.given else RESPONSE_DOUBT) * torch.eye(3, dtype=torch.double)
@@ -109,10 +109,10 @@ class Estimate(NamedTuple):
 def estimate_degradation(observation: Observation) -> Estimate:
     """Kernel, shift and noise of an observation, and the response where it has none or one that does not fit.
 
-    A given response is doubted if it leaves more than the LR noise explains, and replaced if an estimated one
-    leaves less than half of that, after correction for its B + 1 free numbers. Whatever the response, a pair that
-    leaves more is searched for the kernel under which both images share most; if they share no more than images
-    of different places, the guide is not related to the cube.
+    A given response is doubted if its residual exceeds what the LR noise explains, and replaced if that of an estimated
+    one is less than half of it, after correction for its B + 1 free parameters. If the residual of either is too large,
+    the kernel of largest mutual information is taken instead; if the images share no more than images of different
+    places, the guide is not related to the cube.
     """
     pair = as_pair(observation)
     estimate = estimate_pair(pair)
@@ -141,18 +141,18 @@ def estimate_pair(pair: Pair) -> Estimate:
 
 
 def of_a_small_pair(pair: Pair, edges: Edges, noise: float) -> Estimate:
-    """A few pixels tell whether a given response explains the guide, and about how wide the kernel is; no more."""
+    """The estimate from a few pixels: whether a given response explains the guide, and the kernel's width."""
     kernel = block_mean(pair.scale)
     if pair.srf is None or len(edges) == 0:
         return Estimate(torch.zeros(3, len(pair.lr) + 1), kernel, noise, shared=0.0)
-    colours = edges.of(torch.tensordot(pair.srf, pair.lr, dims=1))
-    if not colours.any():
+    rgb_values = edges.of(torch.tensordot(pair.srf, pair.lr, dims=1))
+    if not rgb_values.any():
         return given_response(pair.srf, kernel, noise)._replace(shared=0.0)
     columns = edges.of(kernel_columns(pair.rgb, pair.scale))
 
     def explained(kernels: Tensor) -> Tensor:
-        left = torch.einsum("mk,cke->mce", kernels.flatten(1), columns) - colours
-        return -(left.square().sum((1, 2)) / colours.square().sum()).double()
+        left = torch.einsum("mk,cke->mce", kernels.flatten(1), columns) - rgb_values
+        return -(left.square().sum((1, 2)) / rgb_values.square().sum()).double()
 
     kernel, best = best_gaussian(explained, pair.scale)
     found = given_response(pair.srf, kernel if -best < EXPLAINED else block_mean(pair.scale), noise)
@@ -160,12 +160,12 @@ def of_a_small_pair(pair: Pair, edges: Edges, noise: float) -> Estimate:
 
 
 def given_response(srf: Tensor, kernel: Tensor, noise: float) -> Estimate:
-    """The estimate that rests on a given response (3, B)."""
+    """The estimate with a given response (3, B)."""
     return Estimate(torch.cat([srf, torch.zeros(3, 1)], dim=1), kernel, noise, given=True)
 
 
 def better_response(given: Estimate, pair: Pair, usable: Tensor, alone: bool) -> Estimate:
-    """`given`, or what is estimated without its response if that leaves far less; `alone`: with a kernel of its own."""
+    """`given`, or an estimate without its response if that fits far better; `alone`: with a kernel of its own."""
     left = rgb_misfit(given, pair.lr, pair.rgb, pair.scale, usable)
     if left <= DOUBTFUL * given.noise**2 * float(given.response.square().sum(1).mean()):
         return given
@@ -209,13 +209,13 @@ def response_for(kernel: Tensor, pair: Pair, usable: Tensor, noise: float) -> Te
 def rgb_misfit(
     estimate: Estimate, lr: Tensor, rgb: Tensor, scale: int, usable: Tensor | None = None
 ) -> float:
-    """Mean square difference between the colours of `lr` and those of `rgb`, blurred and decimated."""
+    """Mean square difference between the RGB values of `lr` and those of `rgb`, blurred and decimated."""
     left = (estimate.to_rgb(lr) - decimate(rgb, estimate.kernel, scale)).square().mean(0)
     return float(left.mean() if usable is None else left[usable].mean())
 
 
 def relative_misfit(estimate: Estimate, pair: Pair, usable: Tensor) -> float:
-    """The misfit in units of what the LR noise makes of it."""
+    """The misfit in units of the part that the LR noise explains."""
     left = rgb_misfit(estimate, pair.lr, pair.rgb, pair.scale, usable)
     of_noise = estimate.noise**2 * float(estimate.response[:, :-1].square().sum(1).mean())
     return left / of_noise if of_noise > 0 else (float("inf") if left > LEAST_ENERGY else 0.0)
@@ -231,8 +231,8 @@ def estimate_response(
 ) -> tuple[Tensor, Tensor]:
     """An unknown response and the kernel, together.
 
-    For every kernel the best affine response leaves (I - H) D_k z of the colours, H the (ridge) projection onto the LR
-    spectra. That is linear in k, so the kernel of sum 1 that leaves least is one linear solve.
+    The residual of the best affine response for a kernel is (I - H) D_k z, H the (ridge) projection onto the LR
+    spectra. That is linear in k, so the kernel of sum 1 with the smallest residual is one linear solve.
 
     Only `usable` (h, w) pixels count, by default all. Returns the affine response (3, B + 1), last column the offset,
     and the kernel (k, k).
@@ -246,30 +246,30 @@ def estimate_response(
         seen = (channel @ spectra.T).double()  # (k^2, B + 1)
         left -= seen @ inverse @ seen.T
     kernel = as_kernel(solve_taps(left, torch.ones(len(left), dtype=torch.double)), scale)
-    colours = decimate(rgb, kernel, scale).flatten(1)[:, count]
-    return fit_response(spectra.double(), colours.double(), signal_basis(lr, usable)[1]), kernel
+    rgb_values = decimate(rgb, kernel, scale).flatten(1)[:, count]
+    return fit_response(spectra.double(), rgb_values.double(), signal_basis(lr, usable)[1]), kernel
 
 
-def fit_response(spectra: Tensor, colours: Tensor, noise: float) -> Tensor:
-    """(3, B + 1) the affine response that turns `spectra` (B + 1, n), the last one 1, into `colours` (3, n).
+def fit_response(spectra: Tensor, rgb_values: Tensor, noise: float) -> Tensor:
+    """(3, B + 1) the affine response that turns `spectra` (B + 1, n), the last one 1, into `rgb_values` (3, n).
 
-    A camera's is not negative; of those, the one of strongest ridge that leaves as little as any. Colours may be
-    rendered by a matrix with negative entries, though: if no camera comes near to what a free response leaves, that
-    one counts. What they leave is compared after the part that the spectra's noise makes of it.
+    Non-negative responses are fitted over a grid of ridge weights; the most regularised one is kept whose
+    noise-corrected residual is within a tolerance of the best. A picture may be rendered by a matrix with negative
+    entries, though: if an unconstrained response fits clearly better, it is taken.
     """
 
-    def left(response: Tensor) -> float:
+    def residual(response: Tensor) -> float:
         of_noise = noise**2 * response[:, :-1].square().sum(1).mean()
-        return float((response @ spectra - colours).square().mean() - of_noise)
+        return float((response @ spectra - rgb_values).square().mean() - of_noise)
 
-    cameras = [nonnegative_response(spectra, colours, noise, weight) for weight in CAMERA_RIDGES]
-    rests = [left(camera) for camera in cameras]
-    chosen = max(i for i, rest in enumerate(rests) if rest <= min(rests) + LEEWAY * noise**2)
-    free = ridge(spectra, colours, RESPONSE_RIDGE)
-    return (free if left(free) < min(rests) - LEEWAY * noise**2 else cameras[chosen]).float()
+    cameras = [nonnegative_response(spectra, rgb_values, noise, weight) for weight in CAMERA_RIDGES]
+    residuals = [residual(camera) for camera in cameras]
+    chosen = max(i for i, value in enumerate(residuals) if value <= min(residuals) + LEEWAY * noise**2)
+    free = ridge(spectra, rgb_values, RESPONSE_RIDGE)
+    return (free if residual(free) < min(residuals) - LEEWAY * noise**2 else cameras[chosen]).float()
 
 
-def nonnegative_response(spectra: Tensor, colours: Tensor, noise: float, weight: float) -> Tensor:
+def nonnegative_response(spectra: Tensor, rgb_values: Tensor, noise: float, weight: float) -> Tensor:
     """(3, B + 1) non-negative least squares, corrected for the noise of all `spectra` but the last.
 
     `weight` is the ridge's, relative to the noise's energy.
@@ -280,7 +280,7 @@ def nonnegative_response(spectra: Tensor, colours: Tensor, noise: float, weight:
     gram.diagonal()[:-1].sub_(pixels * noise**2)
     values, axes = torch.linalg.eigh(gram)
     roots = (values.clamp_min(0) + weight * pixels * max(noise**2, LEAST_ENERGY)).sqrt()
-    root, targets = (axes * roots).T, (axes / roots).T @ (spectra @ colours.T)
+    root, targets = (axes * roots).T, (axes / roots).T @ (spectra @ rgb_values.T)
     return torch.from_numpy(np.stack([nnls(root.numpy(), target.numpy())[0] for target in targets.T]))
 
 

@@ -1,4 +1,4 @@
-"""Sampling kernels, blur and down-sampler in one: what each tap reads, and the taps of least squares."""
+"""Sampling kernels, blur and down-sampler in one, and their least-squares estimate."""
 
 import torch
 import torch.nn.functional as F
@@ -15,12 +15,12 @@ def kernel_side(scale: int) -> int:
     return max(20, 2 * scale + 4) + scale % 2
 
 
-def estimate_kernel(colours: Tensor, rgb: Tensor, scale: int, usable: Tensor | None = None) -> Tensor:
-    """The kernel that turns the RGB image into the LR image's colours, the least-squares one.
+def estimate_kernel(rgb_values: Tensor, rgb: Tensor, scale: int, usable: Tensor | None = None) -> Tensor:
+    """The kernel that turns the RGB image into the LR image's RGB values, the least-squares one.
 
     Parameters
     ----------
-    colours : (3, h, w) the LR cube seen through the response.
+    rgb_values : (3, h, w) the LR cube seen through the response.
     rgb : (3, H, W).
     usable : (h, w) bool, the LR pixels that count; default: all.
 
@@ -28,7 +28,7 @@ def estimate_kernel(colours: Tensor, rgb: Tensor, scale: int, usable: Tensor | N
     -------
     (k, k) as in `Estimate`.
     """
-    columns, wanted = kernel_columns(rgb, scale), colours.flatten(1)
+    columns, wanted = kernel_columns(rgb, scale), rgb_values.flatten(1)
     if usable is not None:
         columns, wanted = columns[:, :, usable.flatten()], wanted[:, usable.flatten()]
     target = (columns @ wanted[..., None]).sum(0)[:, 0].double()
@@ -36,7 +36,7 @@ def estimate_kernel(colours: Tensor, rgb: Tensor, scale: int, usable: Tensor | N
 
 
 def kernel_columns(rgb: Tensor, scale: int) -> Tensor:
-    """(3, k^2, h w) what each tap of a kernel would read for each LR pixel."""
+    """(3, k^2, h w) the guide's value under each tap of a kernel, for each LR pixel."""
     side = kernel_side(scale)
     padded = F.pad(rgb[:, None], ((side - scale) // 2,) * 4, mode="replicate")
     return F.unfold(padded, side, stride=scale)
@@ -72,7 +72,7 @@ def solve_taps(gram: Tensor, target: Tensor) -> Tensor:
 
 
 def as_kernel(taps: Tensor, scale: int) -> Tensor:
-    """(k^2,) -> (k, k), non-negative, sum 1; the mean of the block if a black image told nothing."""
+    """(k^2,) -> (k, k), non-negative, sum 1; the mean of the block of a black image."""
     side = kernel_side(scale)
     if not taps.clamp_min(0).sum() > 0:
         return block_mean(scale)

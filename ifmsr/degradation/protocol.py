@@ -150,7 +150,7 @@ def interpolate(blurred: Tensor, scale: int, mode: Mode) -> Tensor:
 
 @dataclass(frozen=True)
 class Degradation:
-    """One draw of the protocol: everything that turns a cube into its LR version.
+    """A random degradation of the protocol: everything that turns a cube into its LR version.
 
     `kernel` is (k, k) and sums to 1, `mode` names the down-sampler, `sigma` is the noise's standard
     deviation on the [0, 1] scale, `noise_seed` makes the noise repeatable.
@@ -169,7 +169,7 @@ class Degradation:
         return lr.clip(0, 1)
 
     def noise(self, shape: tuple[int, ...]) -> Array:
-        """What is added to an LR cube of this shape, the same at every call."""
+        """The noise added to an LR cube of this shape, the same at every call."""
         return (self.sigma * np.random.default_rng(self.noise_seed).standard_normal(shape)).astype(np.float32)
 
     def first_tap(self, scale: int) -> int:
@@ -179,7 +179,7 @@ class Degradation:
     def sampling_kernel(self, scale: int) -> NDArray[np.float64]:
         """Blur and down-sampler in one, exact away from the border; see `ifmsr.degradation.blurs` for its convention.
 
-        The test draw's is 16 x 16 at even scales.
+        That of the test degradation is 16 x 16 at even scales.
         """
         from scipy.signal import convolve2d
 
@@ -191,7 +191,7 @@ class Degradation:
 
 
 def _interpolation(mode: Mode, scale: int) -> tuple[list[float], int]:
-    """The taps along one axis that a down-sampler reads a block with, and the first one's place in the block."""
+    """The taps of a down-sampler along one axis, and the position of the first one in its block."""
     if mode == "strided":
         return [1.0], 0
     if scale % 2:
@@ -207,7 +207,7 @@ def draw_degradation(
     seed: int | tuple[int, ...] = 0,
     alignment: Alignment = "released",
 ) -> Degradation:
-    """Draw a degradation by the paper's protocol; the same arguments give the same draw everywhere.
+    """A random degradation of the paper's protocol; the same arguments give the same one everywhere.
 
     ``test``: side 13, eigenvalues U(2, 5) and U(8, 12), angle U(0, pi), bicubic, noise 3/255.
     ``train``: side from {7, 9, 13, 15, 21}; isotropic with width U(0.2, scale) or anisotropic with both
@@ -248,7 +248,7 @@ def draw_degradation(
 
 
 def scene_seed(scene: Scene, seed: int) -> tuple[int, int]:
-    """The seed of one scene's draw: scenes differ under one `seed`, in whatever order they come."""
+    """The seed of one scene's degradation: scenes differ under one `seed`, in whatever order they come."""
     return zlib.crc32(scene.name.encode()), seed
 
 
@@ -259,9 +259,9 @@ def degrade(
     seed: int = 0,
     alignment: Alignment = "released",
 ) -> Observation:
-    """What a user would have of `scene`: a blurred, noisy LR cube and a clean colour image.
+    """The observation of a scene: a blurred, noisy LR cube and a clean RGB image.
 
-    The draw depends on the scene's name, `scale`, `preset`, `seed` and `alignment` only. It is
+    The degradation depends on the scene's name, `scale`, `preset`, `seed` and `alignment` only. It is
     ``draw_degradation(scale, preset, scene_seed(scene, seed), alignment)``.
 
     Raises

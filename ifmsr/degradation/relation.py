@@ -1,4 +1,4 @@
-"""How much an LR cube and an RGB guide have to do with each other, and the kernel under which they have most.
+"""Mutual information of an LR cube and an RGB guide, and the sampling kernel that maximises it.
 
 With y the leading spectral directions of the LR cube and D_k z the guide, blurred by k and decimated, both as
 differences between neighbouring pixels where the cube has its strongest edges, the measure is
@@ -20,7 +20,7 @@ from ifmsr.degradation.kernels import gaussians, kernel_columns, kernel_side
 from ifmsr.degradation.sampling import decimate
 
 MOST_EDGES = 4096
-FEWEST_EDGES = 100  # fewer tell little about images that may be anything
+FEWEST_EDGES = 100  # fewer are not enough
 PER_MAP = 6  # edges per spectral direction, at least
 FARTHEST = 1.5  # blocks: of a kernel's shift
 WIDTHS = (0.12, 1.2)  # blocks: of a kernel's standard deviations
@@ -34,9 +34,9 @@ class Edges:
 
     def __init__(self, usable: Tensor):
         h, w = usable.shape
-        place = torch.arange(h * w).view(h, w)
-        first = torch.cat([place[:, 1:].flatten(), place[1:].flatten()])
-        second = torch.cat([place[:, :-1].flatten(), place[:-1].flatten()])
+        index = torch.arange(h * w).view(h, w)
+        first = torch.cat([index[:, 1:].flatten(), index[1:].flatten()])
+        second = torch.cat([index[:, :-1].flatten(), index[:-1].flatten()])
         both = usable.flatten()[first] & usable.flatten()[second]
         self.first, self.second, self.size = first[both], second[both], (h, w)
 

@@ -1,4 +1,4 @@
-"""Between the two grids: HR images decimated by a sampling kernel, LR images enlarged to where it sampled them."""
+"""Decimation by a sampling kernel, and bicubic upsampling to the positions that it sampled."""
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +13,7 @@ def decimate(image: Tensor, kernel: Tensor, scale: int) -> Tensor:
 
 
 def centroid(kernel: Tensor) -> tuple[float, float]:
-    """Where a sampling kernel looks, (down, right) of each block's middle, in HR pixels."""
+    """Centroid of a sampling kernel, (down, right) of each block's middle, in HR pixels."""
     taps = torch.arange(kernel.shape[0]) - (kernel.shape[0] - 1) / 2
     return float(kernel.sum(1) @ taps), float(kernel.sum(0) @ taps)
 

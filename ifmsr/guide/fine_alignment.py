@@ -169,12 +169,12 @@ def linearise(level: Level, matrix: Matrix) -> Linearised | None:
 
 
 def enough(level: Level, valid: Tensor) -> bool:
-    """Whether the valid cells (m, n) tell a warp."""
+    """Whether there are enough valid cells (m, n) for a warp."""
     return int(valid.sum()) >= CELLS_PER_UNKNOWN * (len(level.features) + 10)
 
 
 def unexplained(level: Level, valid: Tensor, rows: Tensor) -> Tensor:
-    """`rows` (K, cells), float64, without what the features of the valid cells and a constant explain of each."""
+    """Residual of `rows` (K, cells), float64, regressed on the features of the valid cells and a constant."""
     features = level.features[:, valid].double()
     features = features - features.mean(1, keepdim=True)
     rows = rows - rows.mean(1, keepdim=True)

@@ -1,7 +1,7 @@
-"""Clipped pixels of an RGB guide: where they are, and what they were.
+"""Clipped pixels of an RGB guide: their detection and restoration.
 
 A sensor that is full, or a rendering that cut, leaves a plateau at the largest (or smallest) value of a channel. The LR
-cube is not clipped, and so tells what is missing. Seen through the response it gives what each LR pixel of the whole
+cube is not clipped, and so shows what is missing. Seen through the response it gives what each LR pixel of the whole
 guide should be, t = P y + o, and around it
 
 1. for every set of clipped channels, the affine map from the other channels to each clipped one in a Gaussian window,
@@ -40,7 +40,7 @@ LEAST_EXCESS = 0.01  # of the largest value, by which clipped pixels must have e
 WINDOW = 2.0  # standard deviation in LR pixels of the windows of affine maps
 STIFFNESS = 0.5  # of the weights w
 BRIGHT = 0.5  # of the largest value: unclipped pixels above it show the prediction's error
-LEAST_LEVEL = 0.1  # of the largest value: what brightness counts as at least
+LEAST_LEVEL = 0.1  # of the largest value: the least brightness
 FEW = 100  # measured differences that do not suffice
 USUAL = 0.03  # standard deviation of a difference, relative to brightness, where too few were measured
 LEAST_SPREAD = 1e-6  # of its square
@@ -254,7 +254,7 @@ class _System:
         return image
 
     def gathered(self, seen: Tensor, bends: list[Tensor]) -> Tensor:
-        """What LR differences (3, h, w) and those between neighbours ask of the clipped pixels."""
+        """Gradient with respect to the clipped pixels, from LR differences (3, h, w) and those between neighbours."""
         margin = (len(self.kernel) - self.scale) // 2
         total = F.conv_transpose2d(seen[:, None], self.kernel[None, None], stride=self.scale, padding=margin)[
             :, 0

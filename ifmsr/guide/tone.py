@@ -38,13 +38,13 @@ LINEAR_FREE_ABOVE = 3.0  # likewise of the linear one, so that a noisy guide sta
 INTERVALS = 16  # of a free curve
 BENDS = (2e-4, 2e-3)  # standard deviations of a second difference of d, of white
 SPACING = 2  # pixels between the kernel's knots
-HAT = torch.tensor([0.25, 0.5, 0.25], dtype=torch.double)  # what a knot stands for
+HAT = torch.tensor([0.25, 0.5, 0.25], dtype=torch.double)  # shape of a knot
 PIXELS = 8192  # LR pixels that take part
-LEAST_PIXELS = 20  # LR pixels per spectral direction; fewer cannot tell the response
+LEAST_PIXELS = 20  # LR pixels per spectral direction; fewer do not determine the response
 DARK = 3.0  # LR pixels whose mean is below so many standard deviations of noise take no part: clipped at 0
 LEAST_NOISE = 1e-6  # of the brightest LR value
 SPECTRA_RIDGE = 1e-9
-LEAST = 1e-30  # of what is divided by, for images without any contrast
+LEAST = 1e-30  # divisor, for images without any contrast
 
 
 @dataclass(frozen=True)

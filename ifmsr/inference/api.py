@@ -64,7 +64,7 @@ def load_method(
 
 
 def shipped_name(network: str, scale: int) -> str:
-    """What shipped weights are called, ``<network>-x<scale>`` or, if one network serves every scale, ``<network>``."""
+    """Name of the shipped weights, ``<network>-x<scale>`` or, if one network serves every scale, ``<network>``."""
     return network if NETWORKS[network].scale_free else f"{network}-x{scale}"
 
 
@@ -163,7 +163,7 @@ def run_assessed(method: Assessed, assessment: Assessment, with_error: bool = Fa
 
 
 def assess(lr: Any, rgb: Any, scale: int, srf: Any = None, guide: Guide = "auto") -> Assessment:
-    """What an LR cube and its RGB guide tell about themselves: blur, shift, noise, response, tone curve, doubts.
+    """Assess an LR cube and its RGB guide: blur, shift, noise, response, tone curve, registration, doubts.
 
     Parameters and errors are those of `super_resolve`, which assesses every pair in the same way.
 

@@ -75,7 +75,7 @@ def run_with_error(
 ) -> tuple[Array, Array]:
     """As `run_network`, and each pixel's expected absolute error (H, W), mean over bands.
 
-    Raises InputError for networks that do not tell it.
+    Raises InputError for networks that do not predict it.
     """
     check_choice("precision", precision, get_args(Precision))
     with ready(net, device) as where:

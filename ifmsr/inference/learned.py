@@ -13,7 +13,7 @@ from ifmsr.scenes.scene import Array, Observation
 class Learned:
     """A trained network as a Method.
 
-    `schedule` says how it was trained; `fingerprint` (start of the weights' SHA-256) tells trainings apart.
+    `schedule` says how it was trained; `fingerprint` (start of the weights' SHA-256) identifies the training.
     """
 
     net: Network
@@ -31,7 +31,7 @@ class Learned:
     def with_error(self, observation: Observation) -> tuple[Array, Array]:
         """The cube (B, H, W), and the absolute error (H, W) that the network expects in each pixel (band mean).
 
-        Raises InputError for networks that do not tell.
+        Raises InputError for networks that do not predict it.
         """
         self._check_scale(observation)
         return run_with_error(self.net, observation, self.device, self.precision)

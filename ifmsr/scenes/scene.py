@@ -1,4 +1,4 @@
-"""The two nouns of the data: a Scene is the truth, an Observation is what a user really has."""
+"""A Scene is a reference cube; an Observation is the pair of images that a method gets."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -112,7 +112,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Observation:
-    """What a user really has; no method sees more than this.
+    """A pair of images as a user has them; no method sees more than this.
 
     Attributes
     ----------

@@ -76,8 +76,8 @@ def assert_angles_equal(found, expected, tolerance):
 def test_the_kernel_and_its_shift_are_found_on_a_real_scene(balloons, scale):
     degradation = draw_degradation(scale, "test", scene_seed(balloons, 0))
     observation = degrade(balloons, scale)
-    colours = torch.tensordot(torch.from_numpy(observation.srf), torch.from_numpy(observation.lr), dims=1)
-    found = estimate_kernel(colours, torch.from_numpy(observation.rgb), scale)
+    rgb_values = torch.tensordot(torch.from_numpy(observation.srf), torch.from_numpy(observation.lr), dims=1)
+    found = estimate_kernel(rgb_values, torch.from_numpy(observation.rgb), scale)
     assert found.shape == (kernel_side(scale),) * 2
     assert found.min() >= 0 and float(found.sum()) == pytest.approx(1, abs=1e-5)
     truth, _ = moments(degradation.kernel)  # bicubic interpolation adds no shift
@@ -109,8 +109,8 @@ def test_a_given_response_stays_as_it_is_and_the_noise_is_found(balloons):
     estimate = estimate_degradation(observation)
     np.testing.assert_array_equal(estimate.response[:, :-1], observation.srf)
     assert not estimate.response[:, -1].any()
-    colours = torch.from_numpy(np.tensordot(observation.srf, observation.lr, axes=1))
-    expected = estimate_kernel(colours, torch.from_numpy(observation.rgb), 4)
+    rgb_values = torch.from_numpy(np.tensordot(observation.srf, observation.lr, axes=1))
+    expected = estimate_kernel(rgb_values, torch.from_numpy(observation.rgb), 4)
     torch.testing.assert_close(estimate.kernel, expected, atol=2e-4, rtol=0)
     assert estimate.noise == pytest.approx(3 / 255, rel=0.05)
     truth, _ = moments(draw_degradation(4, "test", scene_seed(balloons, 0)).kernel)
@@ -267,21 +267,21 @@ def spectra_of(cube, noise, seed=0):
 
 @pytest.mark.parametrize(("noise", "weight"), [(0.0, 0.03), *((0.01, weight) for weight in CAMERA_RIDGES)])
 def test_a_nonnegative_response_is_that_of_the_clean_spectra_with_ridge_rows(pines, noise, weight):
-    """Noise that is exactly white: its own columns, where colours are 0. What is left is nnls of scipy's."""
+    """Noise that is exactly white: its own columns, where RGB values are 0. What is left is nnls of scipy's."""
     clean = pines[10:16, ::3, ::3].reshape(6, -1).astype(np.float64)
     pixels = clean.shape[1] + 6
     spectra = np.vstack([clean, np.ones(clean.shape[1])])
     white = np.vstack([np.sqrt(pixels) * noise * np.eye(6), np.zeros((1, 6))])
     matrix = np.array([[1.2, -0.4, 0.2, 0, 0, 0], [0, 0, 0.3, 0.9, 0, 0], [0.1, 0, 0, 0, -0.3, 0.7]])
-    colours = matrix @ clean - 0.03
+    rgb_values = matrix @ clean - 0.03
     found = nonnegative_response(
         torch.from_numpy(np.hstack([spectra, white])),
-        torch.from_numpy(np.hstack([colours, np.zeros((3, 6))])),
+        torch.from_numpy(np.hstack([rgb_values, np.zeros((3, 6))])),
         noise,
         weight,
     )
     design = np.vstack([spectra.T, np.sqrt(weight * pixels) * noise * np.eye(7)])
-    for row, colour in zip(found.numpy(), colours, strict=True):
+    for row, colour in zip(found.numpy(), rgb_values, strict=True):
         expected = nnls(design, np.concatenate([colour, np.zeros(7)]))[0]
         np.testing.assert_allclose(row, expected, atol=1e-6)
 
@@ -333,9 +333,9 @@ def test_a_cameras_curves_are_nearer_than_those_of_a_free_response(pines, noise,
 def test_a_rendering_with_negative_entries_has_a_free_response(pines, noise):
     rendering = torch.tensor([[1.8, -0.6, -0.2], [-0.4, 1.7, -0.3], [-0.1, -0.5, 1.6]]).double()
     spectra, clean = spectra_of(pines[10:41, :96], noise)
-    colours = rendering @ torch.from_numpy(nikon_d700()).double() @ clean
-    found = fit_response(spectra, colours, noise)
-    torch.testing.assert_close(found, ridge(spectra, colours, RESPONSE_RIDGE).float())
+    rgb_values = rendering @ torch.from_numpy(nikon_d700()).double() @ clean
+    found = fit_response(spectra, rgb_values, noise)
+    torch.testing.assert_close(found, ridge(spectra, rgb_values, RESPONSE_RIDGE).float())
     assert found.min() < -0.02
 
 
@@ -345,9 +345,9 @@ def test_a_rendering_with_negative_entries_has_a_free_response(pines, noise):
 def test_a_response_of_little_or_equal_data_is_valid(bands, pixels, noise):
     spectra = torch.ones(bands + 1, pixels, dtype=torch.double)
     spectra[:-1] = torch.linspace(0.2, 0.6, bands)[:, None]
-    colours = torch.tensor([[0.3], [0.4], [0.5]]).double().expand(3, pixels)
-    found = fit_response(spectra, colours, noise)
-    torch.testing.assert_close(found @ spectra.float(), colours.float(), atol=0.02, rtol=0)
+    rgb_values = torch.tensor([[0.3], [0.4], [0.5]]).double().expand(3, pixels)
+    found = fit_response(spectra, rgb_values, noise)
+    torch.testing.assert_close(found @ spectra.float(), rgb_values.float(), atol=0.02, rtol=0)
 
 
 def test_of_responses_that_leave_as_little_the_one_of_strongest_ridge_is_taken(pines):
@@ -384,7 +384,7 @@ def test_an_unknown_response_is_estimated_with_its_kernel(balloons):
     np.testing.assert_allclose(estimate.shift, truth, atol=0.15)
 
 
-def test_colours_are_the_affine_response_pixel_by_pixel():
+def test_rgb_values_are_the_affine_response_pixel_by_pixel():
     generator = np.random.default_rng(0)
     response, cube = generator.random((3, 6), np.float32), generator.random((5, 3, 4), np.float32)
     seen = Estimate(torch.from_numpy(response), torch.ones(1, 1), 0.0).to_rgb(torch.from_numpy(cube))

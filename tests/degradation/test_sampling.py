@@ -30,7 +30,7 @@ def cubic(t):
     return a * (t**3 - 5 * t**2 + 8 * t - 4) if t < 2 else 0.0
 
 
-def slow_enlarge(image, down, right, scale):
+def slow_upsample(image, down, right, scale):
     """Every HR pixel by itself: LR pixel i lies `down` HR pixels below the middle of its block."""
     channels, h, w = image.shape
     large = np.zeros((channels, h * scale, w * scale))
@@ -88,7 +88,7 @@ def test_a_centroid_is_the_mean_place_of_the_taps(side):
 
 @pytest.mark.parametrize("size", [(5, 6), (3, 3), (1, 2)])
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_enlarge_equals_a_loop_over_pixels_and_taps(scale, size):
+def test_upsample_equals_a_loop_over_pixels_and_taps(scale, size):
     generator = np.random.default_rng(scale)
     image = generator.random((2, *size), np.float32)
     kernel = generator.random((scale + 6, scale + 6), np.float32)
@@ -97,19 +97,19 @@ def test_enlarge_equals_a_loop_over_pixels_and_taps(scale, size):
     down, right = centroid(torch.from_numpy(kernel))
     assert abs(down) > 0.3
     found = upsample(torch.from_numpy(image), torch.from_numpy(kernel), scale)
-    np.testing.assert_allclose(found, slow_enlarge(image, down, right, scale), atol=2e-5)
+    np.testing.assert_allclose(found, slow_upsample(image, down, right, scale), atol=2e-5)
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_enlarge_puts_lr_pixels_at_the_kernels_centroid(scale):
+def test_upsample_puts_lr_pixels_at_the_kernels_centroid(scale):
     """A ramp sampled at shifted places must come back as the ramp."""
     side = kernel_side(scale)
     kernel = torch.zeros(side, side)
     kernel[side // 2 + 1, side // 2 + 2] = 1
     columns = torch.arange(20.0 * scale).expand(1, 20 * scale, -1) / 40
     image = columns + 0.5 * columns.mT
-    enlarged = upsample(decimate(image, kernel, scale), kernel, scale)
+    upsampled = upsample(decimate(image, kernel, scale), kernel, scale)
     inside = slice(3 * scale, -3 * scale)
     tenth_of_a_pixel = 0.1 * scale / 40
-    difference = (enlarged - image)[:, inside, inside]
+    difference = (upsampled - image)[:, inside, inside]
     assert difference.abs().max() < tenth_of_a_pixel and difference.mean().abs() < 0.1 * tenth_of_a_pixel

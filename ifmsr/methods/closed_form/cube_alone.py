@@ -1,6 +1,6 @@
 """The LR cube upsampled without a guide, where the guide is invalid or shows something else.
 
-Each spectral direction above the noise is smoothed by the Gaussian window of least risk, estimated by Stein's formula
+Each spectral direction above the noise is smoothed by the Gaussian window of least risk by Stein's unbiased estimate
 (see `ifmsr.methods.closed_form.local_regression`).
 """
 

@@ -1,4 +1,4 @@
-"""Invalid pixels of either image: what stands in for them, and how far the guide counts beside its own."""
+"""Invalid pixels of either image: their filling, and the guide's weight beside its own."""
 
 import torch
 from torch import Tensor

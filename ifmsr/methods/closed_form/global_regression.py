@@ -1,8 +1,8 @@
-"""One map from colour to spectrum for a whole image, W: spectrum ~ W phi(colour).
+"""One linear map W from RGB features to spectra for the whole image: spectrum ~ W phi(RGB).
 
-W is fitted at low resolution and used at high resolution. How strongly it must be held back is read from the LR
-cube, for each of its spectral axes apart: a ridge is good if the map, fitted to pooled images, predicts the cube's own
-details.
+W is fitted at low resolution and applied at high resolution. Its ridge is chosen for each spectral axis of the LR cube
+separately, by validation one octave down: fit on 2 x 2-pooled images, score on the high-pass residual that pooling
+removed.
 """
 
 from typing import NamedTuple
@@ -18,7 +18,7 @@ RIDGES = tuple(10 ** (power / 2) for power in range(-12, 0))  # relative to the 
 
 
 class Explained(NamedTuple):
-    """What colours explain of the HR cube (B, H, W), of the LR cube (B, h, w), and the LR pixels' colours (3, h, w)."""
+    """Predictions of the HR cube (B, H, W) and of the LR cube (B, h, w), and the RGB values (3, h, w) of LR pixels."""
 
     fine: Tensor
     coarse: Tensor
@@ -30,8 +30,7 @@ def regress_globally(
 ) -> Explained:
     """Fit the map to `lr` (B, h, w) and the blurred features of `rgb` (3, H, W), and apply it to both.
 
-    Features are blurred and decimated, not blurred colours made into features. Only `usable` (h, w) pixels are fitted,
-    by default all.
+    Features of the sharp guide are blurred and decimated. Only `usable` (h, w) pixels are fitted, by default all.
     """
     fine = root_polynomial(rgb)
     coarse = decimate(fine, kernel, scale)
@@ -46,7 +45,7 @@ def regress_globally(
 
 
 def root_polynomial(rgb: Tensor) -> Tensor:
-    """(3, H, W) -> (13, H, W): the colours, 1, their products and the roots of the mixed products."""
+    """(3, H, W) -> (13, H, W): the RGB values, 1, their products and the roots of the mixed products."""
     r, g, b = rgb
     products = [r * r, g * g, b * b, r * g, g * b, r * b]
     roots = [(r * g).sqrt(), (g * b).sqrt(), (r * b).sqrt()]
@@ -59,7 +58,7 @@ def fitted(features: Tensor, maps: Tensor, weight: float) -> Tensor:
 
 
 def detail_error(features: Tensor, maps: Tensor) -> Tensor:
-    """(n, B) how far each ridge's map, fitted to images pooled 2 x 2, misses what the pooling takes away."""
+    """(n, B) validation error per ridge weight: fitted on 2 x 2-pooled images, scored on their high-pass residual."""
     (low, detail), (low_maps, wanted) = split(features), split(maps)
     errors = [
         (wanted - torch.tensordot(fitted(low, low_maps, weight), detail, dims=1)).square().sum((1, 2))
@@ -69,7 +68,7 @@ def detail_error(features: Tensor, maps: Tensor) -> Tensor:
 
 
 def split(image: Tensor) -> tuple[Tensor, Tensor]:
-    """(C, h, w) -> pooled 2 x 2, and the image less its pooled one enlarged."""
+    """(C, h, w) -> pooled 2 x 2, and the high-pass residual: the image minus its pooled version, upsampled."""
     _, h, w = image.shape
     low = F.avg_pool2d(image[None], 2, ceil_mode=True, count_include_pad=False)
     smooth = F.interpolate(low, scale_factor=2, mode="bicubic", align_corners=False)

@@ -1,14 +1,15 @@
-"""Colours calmed: without the noise that maps from colour to spectrum would blow up.
+"""Denoising of the RGB guide, against noise that maps from RGB to spectrum would amplify.
 
-Such a map is learned at low resolution, where noise and misaligned bands are averaged away, and used at high
-resolution, where they are not. It leans on small differences of colours, which show them first. From octave to octave
-an image's energy falls towards the fine ones; that of white noise grows. So noise is what the colours' finest octave
-has beyond half the energy of the last octave that an LR image sees, in each direction of colour space,
+Such a map is fitted at low resolution, where noise and misaligned channels are averaged away, and applied at high
+resolution, where they are not. It depends on small differences of the channels, which noise changes most. From octave
+to octave the energy of an image falls towards fine scales and that of white noise grows. So the noise is the energy
+that the guide's finest octave has beyond half of that of the last octave that an LR image sees, in each direction of
+RGB space,
 
     N = (C_finest - C_seen / 2)+,
 
-with C the covariances of three colours. In the other unseen octaves it has as much less as white noise would have,
-and each of them goes through Wiener's filter I - N C^-1. Colours without such noise stay as they are.
+C the covariances (3, 3) of the octaves. In the other unseen octaves the noise is smaller by the ratio for white noise,
+and each octave is filtered by Wiener's I - N C^-1. A guide without such noise is not changed.
 """
 
 from itertools import pairwise
@@ -19,13 +20,13 @@ from torch import Tensor
 
 from ifmsr.degradation.smoothing import gaussian_taps, smoothed
 
-FINEST = 0.6  # pixels: the standard deviation of the Gaussian that takes an image's finest octave away
+FINEST = 0.6  # pixels: standard deviation of the Gaussian that removes the finest octave
 MOST = 0.5  # of the seen octave's energy that the finest one can have
 LEAST_SHARE = 1e-6  # of a covariance's trace, added to it
 
 
 def denoise_guide(rgb: Tensor, scale: int) -> Tensor:
-    """The colours (3, H, W) with Wiener's filter in the octaves that an image `scale` times coarser does not see."""
+    """A guide (3, H, W), Wiener-filtered in the octaves that an image `scale` times coarser does not see."""
     finer = [FINEST * 2**octave for octave in range((scale - 1).bit_length())]
     sigmas = [2 * FINEST * scale, FINEST * scale, *reversed(finer)]
     windows = [gaussian_taps(sigma, rgb.device) for sigma in sigmas]
@@ -33,11 +34,11 @@ def denoise_guide(rgb: Tensor, scale: int) -> Tensor:
     seen, *unseen = [fine - coarse for coarse, fine in pairwise(levels)]
     _, *white = [energy_between(*pair) for pair in pairwise([*windows, rgb.new_ones(1)])]
     noise = excess(covariance(unseen[-1]), MOST * covariance(seen))
-    calmed = rgb
+    denoised = rgb
     for octave, energy in zip(unseen, white, strict=True):
         lost = share(noise * energy / white[-1], covariance(octave))
-        calmed = calmed - torch.tensordot(lost.float(), octave, dims=1)
-    return calmed.clamp(rgb.min(), rgb.max())
+        denoised = denoised - torch.tensordot(lost.float(), octave, dims=1)
+    return denoised.clamp(rgb.min(), rgb.max())
 
 
 def energy_between(wide: Tensor, narrow: Tensor) -> Tensor:
@@ -55,7 +56,7 @@ def covariance(octave: Tensor) -> Tensor:
 
 
 def excess(found: Tensor, most: Tensor) -> Tensor:
-    """(found - most)+ for covariances (3, 3): what exceeds along the directions that belong to the pair."""
+    """(found - most)+ for covariances (3, 3): the excess along their joint eigenvectors."""
     root, ratios, axes = compared(found, most)
     return root @ axes @ torch.diag((ratios - 1).clamp_min(0)) @ axes.T @ root.T
 

@@ -1,16 +1,16 @@
-"""LR maps explained locally by the RGB image's colours, so that they can be drawn at its resolution.
+"""Residual maps of the LR cube, upsampled with the RGB guide: a guided filter with automatic settings.
 
-Around every LR pixel each map c is fitted by an affine function of the colours g seen there, in a Gaussian window:
+Around every LR pixel each map c is fitted by an affine function of the RGB values g seen there, in a Gaussian window:
 
     c ~ a . g + b,   a = (cov(g, g) + ridge)^-1 cov(g, c),   b = mean(c) - a . mean(g)
 
 and the slopes and offsets are smoothed by the same window (He, Sun and Tang, "Guided image filtering", IEEE TPAMI
-35(6), 2013, with a Gaussian for the box). Slopes belong to materials and vary slowly, so they may be enlarged and
-multiplied by the sharp colours. What no window explains is smoothed and joins the offsets.
+35(6), 2013, with a Gaussian for the box). Slopes belong to materials and vary slowly, so they are upsampled and
+multiplied by the sharp guide. The residual of the fit is smoothed and added to the offsets.
 
-Nothing is tuned by hand: every map takes the window, the ridge and the smoothing of least risk, as Stein's unbiased
-estimate tells it, and does so for dark and bright pixels apart, because shadows want more smoothing. The estimate needs
-the trace of the linear map from c to its fit, which one random probe gives.
+Window, ridge and smoothing are chosen for every map by Stein's unbiased risk estimate (SURE), for dark and bright
+pixels separately, because shadows need more smoothing. SURE needs the trace of the linear map from c to its fit, which
+one random probe estimates.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,9 +23,9 @@ from ifmsr.degradation.smoothing import gaussian_taps, smoothed
 
 WINDOWS = (1.0, 1.4, 2.0, 2.8, 4.0, 6.0)  # standard deviations in LR pixels
 RIDGES = (1.0, 0.1)  # relative to the noise's variance
-LEAST_RIDGE = 1e-8  # for images without noise: colours that differ by 1e-4
+LEAST_RIDGE = 1e-8  # for images without noise: RGB values that differ by 1e-4
 GROUPS = 4  # of equally many pixels, by brightness
-SMOOTHINGS = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8)  # standard deviations in LR pixels that the rest may get
+SMOOTHINGS = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8)  # standard deviations in LR pixels, of the residual's window
 
 
 def regress_locally(
@@ -36,7 +36,7 @@ def regress_locally(
     Parameters
     ----------
     maps : (R, h, w), `noise` the standard deviation of the white noise in each.
-    seen : (3, h, w) the colours at low resolution, `rgb` blurred and decimated by `kernel`.
+    seen : (3, h, w) the RGB values at low resolution, `rgb` blurred and decimated by `kernel`.
     rgb : (3, H, W).
 
     Returns
@@ -65,14 +65,14 @@ def explain(maps: Tensor, seen: Tensor, noise: float) -> tuple[Tensor, Tensor]:
         lowest = torch.minimum(lowest, risk)
 
     slopes, offsets, fit, of_probe = best[:3], best[3], best[4], best[5]
-    lowest, rest = stein(fit - maps, probe * of_probe, noise, group), torch.zeros_like(maps)
+    lowest, residual = stein(fit - maps, probe * of_probe, noise, group), torch.zeros_like(maps)
     both = torch.cat([maps - fit, probe - of_probe])
     for smooth in smoothings(both):
-        more, of_rest = smooth[: len(maps)], smooth[len(maps) :]
-        risk = stein(fit + more - maps, probe * (of_probe + of_rest), noise, group)
-        rest = torch.where(risk < lowest, more, rest)
+        more, of_residual = smooth[: len(maps)], smooth[len(maps) :]
+        risk = stein(fit + more - maps, probe * (of_probe + of_residual), noise, group)
+        residual = torch.where(risk < lowest, more, residual)
         lowest = torch.minimum(lowest, risk)
-    return slopes, offsets + rest
+    return slopes, offsets + residual
 
 
 def by_brightness(seen: Tensor) -> Tensor:

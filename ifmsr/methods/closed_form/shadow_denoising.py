@@ -1,14 +1,14 @@
-"""Shadows calmed: what is darker than the LR noise, drawn from the colours by maps over wide windows.
+"""Denoising of dark pixels: where the signal is below the LR noise, a guided-filter estimate is blended in.
 
-About half of a mean spectral angle comes from pixels below the noise of the LR cube. There that noise is most of what
-is wrong with an estimate, while the RGB image tells where the surfaces lie. So the result is explained by affine maps
-from its own colours, as in `ifmsr.methods.closed_form.local_regression`, in windows wide enough to average noise
-away. A pixel of brightness m takes the share
+About half of a mean spectral angle comes from pixels below the noise of the LR cube. Noise is most of an estimate's
+error there, while the RGB guide shows where surfaces begin and end. So the result is fitted by affine maps from its own
+RGB values, as in `ifmsr.methods.closed_form.local_regression`, in windows wide enough to average the noise. In a pixel
+of brightness m that fit has the weight
 
-    noise / (noise + m) * noise^2 / (noise^2 + 10 E)
+    noise / (noise + m) * noise^2 / (noise^2 + 10 E),
 
-of that, E the mean square of what it changes in the surroundings: what is left of the noise is small, and larger
-changes take away signal. Colours stay, and without noise everything does.
+E the mean square of the change in the surroundings: remaining noise is small, and larger changes would remove signal.
+RGB values stay as they are, and without noise nothing changes.
 """
 
 import torch
@@ -18,24 +18,24 @@ from torch import Tensor
 from ifmsr.degradation.smoothing import gaussian_taps, smoothed
 from ifmsr.methods.closed_form.local_regression import LEAST_RIDGE, affine_fit
 
-CELL = 4  # pixels a side that count as one
+CELL = 4  # side of the blocks of pixels that are fitted as one
 WINDOW = 2.0  # standard deviation in LR pixels
-LEFT = 0.1  # of the noise's energy: changes that count half
+REMAINING = 0.1  # of the noise's energy: a change of that size has half the weight
 
 
 def denoise_shadows(sr: Tensor, rgb: Tensor, noise: float, scale: int) -> Tensor:
-    """A result (B, H, W) and its colours `rgb` (3, H, W), from an LR cube with `noise`, `scale` times coarser."""
+    """A result (B, H, W) of RGB values `rgb` (3, H, W), denoised; the LR cube, `scale` times coarser, has `noise`."""
     if noise == 0:
         return sr
     window = WINDOW * scale / CELL
     slopes, offsets = next(affine_fit(pooled(sr), pooled(rgb), window, [LEAST_RIDGE]))
-    change = torch.stack([drawn(*maps, rgb) for maps in zip(slopes.unbind(1), offsets, strict=True)]) - sr
+    change = torch.stack([predicted(*maps, rgb) for maps in zip(slopes.unbind(1), offsets, strict=True)]) - sr
     around = smoothed(pooled(change.square().mean(0, keepdim=True)), gaussian_taps(window, sr.device))
-    share = noise / (noise + rgb.mean(0)) / (1 + upsampled(around, sr)[0] / (LEFT * noise**2))
+    share = noise / (noise + rgb.mean(0)) / (1 + upsampled(around, sr)[0] / (REMAINING * noise**2))
     return sr + share * change
 
 
-def drawn(slopes: Tensor, offset: Tensor, rgb: Tensor) -> Tensor:
+def predicted(slopes: Tensor, offset: Tensor, rgb: Tensor) -> Tensor:
     """A band (H, W) from slopes (3, h, w) and an offset (h, w) of cells."""
     *fine, band = upsampled(torch.cat([slopes, offset[None]]), rgb)
     for slope, colour in zip(fine, rgb, strict=True):

@@ -20,7 +20,7 @@ from ifmsr.degradation.sampling import decimate
 from ifmsr.degradation.smoothing import gaussian_taps, smoothed
 from ifmsr.methods.closed_form.guide_denoising import share
 
-ALLOWED = 1.7  # of what the LR noise makes
+ALLOWED = 1.7  # of the part that the LR noise explains
 SHARPER = 4.0  # an error's energy at high resolution against that at low
 WINDOW = 4.0  # LR pixels: standard deviation of the windows of displacements
 STILL = 3.0  # of the noise's energy, added to the gradients', against displacements of flat surfaces
@@ -46,7 +46,7 @@ def guide_trust(
 
 
 def without_displacement(misfit: Tensor, seen: Tensor, noise: float) -> Tensor:
-    """What of `misfit` (C, h, w) no smooth field of displacements of `seen` (C, h, w) explains.
+    """The part of `misfit` (C, h, w) that no smooth field of displacements of `seen` (C, h, w) explains.
 
     `noise` is the misfit's energy without any.
     """

@@ -1,16 +1,15 @@
-"""Where neighbouring bands go together, so that the detail of one tells that of the next.
+"""Inter-band consistency map in (0, 1]: low where neighbouring bands are not co-registered.
 
-They do not where something moved while the bands were taken one after the other. In the LR cube that shows as jumps
-from band to band that spectra do not have: fourth differences over the bands, of what differs from the surroundings.
-Around every LR pixel, J is their mean square (scaled so that white noise has that of the cube) and D the mean square
-of what differs from the surroundings itself, less that of the noise. Sensors with few bands have jumps everywhere; so
-what counts is the excess over the usual ratio u of the image, the median of (J - noise^2)+ / (D + noise^2) weighted
-by D:
+They are not where something moved while the bands were captured one after the other. In the LR cube that shows as
+jumps from band to band that spectra do not have. Around every LR pixel, J is the mean square of fourth differences over
+the bands of the high-pass filtered cube (scaled so that white noise keeps its variance) and D the mean square of that
+cube itself, minus the noise's. Sensors with few bands have jumps everywhere; so only the excess over the image's usual
+ratio u counts, the median of (J - noise^2)+ / (D + noise^2) weighted by D:
 
     excess = (J - 1.2 noise^2 - u D)+
-    coherence = 1 / (1 + excess / (noise^2 + D / 20))
+    consistency = 1 / (1 + excess / (noise^2 + D / 20))
 
-1.2 leaves room for chance; a twentieth of the detail that jumps halves the coherence.
+1.2 allows for chance; where a twentieth of the detail jumps, the consistency is a half.
 """
 
 from math import comb
@@ -29,7 +28,7 @@ LEAST = 1e-12  # of an energy
 
 
 def band_consistency(lr: Tensor, noise: float) -> Tensor:
-    """(B, h, w) and the standard deviation of its noise -> (h, w) in (0, 1], 1 where bands go together."""
+    """(h, w) in (0, 1], 1 where the bands of a cube (B, h, w) with `noise` are consistent."""
     local = lr - smoothed(lr, gaussian_taps(SURROUNDINGS, lr.device))
     variance = noise**2
     jumps = energy(differences(local))

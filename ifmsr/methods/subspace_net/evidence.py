@@ -1,4 +1,4 @@
-"""Does the LR cube contradict the network? What the network was trained on may not be what it is given.
+"""Whether the LR cube contradicts the network's correction, as on sensors unlike those of its training.
 
 A correction adds detail that the LR cube does not show, so blurred and decimated it should change little. On CAVE's
 scenes the corrected cube agrees with the LR cube as well as the training-free one does (mean square misfit in the
@@ -13,7 +13,7 @@ from ifmsr.degradation.estimation import signal_basis
 from ifmsr.degradation.sampling import decimate
 
 ACCEPTED, REFUSED = 1.05, 1.10  # ratios of misfits: the whole correction below, none above
-IRRELEVANT = 0.02  # of the LR cube's root mean square: misfits that small tell nothing
+IRRELEVANT = 0.02  # of the LR cube's root mean square: misfits that small are ignored
 
 
 def correction_share(closed: Tensor, corrected: Tensor, lr: Tensor, kernel: Tensor, scale: int) -> float:

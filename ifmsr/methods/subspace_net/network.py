@@ -1,28 +1,28 @@
-"""SubspaceNet: what a small network adds to the closed-form result, inside the image's own spectral subspace.
+"""SubspaceNet: a small network that corrects the closed-form result inside the image's own spectral subspace.
 
 Beyond the paper. `ifmsr.methods.closed_form` is right about most of an image and blind to its content; the network
-sees its result, the LR cube's misfit to that result, and the RGB image, and corrects the result x0:
+sees its result x0, the LR cube's misfit to that result, and the RGB guide, and corrects x0:
 
     x = x0 + (I - P^+ P) V (S e + d),    S = 0 and d = 0 before training
 
-e are the details that x0 and the RGB image draw in a pixel, what an LR image cannot tell of them (15 maps); the
-network says how wrong they are, by one matrix S for every 4 x 4 pixels, and adds offsets d of its own. Most of the
-closed form's error is detail with the wrong spectrum: a product of the detail that is there with a slope that
-depends on the surroundings. Convolutions alone learn such products slowly (see chapter 11).
+e is the high-pass part of x0's 12 coefficients and of the RGB guide (15 channels). For each 4 x 4 cell the network
+predicts a 12 x 15 matrix S that maps it to a correction, and for each pixel an offset d. Most of the closed form's
+error is detail with the wrong spectrum: a product of existing detail with a slope that depends on the surroundings.
+Convolutions alone learn such products slowly (see chapter 11).
 
 Three choices make one set of weights fit every sensor and scale:
 
-- V (B, 12), the leading spectral directions of the LR cube, turned within their span as near as they come to smooth
-  cosines over the bands. Unlike principal components they keep their meaning, sign and order from image to image.
-- Whatever the scale, layers work on (H / 4, W / 4): there an input is every detail of a cell's 4 x 4 pixels, and the
-  mean of what is smooth.
+- V (B, 12), the leading spectral directions of the LR cube, rotated within their span to be as near as possible to
+  smooth cosines over the bands. Unlike principal components they keep their meaning, sign and order between images.
+- Whatever the scale, layers work on (H / 4, W / 4) cells: the inputs of a cell are the details of its 4 x 4 pixels and
+  the mean of its low-pass part.
 - The noise level, the scale and the kernel's size, estimated from the image, enter as constant maps.
 
-(I - P^+ P) keeps the colours as the closed form left them, P the response, given or estimated. A correction counts
-less where neighbouring bands are not consistent (see `band_consistency`) and not at all where the LR cube contradicts
-it (see `correction_share`), and shadows are denoised as in the closed form (see `denoise_shadows`); training leaves all
-three out. A second head, which does not influence the first, predicts
-the expected absolute error of every pixel (mean over bands).
+(I - P^+ P) keeps the RGB values of the closed form, P the spectral response, given or estimated. At inference a
+correction has less weight where neighbouring bands are not consistent (see `band_consistency`), none where the LR cube
+contradicts it (see `correction_share`) or the guide is invalid, and shadows are denoised as in the closed form (see
+`denoise_shadows`). A second head, without influence on the first, predicts the expected absolute error of every pixel
+(mean over bands).
 
 Shapes: B bands, (H, W) = scale * (h, w), N crops.
 """
@@ -56,7 +56,10 @@ DETAILS = RANK + 3
 CONDITIONS = 6
 MISFIT_GAIN, DETAIL_GAIN = 10.0, 10.0  # bring misfits (noise, mostly) and details to the order of 1
 SLOPE_GAIN, OFFSET_GAIN = 0.2, 0.02  # likewise corrections
-LEAST_ERROR, TYPICAL_ERROR = 2e-4, 0.005  # what the error head can tell, and before training about tells
+LEAST_ERROR, TYPICAL_ERROR = (
+    2e-4,
+    0.005,
+)  # of the error head: the least value, and about the one before training
 ANGLE_WEIGHT = 15.0  # of the angle in radians against the absolute error in units of the closed form's
 ERROR_WEIGHT = 0.1  # of the error head; only that head learns from it
 
@@ -75,16 +78,16 @@ class SubspaceConfig:
 
 
 class Prepared(NamedTuple):
-    """One observation as the network wants it.
+    """One observation as the network's inputs.
 
     Attributes
     ----------
-    smooth : (27, H, W) what an LR image tells of the closed-form result's coefficients (12), of the misfit's (12) and
-        of the RGB image (3).
-    detail : (15, H, W) what it does not tell of the first and the last.
+    smooth : (27, H, W) low-pass part of the closed-form result's coefficients (12), of the misfit's (12) and of the
+        RGB guide (3): decimated and upsampled.
+    detail : (15, H, W) high-pass residual of the first and the last.
     conditions : (6,) noise, scale, kernel.
     to_bands : (B, 12) from corrections to bands, sqrt(B) (I - P^+ P) V: corrections are of the same order for any B.
-    closed : (B, H, W) what the closed form's first six steps make.
+    closed : (B, H, W) the result of the closed form's first six steps.
     noise : standard deviation of the LR cube's noise.
     solution : the closed form's, with the pair of images in the unit of all of these.
     """
@@ -99,12 +102,12 @@ class Prepared(NamedTuple):
 
 
 def prepare(observation: Observation) -> Prepared:
-    """The closed form, and what it leaves."""
+    """The closed-form result and the network's inputs that follow from it."""
     solution = solve(observation)
-    closed, estimate, colours, pair = solution.sr, solution.estimate, solution.guide, solution.pair
+    closed, estimate, pair = solution.sr, solution.estimate, solution.pair
     lr, scale = pair.lr, pair.scale
     kernel, axes, size = estimate.kernel, smooth_axes(lr), len(lr) ** 0.5
-    fine = torch.cat([torch.tensordot(axes.T, closed, dims=1) / size, colours])
+    fine = torch.cat([torch.tensordot(axes.T, closed, dims=1) / size, solution.guide])
     coarse = decimate(fine, kernel, scale)
     misfit = torch.tensordot(axes.T, lr, dims=1) - size * coarse[:RANK]
     known = torch.cat([coarse[:RANK], MISFIT_GAIN * misfit, coarse[RANK:]])
@@ -239,8 +242,8 @@ class SubspaceNet(Network):
     ) -> tuple[Array, Array]:
         """As `run`, and the expected absolute error of each pixel (H, W), mean over bands.
 
-        Where the LR cube contradicts the network's correction, the network's error map would mean nothing: it is
-        NaN, with an `InputWarning`.
+        Where the LR cube contradicts the network's correction, its error map has no meaning: it is NaN, with an
+        `InputWarning`.
         """
         sr, error, share = refine(self, observation, device, getattr(torch, precision))
         if share < 1:

@@ -34,7 +34,7 @@ def even(image):
 
 
 def slow_detail(image):
-    """An image less its 2 x 2 means, these enlarged."""
+    """An image less its 2 x 2 means, these upsampled."""
     image = np.asarray(image, np.float32)
     bands, height, width = image.shape
     means = np.zeros((bands, height // 2, width // 2), np.float32)
@@ -75,7 +75,7 @@ def without_means(image):
 
 
 @pytest.mark.parametrize("size", [(6, 8), (7, 9), (2, 3)])
-def test_a_rehearsal_observes_means_of_four_pixels_and_their_colours(pines, kernel, size):
+def test_a_reduced_pair_has_means_of_four_pixels_and_their_rgb_values(pines, kernel, size):
     height, width = size
     rgb, lr = pines[[29, 19, 9], : 4 * height, : 4 * width], pines[:5, :height, :width]
     small, seen = reduced_pair(lr, rgb, kernel, 4)
@@ -102,7 +102,7 @@ def test_an_image_is_what_a_small_one_tells_of_it_and_the_rest(pines, scale, siz
     torch.testing.assert_close(smooth + detail, image, atol=1e-6, rtol=0)
 
 
-def test_the_rehearsals_detail_is_what_means_of_blocks_lack(pines):
+def test_the_reduced_detail_is_what_means_of_blocks_lack(pines):
     np.testing.assert_allclose(
         split(pines[20:24, :12, :18], BOX, 2)[1], slow_detail(pines[20:24, :12, :18]), atol=1e-6
     )
@@ -149,7 +149,7 @@ def test_gains_of_hand_made_patterns(gain, foreign):
     assert float(found) == pytest.approx(expected, abs=1e-5)
 
 
-def test_a_rehearsal_that_was_right_changes_nothing(pines):
+def test_a_right_prediction_at_reduced_resolution_changes_nothing(pines):
     image = pines[::20, :48, :64]
     torch.testing.assert_close(detail_gains(image, image), torch.ones(10), atol=1e-4, rtol=0)
 
@@ -234,7 +234,7 @@ def test_what_the_small_image_shows_changes_little(pines, kernel):
 
 
 @pytest.mark.parametrize("noise", [0.0, NOISE])
-def test_a_band_that_the_colours_do_not_show_gets_less_detail_and_is_nearer_to_the_truth(
+def test_a_band_that_the_rgb_values_do_not_show_gets_less_detail_and_is_nearer_to_the_truth(
     pines, kernel, noise
 ):
     """A scene's first band is that of the place beside it."""

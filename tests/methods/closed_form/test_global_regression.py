@@ -117,7 +117,7 @@ def test_a_fit_is_least_squares_with_the_ridge_as_more_equations(pines, weight):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 6), (2, 2), (3, 3), (8, 6), (9, 6), (8, 7), (11, 13)])
-def test_a_split_is_a_pooled_image_and_what_its_enlargement_lacks(pines, size):
+def test_a_split_is_a_pooled_image_and_what_its_upsampling_lacks(pines, size):
     image = pines[40:43, : size[0], : size[1]]
     found, expected = split(image), slow_split(image.double().numpy())
     for ours, theirs in zip(found, expected, strict=True):
@@ -168,7 +168,7 @@ def test_every_axis_has_the_ridge_that_predicts_its_details(pines, kernel):
     assert len(set(choice)) > 1
 
 
-def test_features_are_blurred_and_not_made_of_blurred_colours(pines, kernel):
+def test_features_are_blurred_and_not_made_of_blurred_rgb_values(pines, kernel):
     """A square of a colour is explained exactly only so."""
     rgb = pines[[RED, GREEN, BLUE]]
     truth = rgb[:1].square()

@@ -25,7 +25,7 @@ def pines():
 
 
 @pytest.fixture(scope="module")
-def colours(pines):
+def rgb_values(pines):
     return pines[[RED, GREEN, BLUE]]
 
 
@@ -43,7 +43,7 @@ def octaves(rgb, scale):
     return seen, unseen
 
 
-def slow_calm(rgb, scale):
+def slow_denoising(rgb, scale):
     """The module's docstring with SciPy: generalised eigenvectors v of C_finest v = ratio C_seen / 2 v."""
     rgb = rgb.double().numpy()
     seen, unseen = octaves(rgb, scale)
@@ -65,8 +65,8 @@ def slow_calm(rgb, scale):
 # --- covariances ---------------------------------------------------------------------------------------------
 
 
-def test_covariance_is_the_mean_of_products(colours):
-    piece = colours[:, :4, :5]
+def test_covariance_is_the_mean_of_products(rgb_values):
+    piece = rgb_values[:, :4, :5]
     expected = np.zeros((3, 3))
     for y in range(4):
         for x in range(5):
@@ -87,42 +87,42 @@ def test_excess_and_share_are_what_they_are_for_numbers_along_common_axes():
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4, 8])
-def test_an_image_whose_octaves_fade_stays_as_it_is(colours, scale):
-    soft = torch.from_numpy(gaussian_filter(colours.numpy(), (0, scale, scale), mode="nearest"))
-    assert slow_calm(soft, scale)[1].max() < 1
+def test_an_image_whose_octaves_fade_stays_as_it_is(rgb_values, scale):
+    soft = torch.from_numpy(gaussian_filter(rgb_values.numpy(), (0, scale, scale), mode="nearest"))
+    assert slow_denoising(soft, scale)[1].max() < 1
     assert torch.equal(denoise_guide(soft, scale), soft)
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4, 6, 8])
 @pytest.mark.parametrize("level", [0.0, 0.01, 0.03])
-def test_it_is_wieners_filter_in_every_octave(colours, scale, level):
-    noisy = (0.3 * colours + 0.3 + level * noise_like(colours)).clamp(0, 1)
-    expected, ratios = slow_calm(noisy, scale)
+def test_it_is_wieners_filter_in_every_octave(rgb_values, scale, level):
+    noisy = (0.3 * rgb_values + 0.3 + level * noise_like(rgb_values)).clamp(0, 1)
+    expected, ratios = slow_denoising(noisy, scale)
     assert ratios.max() > 1
     np.testing.assert_allclose(denoise_guide(noisy, scale), expected, atol=1e-3)
 
 
-def test_noise_in_the_difference_of_nearly_equal_bands_goes_and_common_detail_stays(colours):
-    grey = colours[:1].expand(3, -1, -1)
-    clean = grey + 0.05 * (colours - grey)
+def test_noise_in_the_difference_of_nearly_equal_bands_goes_and_common_detail_stays(rgb_values):
+    grey = rgb_values[:1].expand(3, -1, -1)
+    clean = grey + 0.05 * (rgb_values - grey)
     noisy = clean + 0.01 * noise_like(clean)
-    calmed = denoise_guide(noisy, 4)
+    denoised = denoise_guide(noisy, 4)
     differences = lambda image: image[1:] - image[:1]  # noqa: E731
-    before, after = ((differences(image) - differences(clean)).std() for image in (noisy, calmed))
+    before, after = ((differences(image) - differences(clean)).std() for image in (noisy, denoised))
     assert after < 0.5 * before
-    lost = (calmed.mean(0) - clean.mean(0)).std() / clean.mean(0).std()
+    lost = (denoised.mean(0) - clean.mean(0)).std() / clean.mean(0).std()
     assert lost < 0.15
 
 
-def test_where_bands_are_misaligned_maps_from_calmed_colours_are_nearer_to_the_truth(pines):
-    """The green band lies a pixel beside the others, in the colours alone."""
+def test_where_bands_are_misaligned_maps_from_denoised_rgb_values_are_nearer_to_the_truth(pines):
+    """The green band lies a pixel beside the others, in the RGB values alone."""
     kernel = torch.from_numpy(gaussian_kernel(20, 4, lambda1=8, lambda2=8, alignment="centred")).float()
     truth, rgb = pines[[40, 60, 100, 150]], pines[[RED, GREEN, BLUE]]
     rgb[1] = rgb[1].roll(1, dims=0)
     lr = decimate(truth, kernel, 4)
 
-    def rmse(colours):
-        error = regress_globally(lr, colours, kernel, 4).fine - truth
+    def rmse(rgb_values):
+        error = regress_globally(lr, rgb_values, kernel, 4).fine - truth
         return float(error[:, 8:-8, 8:-8].square().mean().sqrt())
 
     assert rmse(denoise_guide(rgb, 4)) < 0.95 * rmse(rgb)
@@ -132,9 +132,9 @@ def test_where_bands_are_misaligned_maps_from_calmed_colours_are_nearer_to_the_t
 def test_a_satellites_infrared_is_drawn_half_a_decibel_better(worldview2_file, monkeypatch, part, scale):
     scene = open_dataset("worldview2", worldview2_file.parent).load(f"imgWV2-{part}").crop_to_multiple(scale)
     observation = degrade(scene, scale)
-    calmed = metrics.psnr(scene.cube, ClosedForm()(observation))
+    denoised = metrics.psnr(scene.cube, ClosedForm()(observation))
     monkeypatch.setattr(closed_form, "denoise_guide", lambda rgb, scale: rgb)
-    assert calmed > metrics.psnr(scene.cube, ClosedForm()(observation)) + 0.5
+    assert denoised > metrics.psnr(scene.cube, ClosedForm()(observation)) + 0.5
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (4, 4), (33, 5)])

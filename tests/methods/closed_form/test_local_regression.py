@@ -27,7 +27,7 @@ NOISE = 0.02
 
 @pytest.fixture(scope="module")
 def pines():
-    """A real image (B, 48, 64) in [0, 1]: four bands of maps, then three of colours."""
+    """A real image (B, 48, 64) in [0, 1]: four bands of maps, then three of RGB values."""
     cube = open_dataset("indian-pines").load("train").cube[[40, 60, 100, 150, 29, 19, 9], :48, :64]
     return torch.from_numpy(np.ascontiguousarray(cube))
 
@@ -60,8 +60,8 @@ def slow_fits(maps, seen, sigma, ridge):
     own = np.zeros((4, len(maps), h, w))
     for y in range(h):
         for x in range(w):
-            colours, values = (neighbourhood(image, y, x, reach) for image in (seen, maps))
-            design = np.vstack([colours, np.ones(len(root))]).T * root[:, None]
+            rgb_values, values = (neighbourhood(image, y, x, reach) for image in (seen, maps))
+            design = np.vstack([rgb_values, np.ones(len(root))]).T * root[:, None]
             design = np.vstack([design, np.sqrt(ridge) * np.eye(4)[:3]])  # of the slopes alone
             aim = np.vstack([values.T * root[:, None], np.zeros((3, len(maps)))])
             own[:, :, y, x] = np.linalg.lstsq(design, aim, rcond=None)[0]
@@ -74,7 +74,7 @@ def slow_fits(maps, seen, sigma, ridge):
 
 
 def record_risks(monkeypatch):
-    """What every call of `stein` in `explain` was told: (errors, traces a pixel, risks)."""
+    """What every call of `stein` in `explain` was given: (errors, traces per pixel, risks)."""
     calls = []
 
     def recorder(error, traces, noise, group):
@@ -111,7 +111,7 @@ def test_fits_are_weighted_least_squares_in_every_window(pines):
 
 
 def test_without_noise_there_is_a_ridge_still(pines):
-    """Colours that differ by about as much as it allows for."""
+    """RGB values that differ by about as much as it allows for."""
     maps = pines[:1, :5, :6].contiguous()
     seen = 1e-4 * torch.randn(3, 5, 6, generator=torch.Generator().manual_seed(0))
     slopes, offsets = next(affine_fits(maps, seen, 0.0))
@@ -229,8 +229,8 @@ def test_every_map_is_explained_by_itself(pines):
 # --- at high resolution --------------------------------------------------------------------------------------
 
 
-def test_a_map_that_colours_explain_is_drawn_sharply(pines, kernel):
-    """An affine function of the colours, known at high resolution, seen blurred, decimated and with noise."""
+def test_a_map_that_rgb_values_explain_is_upsampled_sharply(pines, kernel):
+    """An affine function of the RGB values, known at high resolution, seen blurred, decimated and with noise."""
     rgb = pines[4:, :, :63].contiguous()
     truth = torch.stack([0.2 + 0.5 * rgb[0] - 0.3 * rgb[1] + 0.8 * rgb[2], rgb[1] - rgb[2]])
     small, seen = decimate(truth, kernel, 3), decimate(rgb, kernel, 3)
@@ -246,14 +246,14 @@ def test_a_map_that_colours_explain_is_drawn_sharply(pines, kernel):
     assert error(regress_locally(noisy, seen, rgb, kernel, 3, 0.003)) < 0.3 * error(blurry)
 
 
-def test_maps_that_no_colour_explains_are_enlarged(pines, kernel):
-    """Colours without contrast: nothing to draw with, so without noise this is `enlarge`."""
+def test_maps_that_no_colour_explains_are_upsampled(pines, kernel):
+    """RGB values without contrast: nothing to predict from, so without noise this is `upsample`."""
     small, rgb = decimate(pines[:2, :, :63], kernel, 3), torch.full((3, 48, 63), 0.4)
     drawn = regress_locally(small, decimate(rgb, kernel, 3), rgb, kernel, 3, 0.0)
     torch.testing.assert_close(drawn, upsample(small, kernel, 3), atol=1e-4, rtol=0)
 
 
-def test_a_drawing_is_slopes_times_sharp_colours_and_offsets(pines, kernel):
+def test_a_prediction_is_slopes_times_sharp_rgb_values_and_offsets(pines, kernel):
     rgb = pines[4:, :, :63].contiguous()
     small, seen = decimate(pines[:2, :, :63], kernel, 3), decimate(rgb, kernel, 3)
     slopes, offsets = explain(small, seen, NOISE)

@@ -21,7 +21,7 @@ def pines():
 
 @pytest.fixture(scope="module")
 def noisy(pines):
-    """(sr, rgb): the scene, its colours kept, and noise that they do not show."""
+    """(sr, rgb): the scene, its RGB values kept, and noise that they do not show."""
     noise = 0.003 * torch.randn(pines.cube.shape, generator=torch.Generator().manual_seed(0))
     unseen = torch.eye(31) - torch.linalg.pinv(torch.from_numpy(pines.srf)) @ torch.from_numpy(pines.srf)
     return torch.from_numpy(pines.cube) + torch.tensordot(unseen, noise, dims=1), torch.from_numpy(
@@ -46,13 +46,13 @@ def slow_maps(sr, rgb, window):
     fits = np.zeros((4 * b, h, w))
     for y in range(h):
         for x in range(w):
-            colours, spectra = around(rgb, y, x), around(sr, y, x)
-            means = colours @ weights, spectra @ weights
-            colours, spectra = colours - means[0][:, None], spectra - means[1][:, None]
+            rgb_values, spectra = around(rgb, y, x), around(sr, y, x)
+            means = rgb_values @ weights, spectra @ weights
+            rgb_values, spectra = rgb_values - means[0][:, None], spectra - means[1][:, None]
             slopes = (
                 (spectra * weights)
-                @ colours.T
-                @ np.linalg.inv((colours * weights) @ colours.T + 1e-8 * np.eye(3))
+                @ rgb_values.T
+                @ np.linalg.inv((rgb_values * weights) @ rgb_values.T + 1e-8 * np.eye(3))
             )
             fits[:, y, x] = [*slopes.T.ravel(), *(means[1] - slopes @ means[0])]
     return np.stack([[around(fits, y, x) @ weights for x in range(w)] for y in range(h)]).transpose(2, 0, 1)
@@ -92,19 +92,19 @@ def test_it_is_the_formula(noisy, scale, height, width):
     np.testing.assert_allclose(found, expected, atol=2e-5)
 
 
-def test_noise_in_shadows_falls_and_colours_stay(pines, noisy):
+def test_noise_in_shadows_falls_and_rgb_values_stay(pines, noisy):
     sr, rgb = noisy
-    calmed = denoise_shadows(sr, rgb, NOISE, 4)
-    before, after = (metrics.sam(pines.cube, cube.clamp(0, 1).numpy()) for cube in (sr, calmed))
+    denoised = denoise_shadows(sr, rgb, NOISE, 4)
+    before, after = (metrics.sam(pines.cube, cube.clamp(0, 1).numpy()) for cube in (sr, denoised))
     assert after < 0.92 * before
-    assert metrics.psnr(pines.cube, calmed.clamp(0, 1).numpy()) > metrics.psnr(
+    assert metrics.psnr(pines.cube, denoised.clamp(0, 1).numpy()) > metrics.psnr(
         pines.cube, sr.clamp(0, 1).numpy()
     )
-    seen = np.tensordot(pines.srf, calmed.numpy(), axes=1)
+    seen = np.tensordot(pines.srf, denoised.numpy(), axes=1)
     np.testing.assert_allclose(seen, rgb, atol=2e-4)
 
 
-def test_bright_images_and_detail_that_colours_do_not_show_hardly_change(noisy):
+def test_bright_images_and_detail_that_rgb_values_do_not_show_hardly_change(noisy):
     sr, rgb = noisy
     shadows = (denoise_shadows(sr, rgb, NOISE, 4) - sr).square().mean().sqrt()
     bright = (denoise_shadows(sr, 10 * rgb, NOISE, 4) - sr).square().mean().sqrt()
@@ -122,9 +122,9 @@ def test_without_noise_nothing_changes(noisy):
 def test_it_helps_where_a_dark_scene_was_solved(pines):
     observation = degrade(Scene("dark", 0.3 * pines.cube, srf=pines.srf), 4)
     solution = solve(observation)
-    calmed = denoise_shadows(solution.sr, torch.from_numpy(observation.rgb), TEST_NOISE, 4)
+    denoised = denoise_shadows(solution.sr, torch.from_numpy(observation.rgb), TEST_NOISE, 4)
     before, after = (
-        metrics.sam(0.3 * pines.cube, cube.clamp(0, 1).numpy()) for cube in (solution.sr, calmed)
+        metrics.sam(0.3 * pines.cube, cube.clamp(0, 1).numpy()) for cube in (solution.sr, denoised)
     )
     assert after < before
 

@@ -111,11 +111,11 @@ def test_a_forward_pass_is_its_layers_one_after_the_other():
     for block in net.body:
         y = y + block.second(block.first(y).clamp_min(0))
     x = x + y
-    slopes, offsets, told = net.slopes(x), net.offsets(x), net.error(x).exp().log1p()
+    slopes, offsets, raised = net.slopes(x), net.offsets(x), net.error(x).exp().log1p()
     expected, expected_error = torch.zeros(2, 12, 8, 12), torch.zeros(2, 1, 8, 12)
     for i, j, a, b in cells:
         here = (slice(None), slice(None), 4 * i + a, 4 * j + b)
-        expected_error[here] = LEAST_ERROR + TYPICAL_ERROR * told[:, 4 * a + b, i, j, None]
+        expected_error[here] = LEAST_ERROR + TYPICAL_ERROR * raised[:, 4 * a + b, i, j, None]
         for row in range(12):
             product = (slopes[:, 15 * row : 15 * row + 15, i, j] * detail[here]).sum(1)
             offset = offsets[:, 16 * row + 4 * a + b, i, j]
@@ -179,27 +179,27 @@ def test_conditions_are_noise_scale_and_the_kernels_form(scale):
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_it_sees_what_an_lr_image_tells_of_closed_form_misfit_and_colours_and_what_not(pines, known):
+def test_its_inputs_are_the_low_pass_and_high_pass_parts(pines, known):
     observation = observed(pines, 3, 11, 9, known)
     prepared = prepare(observation)
-    closed, estimate, colours, *_ = solve(observation)
+    closed, estimate, rgb_values, *_ = solve(observation)
     assert torch.equal(prepared.closed, closed)
     np.testing.assert_array_equal(prepared.conditions, conditions_of(estimate, 3))
     lr = prepared.solution.pair.lr
     torch.testing.assert_close(prepared.solution.pair.lr_unit * lr, torch.from_numpy(observation.lr))
     axes = smooth_axes(lr)
     seen = decimate(closed, estimate.kernel, 3)
-    told, told_rgb, misfit = (  # all bands
+    low_pass, smooth_rgb, misfit = (  # all bands
         upsample(image, estimate.kernel, 3)
-        for image in (seen, decimate(colours, estimate.kernel, 3), lr - seen)
+        for image in (seen, decimate(rgb_values, estimate.kernel, 3), lr - seen)
     )
     smooth, detail = torch.zeros(27, 33, 27), torch.zeros(15, 33, 27)
     for i in range(33):
         for j in range(27):
-            smooth[:12, i, j] = told[:, i, j] @ axes / 31**0.5
+            smooth[:12, i, j] = low_pass[:, i, j] @ axes / 31**0.5
             smooth[12:24, i, j] = MISFIT_GAIN * (misfit[:, i, j] @ axes)
-            detail[:12, i, j] = (closed - told)[:, i, j] @ axes / 31**0.5
-    smooth[24:], detail[12:] = told_rgb, colours - told_rgb
+            detail[:12, i, j] = (closed - low_pass)[:, i, j] @ axes / 31**0.5
+    smooth[24:], detail[12:] = smooth_rgb, rgb_values - smooth_rgb
     torch.testing.assert_close(prepared.smooth, smooth, atol=3e-5, rtol=0)
     torch.testing.assert_close(prepared.detail, detail, atol=1e-5, rtol=0)
     response = estimate.response[:, :-1].numpy()
@@ -259,7 +259,7 @@ def test_a_result_is_the_closed_form_and_its_correction_where_bands_are_consiste
 
 
 @pytest.mark.parametrize("scale", [3, 4])
-def test_corrections_leave_the_colours_as_the_closed_form_left_them(pines, scale):
+def test_corrections_leave_the_rgb_values_as_the_closed_form_left_them(pines, scale):
     observation, net = observed(pines, scale, 24, 18), random_net()
     prepared = prepare(observation)
     assert prepared.to_bands.abs().max() > 0.1
@@ -310,8 +310,8 @@ def test_the_loss_equals_a_slow_one(batch):
                 errors.append(np.abs(x - t).sum() / bands[n])
                 chord = x / np.linalg.norm(x) - t / np.linalg.norm(t)
                 angles.append(np.sqrt(chord @ chord + 1e-8))
-                told = expected_error[n, 0, i, j]
-                likelihood.append(errors[-1] / told + np.log(told))
+                predicted = expected_error[n, 0, i, j]
+                likelihood.append(errors[-1] / predicted + np.log(predicted))
         relative.append(np.mean(errors) / level[n])
     expected = np.mean(relative) + ANGLE_WEIGHT * np.mean(angles) + ERROR_WEIGHT * np.mean(likelihood)
     assert net.loss(*batch).item() == pytest.approx(expected, rel=1e-4)
@@ -356,14 +356,14 @@ def test_the_error_head_learns_the_mean_absolute_error(batch):
     net = SubspaceNet(4, 1)
     *seen, to_bands, _, level, truth = (part[:1] for part in batch)
     wide = truth + 0.01 * torch.ones_like(truth)  # an error of 0.01 everywhere
-    for told in (0.005, 0.01, 0.02):
-        raw = np.log(np.expm1((told - LEAST_ERROR) / TYPICAL_ERROR))
+    for predicted in (0.005, 0.01, 0.02):
+        raw = np.log(np.expm1((predicted - LEAST_ERROR) / TYPICAL_ERROR))
         with torch.no_grad():
             net.error.bias.fill_(raw)
         net.zero_grad()
         net.loss(*seen, to_bands, wide, level, truth).backward()
         slope = TYPICAL_ERROR / (1 + np.exp(-raw))
-        expected = ERROR_WEIGHT * (1 / told - 0.01 / told**2) * slope
+        expected = ERROR_WEIGHT * (1 / predicted - 0.01 / predicted**2) * slope
         assert float(net.error.bias.grad.sum()) == pytest.approx(expected, abs=1e-4)
 
 
@@ -405,6 +405,6 @@ def test_it_learns(batch):
     assert losses[-1] < losses[0] - 0.3
     assert error.mean() < 0.7 * (closed - truth).abs().mean()
     untrained = LEAST_ERROR + TYPICAL_ERROR * np.log(2)
-    before, after = (((told - error).abs() / error).mean() for told in (untrained, expected[:, 0]))
+    before, after = (((error_map - error).abs() / error).mean() for error_map in (untrained, expected[:, 0]))
     assert after < 0.9 * before
     assert expected.min() >= LEAST_ERROR
