@@ -5,8 +5,8 @@ from pathlib import Path
 
 from ifmsr.cli.arguments import (
     Commands,
-    add_root_and_device,
     add_preset,
+    add_root_and_device,
     add_settings,
     add_side,
     add_split,
