@@ -22,7 +22,7 @@ Function = Callable[[argparse.Namespace], None]
 
 
 def command(commands: Commands, name: str, function: Function) -> argparse.ArgumentParser:
-    """The parser of a new command, explained by its function's docstring."""
+    """Add a command; its help text is its function's docstring."""
     made: argparse.ArgumentParser = commands.add_parser(
         name, help=function.__doc__, description=function.__doc__
     )
@@ -30,40 +30,43 @@ def command(commands: Commands, name: str, function: Function) -> argparse.Argum
     return made
 
 
-def add_places(made: argparse.ArgumentParser) -> None:
+def add_root_and_device(made: argparse.ArgumentParser) -> None:
     """``--root`` and ``--device``."""
     made.add_argument("--root", type=Path, help=ROOT)
     made.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: the GPU if there is one)")
 
 
 def add_split(made: argparse.ArgumentParser, scale: bool = True) -> None:
-    """Which data, where the results go, and on which device."""
+    """The data set, its split, the scale, the folder for the results, and the device."""
     made.add_argument("--data", required=True, help="data set: a name that `ifmsr data check` lists")
     made.add_argument("--split", required=True, help="for example figure4, names-20-12, seed-0, spatial")
     if scale:
         made.add_argument("--scale", type=int, default=4, help="magnification (default 4)")
     made.add_argument("--out", type=Path, required=True, help="folder for the results")
-    add_places(made)
+    add_root_and_device(made)
 
 
 def add_settings(made: argparse.ArgumentParser) -> None:
     """``--set``, repeatable."""
     made.add_argument(
         "--set", dest="settings", action="append", default=[], metavar="NAME=VALUE",
-        help="change one field of the preset, for example epochs=20 or options.features=32",
+        help="change one field of the preset, repeatable, for example epochs=20 or options.features=32",
     )  # fmt: skip
 
 
 def add_preset(made: argparse.ArgumentParser, preset: str) -> None:
     """``--preset`` and ``--set``."""
-    made.add_argument("--preset", default=preset, help="how to train (default %(default)s)")
+    made.add_argument("--preset", default=preset, help="training configuration (default %(default)s)")
     add_settings(made)
 
 
 def add_side(made: argparse.ArgumentParser) -> None:
     """``--side``."""
     made.add_argument(
-        "--side", type=int, default=0, help="only the middle of every test scene (default: all of it)"
+        "--side",
+        type=int,
+        default=0,
+        help="side in pixels of the central crop of every test scene (default: whole scenes)",
     )
 
 
@@ -81,21 +84,21 @@ def read_settings(texts: Iterable[str]) -> dict[str, object]:
 
 
 def read_value(text: str) -> object:
-    """A value read as YAML, and 1e-4 as a number, which YAML 1.1 takes for a word."""
+    """A value read as YAML; 1e-4 is a number here, unlike in YAML 1.1."""
     require("yaml")
     import yaml
 
     try:
         value = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError) as error:
-        raise InputError("value", f"{text!r} is no YAML", "Quote texts with special characters") from error
+        raise InputError("value", f"{text!r} is not YAML", "Quote texts with special characters") from error
     with suppress(ValueError):
         return float(value) if isinstance(value, str) else value
     return value
 
 
 def add_again(made: argparse.ArgumentParser) -> None:
-    """Whether what is measured already is measured again."""
+    """``--again``."""
     made.add_argument(
-        "--again", action="store_true", help="measure the methods even where their rows are there already"
+        "--again", action="store_true", help="measure the methods again even if their rows exist"
     )

@@ -1,4 +1,4 @@
-"""What is here: `ifmsr data` and `ifmsr doctor`."""
+"""Data sets and installation: `ifmsr data` and `ifmsr doctor`."""
 
 import argparse
 from pathlib import Path
@@ -8,7 +8,7 @@ from ifmsr.errors import check_choice
 
 
 def data(args: argparse.Namespace) -> None:
-    """Say what data are here, or fetch them."""
+    """List available data sets, or download CAVE."""
     from ifmsr.scenes import DATASETS, download
 
     if args.action == "fetch":
@@ -21,7 +21,7 @@ def data(args: argparse.Namespace) -> None:
 
 
 def diagnose(_: argparse.Namespace) -> None:
-    """Say what is installed, found and missing here."""
+    """Report what is installed and what is missing."""
     from ifmsr import doctor
 
     print(doctor.report())
@@ -30,9 +30,12 @@ def diagnose(_: argparse.Namespace) -> None:
 def add(commands: Commands) -> None:
     """The commands of this file."""
     made = command(commands, "data", data)
-    made.add_argument("action", choices=("check", "fetch"))
+    made.add_argument("action", choices=("check", "fetch"), help="check the files on disk, or download them")
     made.add_argument(
-        "datasets", nargs="*", metavar="DATASET", help="data sets to check (default: all); fetch knows cave"
+        "datasets",
+        nargs="*",
+        metavar="DATASET",
+        help="data sets to check (default: all); only cave can be fetched",
     )
     made.add_argument("--root", type=Path, help=ROOT)
     made.add_argument("--verify", action="store_true", help="hash every file instead of comparing sizes")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from ifmsr.cli.arguments import (
     Commands,
-    add_places,
     add_preset,
+    add_root_and_device,
     add_settings,
     add_side,
     add_split,
@@ -19,7 +19,7 @@ from ifmsr.paths import RESULTS
 
 
 def ablate(args: argparse.Namespace) -> None:
-    """Train variants of IFMSR that differ in one thing each, and compare them."""
+    """Train variants of IFMSR that differ in one component each, and compare them."""
     from ifmsr.experiments import ablations
     from ifmsr.training import preset
     from ifmsr.training.config import with_settings
@@ -32,7 +32,7 @@ def ablate(args: argparse.Namespace) -> None:
 
 
 def reproduce(args: argparse.Namespace) -> None:
-    """Do a committed evaluation again, with its tables and figures, and say how far its numbers differ."""
+    """Repeat a committed evaluation with its tables and figures, and report the differences of its numbers."""
     from ifmsr.experiments import reproduction
     from ifmsr.study.evaluation import summary
 
@@ -58,7 +58,7 @@ def reproduce(args: argparse.Namespace) -> None:
     print(*done.files, sep="\n")
     print(summary(done.rows).round(4).to_string())
     print_caveat(done.rows["dataset"][0])
-    print(f"largest distance from {committed}:\n{done.distance.to_string(float_format='%.2g')}")
+    print(f"largest difference from {committed}:\n{done.distance.to_string(float_format='%.2g')}")
     for name, reason in done.left_out.items():
         print(f"left out: {name}: {reason}")
 
@@ -82,7 +82,7 @@ def add(commands: Commands) -> None:
         "--method", dest="methods", action="append", default=[],
         help="one of the evaluation's methods (default: all)",
     )  # fmt: skip
-    made.add_argument("--train", action="store_true", help="train every network from nothing first")
+    made.add_argument("--train", action="store_true", help="train every network from scratch first")
     add_settings(made)
-    add_places(made)
+    add_root_and_device(made)
     made.add_argument("--out", type=Path, help="folder for the results (default results/reproduced/...)")

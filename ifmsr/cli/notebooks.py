@@ -7,7 +7,7 @@ from ifmsr.cli.arguments import Commands, command, read_value
 
 
 def run(args: argparse.Namespace) -> None:
-    """Run notebooks strictly."""
+    """Execute notebooks with parameters."""
     from ifmsr import notebooks
 
     if args.in_place:
@@ -29,8 +29,12 @@ def add(commands: Commands) -> None:
         "-p", dest="settings", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
         help="a parameter of the notebooks, repeatable; the value is read as YAML",
     )  # fmt: skip
-    made.add_argument("--profile", type=Path, help="YAML file: notebook -> its parameters")
+    made.add_argument("--profile", type=Path, help="YAML file that maps notebooks to their parameters")
     made.add_argument(
         "--out", type=Path, default=Path("results/notebooks"), help="folder for executed copies"
     )
-    made.add_argument("--in-place", action="store_true", help="with their own defaults, outputs kept inside")
+    made.add_argument(
+        "--in-place",
+        action="store_true",
+        help="execute with the default parameters and store the outputs in the notebooks",
+    )

@@ -1,4 +1,4 @@
-"""Measuring: `ifmsr evaluate`, `robustness`, `tables` and `figures`."""
+"""Evaluation: `ifmsr evaluate`, `robustness`, `tables` and `figures`."""
 
 import argparse
 from pathlib import Path
@@ -43,7 +43,7 @@ def evaluate(args: argparse.Namespace) -> None:
 
 
 def print_caveat(dataset: str) -> None:
-    """Print what has to stand beside numbers of a data set, if there is something."""
+    """Print the remark that belongs to results on a data set, if there is one."""
     from ifmsr.study.names import caveat, dataset_label
 
     if known := caveat(dataset):
@@ -76,7 +76,7 @@ def measure_robustness(args: argparse.Namespace) -> None:
 
 
 def make_tables(args: argparse.Namespace) -> None:
-    """Table IV from finished evaluations, and every method's differences; the paper's own table without any."""
+    """Write Table IV and paired differences of finished evaluations; without any, print the paper's table."""
     if not args.evaluations:
         from ifmsr import published
 
@@ -106,11 +106,24 @@ def add(commands: Commands) -> None:
     made.add_argument("--weights", type=Path, help="a network's weights instead of the shipped ones")
     made.add_argument(
         "--degradation", choices=DEGRADATIONS, default="test",
-        help="the paper's test draw (default), its training draw, or a competitor's published blur",
+        help="degradation: the paper's test (default) or training family, or a competitor's published blur",
     )  # fmt: skip
-    made.add_argument("--alignment", choices=ALIGNMENTS, default="released")
-    made.add_argument("--precision", choices=PRECISIONS, default="float32")
-    made.add_argument("--seeds", type=int, nargs="+", default=[0], help="one observation a scene for each")
+    made.add_argument(
+        "--alignment",
+        choices=ALIGNMENTS,
+        default="released",
+        help="alignment of the blur (default %(default)s)",
+    )
+    made.add_argument(
+        "--precision", choices=PRECISIONS, default="float32", help="of the network (default %(default)s)"
+    )
+    made.add_argument(
+        "--seeds",
+        type=int,
+        nargs="+",
+        default=[0],
+        help="random seeds of the degradation, one observation per scene and seed (default 0)",
+    )
     made.add_argument(
         "--scenes", nargs="+", default=[], help="some of the split's test scenes (default: all)"
     )
@@ -124,7 +137,7 @@ def add(commands: Commands) -> None:
         dest="methods",
         action="append",
         required=True,
-        help=f"{METHOD} and that serves every scale",
+        help=f"{METHOD}, for any scale",
     )
     made.add_argument("--weights", type=Path, help="a network's weights instead of the shipped ones")
     made.add_argument(
@@ -135,9 +148,9 @@ def add(commands: Commands) -> None:
     )
     made.add_argument(
         "--condition", dest="conditions", action="append", default=[], metavar="NAME",
-        help="one of the grid, as tables print it (default: all)",
+        help="a condition of the grid by its printed name (default: all)",
     )  # fmt: skip
-    made.add_argument("--seed", type=int, default=0)
+    made.add_argument("--seed", type=int, default=0, help="random seed of the degradation (default 0)")
     add_again(made)
 
     made = command(commands, "tables", make_tables)
@@ -146,4 +159,4 @@ def add(commands: Commands) -> None:
 
     made = command(commands, "figures", make_figures)
     made.add_argument("evaluation", type=Path, help="a folder that `ifmsr evaluate` filled")
-    made.add_argument("--out", type=Path, required=True)
+    made.add_argument("--out", type=Path, required=True, help="folder for the figures")

@@ -27,7 +27,7 @@ def train(args: argparse.Namespace) -> None:
 
 
 def ship(args: argparse.Namespace) -> None:
-    """Ship a training's weights with their card in results/weights."""
+    """Store a training's weights with their model card in results/weights."""
     from ifmsr.experiments import cards
 
     print(cards.ship(args.training, args.evaluations, name=args.name))
@@ -38,11 +38,13 @@ def add(commands: Commands) -> None:
     made = command(commands, "train", train)
     add_split(made)
     add_preset(made, "quick")
-    made.add_argument("--restart", action="store_true", help="start anew even if there is a checkpoint")
+    made.add_argument("--restart", action="store_true", help="start again even if there is a checkpoint")
     made.add_argument("--workers", type=int, default=0, help="processes that prepare samples, on a CPU")
-    made.add_argument("--compile", action="store_true", help="compile the network: minutes, then faster")
+    made.add_argument(
+        "--compile", action="store_true", help="compile the network: takes minutes, then trains faster"
+    )
 
     made = command(commands, "ship", ship)
     made.add_argument("training", type=Path, help="a folder that `ifmsr train` filled")
     made.add_argument("evaluations", nargs="+", type=Path, help="folders with rows of these weights")
-    made.add_argument("--name", default="", help="of the file (default: the one that methods look for)")
+    made.add_argument("--name", default="", help="the file's name (default: the name that methods look for)")

@@ -35,9 +35,9 @@ class Method(Protocol):
 
 @runtime_checkable
 class Oracle(Protocol):
-    """A method that must be told each observation's true sampling kernel first; real images have none.
+    """A method that needs each observation's true point spread function (PSF), which is unknown for real images.
 
-    An evaluation tells it, and its title says so.
+    An evaluation passes the PSF, and the method's title says so.
     """
 
     def with_kernel(self, kernel: Kernel) -> Method:

@@ -1,4 +1,4 @@
-"""The study: methods measured on the same observations, rows compared, Table IV."""
+"""Evaluation of methods on the same observations, comparison of their metrics, and Table IV."""
 
 from ifmsr.extras import require
 

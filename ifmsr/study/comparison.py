@@ -1,4 +1,4 @@
-"""Which method is better on the same images, by how much, and how sure that is."""
+"""Paired comparison of methods: mean differences on the same images, with confidence intervals."""
 
 from itertools import permutations
 from pathlib import Path
@@ -19,18 +19,18 @@ RESAMPLES = 9999
 def paired_differences(rows: pd.DataFrame) -> pd.DataFrame:
     """Every method against every other one (`reference`), on the same scenes and seeds.
 
-    A scene's difference is the mean over its seeds. Scenes differ far more than seeds do, so the interval is a
-    bootstrap over scenes (percentiles of the mean of as many scenes drawn with replacement, always the same draws).
+    A scene's difference is the mean over its seeds. The interval is a percentile bootstrap over scenes, which differ
+    far more than seeds do; its random seed is fixed.
 
     Parameters
     ----------
-    rows : what `ifmsr.study.table4.read_rows` returns.
+    rows : as returned by `ifmsr.study.rows.read_rows`.
 
     Returns
     -------
     dataset, scale, metric, method, reference; `difference`: mean of method - reference over scenes; `low` and `high`:
-    its 95 % interval, empty for a single scene; `better`: on how many scenes `method` is the better one; `scenes`,
-    `seeds`: how many.
+    its 95 % interval, empty for a single scene; `better`: the number of scenes on which `method` is better; `scenes`,
+    `seeds`: their numbers.
     """
     lines = []
     for (dataset, scale), block in rows.groupby(["dataset", "scale"], sort=False):
@@ -39,8 +39,10 @@ def paired_differences(rows: pd.DataFrame) -> pd.DataFrame:
             by_scene = block.pivot_table(metric, "scene", "method", sort=False)
             for reference, method in permutations(by_scene.columns, 2):
                 compared = _compare(by_scene[method] - by_scene[reference], metric)
-                place = {"dataset": dataset, "scale": scale, "metric": metric}
-                lines.append(place | {"method": method, "reference": reference} | compared | {"seeds": seeds})
+                block_key = {"dataset": dataset, "scale": scale, "metric": metric}
+                lines.append(
+                    block_key | {"method": method, "reference": reference} | compared | {"seeds": seeds}
+                )
     return pd.DataFrame(lines)
 
 
@@ -66,6 +68,6 @@ def _compare(differences: pd.Series, metric: str) -> dict[str, Any]:
 
 
 def write_differences(folders: Folders, out_folder: str | Path) -> Path:
-    """Write `paired_differences` of finished evaluations to ``differences.csv``. Raises what `read_rows` raises."""
+    """Write `paired_differences` of finished evaluations to ``differences.csv``. Raises the errors of `read_rows`."""
     table = paired_differences(read_rows(folders))
     return write_text(Path(out_folder) / "differences.csv", table.to_csv(index=False, float_format="%.5g"))

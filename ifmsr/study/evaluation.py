@@ -1,4 +1,4 @@
-"""Every method on the same stored observations: one row a scene, seed and method."""
+"""Evaluation of methods on the same stored observations: one row per scene, seed and method."""
 
 import json
 import os
@@ -36,15 +36,15 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Task:
-    """What is measured, whatever the methods. One folder holds one Task.
+    """An evaluation's data and degradation, without its methods. One folder holds one Task.
 
     Attributes
     ----------
     dataset, split : a name of `ifmsr.scenes.DATASETS` and one of its splits; the test scenes are used.
     scale, preset, alignment : of the degradation, see `ifmsr.degradation.protocol.degrade`.
-    seeds : one observation a scene for each.
-    scenes : some of the split's test scenes; empty means all.
-    side : only the middle of every scene, this many pixels square; 0 means whole scenes.
+    seeds : random seeds of the degradation; one observation per scene and seed.
+    scenes : a selection of the split's test scenes; empty means all.
+    side : side in pixels of the central crop of every scene; 0 means whole scenes.
 
     Raises
     ------
@@ -77,22 +77,22 @@ def evaluate(
     root: str | Path | None = None,
     again: bool = False,
 ) -> pd.DataFrame:
-    """Measure methods by the paper's protocol (`ifmsr.metrics.evaluate`) and keep what they made.
+    """Measure methods by the paper's protocol (`ifmsr.metrics.evaluate`) and store their cubes and metrics.
 
     The folder `out` gets ``task.json``, ``observations/<scene>-s<seed>.npz``, ``rows.csv``,
-    ``cubes/<method>/<scene>-s<seed>.npy`` (float16) and, last, ``manifest.json``. Until the methods are complete, their
-    rows and cubes are in ``partial/`` and what was finished stays finished; an interrupted evaluation goes on where it
-    stopped, and several processes may measure different methods in one folder at once.
+    ``cubes/<method>/<scene>-s<seed>.npy`` (float16) and, last, ``manifest.json``. Rows and cubes of incomplete methods
+    are in ``partial/``, apart from finished ones. An interrupted evaluation resumes where it stopped, and several
+    processes may measure different methods in one folder at once.
 
-    Another call adds methods. Rows that are there already are kept if the same settings, weights and code made them
-    (see `ifmsr.study.made_by`) and their cubes are there; other rows of `methods` are replaced, with a warning that
-    says why. Missing observations are made again.
+    Another call adds methods. Existing rows are kept if they were made with the same settings, weights and code (see
+    `ifmsr.study.made_by`) and their cubes exist; other rows of `methods` are replaced, with a warning that gives the
+    reason. Missing observations are made again.
 
     Parameters
     ----------
-    methods : ready methods by name, as `ifmsr.inference.api.load_method` gives them.
+    methods : methods by name, as returned by `ifmsr.inference.api.load_method`.
     root : the data set's folder; default `ifmsr.paths.data_root`/<dataset>.
-    again : measure all of `methods`, whatever rows are there.
+    again : measure all of `methods`, even if their rows exist.
 
     Returns
     -------
@@ -100,8 +100,8 @@ def evaluate(
 
     Raises
     ------
-    InputError : the folder holds another task, or data, split or scenes cannot be had; ``rows.csv`` was changed
-        after its run had finished; an observation is another one than the folder's rows were measured on.
+    InputError : the folder holds another task; the data, split or scenes are not available; ``rows.csv`` was changed
+        after its run had finished; an observation differs from the one that the folder's rows were measured on.
     """
     out = Path(out)
     data = open_dataset(task.dataset, root)
@@ -115,7 +115,7 @@ def evaluate(
     folder = _Folder(out, task, data)
     makers = {name: made_by(method) for name, method in methods.items()}
     rows = folder.kept(methods, makers, again)
-    missing = [(*place, name) for place in folder.places for name in methods if (*place, name) not in rows]
+    missing = [(*pair, name) for pair in folder.pairs for name in methods if (*pair, name) not in rows]
     if not missing and (out / MANIFEST).exists():
         folder.make_observations()
         return _frame(folder.finished)
@@ -130,7 +130,7 @@ class _Folder:
 
     def __init__(self, out: Path, task: Task, data: DataSet):
         self.out, self.task, self.data = out, task, data
-        self.places = [(scene, seed) for scene in task.scenes for seed in task.seeds]
+        self.pairs = [(scene, seed) for scene in task.scenes for seed in task.seeds]
         self.ledger = Ledger(out, ("scene", "seed", "method"), COLUMNS)
         with self.ledger.lock:
             _claim(out, task)
@@ -142,16 +142,16 @@ class _Folder:
         rows: Rows = {}
         for name, method in methods.items():
             fault = partial(_fault, self.out, method)
-            rows |= self.ledger.kept(name, makers[name], len(self.places), again, fault)
+            rows |= self.ledger.kept(name, makers[name], len(self.pairs), again, fault)
         return rows
 
     def truth(self, scene: str) -> Scene:
-        """The scene in the size that is measured."""
+        """The scene, cropped to the size that is measured."""
         return self.data.load(scene).crop_to_multiple(self.task.scale, self.task.side or None)
 
     def make_observations(self) -> None:
-        """Make the observations that are not there."""
-        for scene, seed in self.places:
+        """Make the missing observations."""
+        for scene, seed in self.pairs:
             if not self.observations.path(scene, seed).exists():
                 self.observations.of(self.truth(scene), seed)
 
@@ -161,14 +161,14 @@ class _Folder:
         methods: Mapping[str, Method],
         makers: Mapping[str, str],
     ) -> Rows:
-        """Measure what is missing, place by place, and keep every row and cube in ``partial/``."""
+        """Measure what is missing, observation by observation, and store every row and cube in ``partial/``."""
         rows: Rows = {}
         with tqdm(total=len(missing), desc=f"{self.task.dataset} x{self.task.scale}", mininterval=2) as bar:
             for (scene, seed), group in groupby(missing, key=lambda entry: entry[:2]):
                 truth = self.truth(scene)
                 observation = self.observations.of(truth, seed)
                 for *_, name in group:
-                    method = _informed(methods[name], truth, seed, self.task)
+                    method = _with_true_kernel(methods[name], truth, seed, self.task)
                     sr, row = _measure(truth, observation, method, self.task)
                     row |= {"scene": scene, "seed": seed, "method": name, "made_by": makers[name]}
                     rows[scene, seed, name] = row
@@ -179,13 +179,13 @@ class _Folder:
         return rows
 
     def finish(self, run: Run, methods: Collection[str], rows: Rows) -> pd.DataFrame:
-        """Put the complete rows and the cubes of the methods beside those of others, and end the run."""
+        """Add the complete rows and the cubes of the methods to those of others, and end the run."""
         self.make_observations()
         with self.ledger.lock:
             others = {key: row for key, row in self.ledger.finished().items() if row["method"] not in methods}
             frame = _frame(others | rows)
             counts = frame.groupby("method")["method"].transform("size")
-            frame = frame[counts == len(self.places)].reset_index(drop=True)
+            frame = frame[counts == len(self.pairs)].reset_index(drop=True)
             table = run.record("rows.csv")
             for row in rows.values():
                 _move(self.ledger.partial / _cube(row), self.out / _cube(row))
@@ -194,14 +194,14 @@ class _Folder:
             carried = bool(others) or any(self.finished.get(key) == row for key, row in rows.items())
             run.tell(
                 config={"methods": list(frame["method"].unique())},
-                data=self.observations.digests(self.places, carried),
+                data=self.observations.digests(self.pairs, carried),
             )
             run.finish()
         return frame
 
 
 def _claim(out: Path, task: Task) -> None:
-    """Write the task into the folder, or refuse a folder that belongs to another one."""
+    """Write the task into the folder. Raises InputError if the folder belongs to another task."""
     path = out / "task.json"
     if not path.exists():
         write_text(path, json.dumps(asdict(task), indent=2) + "\n")
@@ -216,26 +216,26 @@ def read_task(folder: str | Path) -> Task:
         return Task(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise InputError(
-            path, f"no evaluation's task ({error})", "Give the folder of an evaluation"
+            path, f"not an evaluation's task ({error})", "Give the folder of an evaluation"
         ) from error
 
 
 def _fault(out: Path, method: Method, row: Row) -> str:
-    """Why a finished row does not count although what it says of its maker fits; "" if it does."""
+    """Why a finished row cannot be kept although its `made_by` matches; "" if it can."""
     if not (out / _cube(row)).exists():
-        return "its cubes are not there"
+        return "its cubes are missing"
     silent = row["made_by"] == ""
     if silent and (row["weights"], row["schedule"]) != (fingerprint(method), method.schedule):
         return "its weights or its precision have changed"
     return ""
 
 
-def _informed(method: Method, truth: Scene, seed: int, task: Task) -> Method:
-    """The method itself; one that has to be told the true kernel is told it here, and nothing else."""
+def _with_true_kernel(method: Method, truth: Scene, seed: int, task: Task) -> Method:
+    """The method, given the true kernel (and nothing else) if it is an `Oracle`."""
     if not isinstance(method, Oracle):
         return method
-    draw = draw_degradation(task.scale, task.preset, scene_seed(truth, seed), task.alignment)
-    return method.with_kernel(draw.sampling_kernel(task.scale))
+    degradation = draw_degradation(task.scale, task.preset, scene_seed(truth, seed), task.alignment)
+    return method.with_kernel(degradation.sampling_kernel(task.scale))
 
 
 def _measure(
@@ -257,7 +257,7 @@ def _measure(
 
 
 def _cube(row: Row) -> Path:
-    """Where a row's cube is, counted from the folder."""
+    """The path of a row's cube, relative to the folder."""
     return Path("cubes", row["method"], f"{row['scene']}-s{row['seed']}.npy")
 
 
@@ -280,5 +280,5 @@ def _frame(rows: Rows) -> pd.DataFrame:
 def summary(rows: pd.DataFrame) -> pd.DataFrame:
     """Mean over seeds, then over scenes, of each method's five metrics and seconds."""
     numbers: Sequence[str] = COLUMNS[-6:]
-    a_scene = rows.groupby(["method", "scene"], sort=False)[list(numbers)].mean()
-    return a_scene.groupby("method", sort=False).mean()
+    by_scene = rows.groupby(["method", "scene"], sort=False)[list(numbers)].mean()
+    return by_scene.groupby("method", sort=False).mean()

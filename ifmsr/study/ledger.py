@@ -1,8 +1,7 @@
-"""The rows of one results folder, kept so that neither a killed process nor a second one loses any.
+"""The rows of one results folder, safe against killed processes and concurrent ones.
 
-``rows.csv`` holds whole methods only and changes when one is complete; ``partial/rows.csv`` holds the rows of methods
-that are still being measured, one more after each measurement. Whoever reads a table sees ``rows.csv``. Every change
-happens under a lock on the folder, after reading again what is there.
+``rows.csv`` holds complete methods only. ``partial/rows.csv`` holds the rows of methods that are still being measured
+and grows by one row per measurement. Every change happens under a lock on the folder, after reading the files again.
 """
 
 import shutil
@@ -32,14 +31,14 @@ class Ledger:
 
     Parameters
     ----------
-    folder : made if missing; InputError if that is impossible.
-    key : the columns that tell rows apart; `method` and `made_by` are among a row's columns.
+    folder : created if missing; InputError if that is impossible.
+    key : the columns that identify a row; `method` and `made_by` are among a row's columns.
     columns : of the files, in order.
     float_format : of the files, see `pandas.DataFrame.to_csv`.
 
     Attributes
     ----------
-    lock : to be held while files of the folder change. A process that dies releases it.
+    lock : hold it while files of the folder change. It is released when its process dies.
     """
 
     def __init__(
@@ -55,7 +54,7 @@ class Ledger:
 
     @property
     def partial(self) -> Path:
-        """The folder of what belongs to methods that are not complete."""
+        """The folder of incomplete methods' rows and cubes."""
         return self.folder / PARTIAL
 
     def finished(self) -> Rows:
@@ -67,19 +66,19 @@ class Ledger:
             return self._read(path)
 
     def unfinished(self) -> Rows:
-        """The rows of methods that are not complete."""
+        """The rows of incomplete methods."""
         return self._read(self.partial / "rows.csv")
 
     def kept(self, method: str, maker: str, count: int, again: bool, fault: Callable[[Row], str]) -> Rows:
-        """The rows of a method that need not be measured again; a warning says why others of it must be.
+        """The rows of a method that need not be measured again; a warning gives the reason for measuring others.
 
         Parameters
         ----------
-        maker : what makes the method's rows now, see `ifmsr.study.made_by`; only such rows are kept. A complete
-            method whose rows do not say what made them (`made_by` is empty) is kept as well, with a warning.
+        maker : the method's present `ifmsr.study.made_by.made_by`; only rows with this value are kept. A complete
+            method whose rows have no `made_by` is kept as well, with a warning.
         count : how many rows a complete method has.
         again : measure the method again although it is complete; rows of an interrupted call are kept.
-        fault : what else is wrong with a finished row; "" for nothing.
+        fault : gives another reason against a finished row, or "".
         """
         if maker.endswith(UNKNOWN):
             return {}
@@ -93,8 +92,8 @@ class Ledger:
         silent = _only(good, lambda row: row["made_by"] == "")
         if len(silent) == count and not under_way:
             self._warn(
-                f"the rows of {method} do not say what made them; they are kept. To measure them again, say so: "
-                "--again, or again=True"
+                f"the rows of {method} do not record the settings and code that made them; they are kept. To measure "
+                "them again, give --again or again=True"
             )
             return silent
         if reasons := sorted(set(faults.values()) - {""}):
@@ -105,13 +104,13 @@ class Ledger:
         warnings.warn(f"{self.folder}: {text}", stacklevel=5)
 
     def add(self, row: Row) -> None:
-        """Keep one more row of a method that is not complete, in place of one with the same key."""
+        """Add a row of an incomplete method; it replaces a row with the same key."""
         with self.lock:
             rows = self.unfinished() | {self._key(row): row}
             self._write_unfinished(rows)
 
     def complete(self, methods: Iterable[str]) -> None:
-        """Forget what is partial of these methods: it is in ``rows.csv`` now. Hold the lock."""
+        """Remove the partial rows of these methods, which are in ``rows.csv`` now. The caller holds the lock."""
         done = set(methods)
         rows = _only(self.unfinished(), lambda row: row["method"] not in done)
         if rows:
@@ -120,7 +119,7 @@ class Ledger:
             shutil.rmtree(self.partial, ignore_errors=True)
 
     def csv(self, rows: pd.DataFrame) -> str:
-        """Rows as the files hold them."""
+        """Rows in the files' CSV format."""
         return rows.to_csv(index=False, columns=list(self.columns), float_format=self.float_format)
 
     def _write_unfinished(self, rows: Rows) -> None:
@@ -146,7 +145,7 @@ def _only(rows: Rows, wanted: Callable[[Row], bool]) -> Rows:
 
 
 def _change(made: str, maker: str) -> str:
-    """What has changed in a method since it made a row; "" for nothing, or if the row does not say."""
+    """What has changed in a method since it made a row; "" if nothing has or the row has no `made_by`."""
     if made in ("", maker):
         return ""
     if made.partition("-")[0] == maker.partition("-")[0]:

@@ -1,9 +1,9 @@
-"""What made a row: a method's settings and the code that computes it, as two short hashes.
+"""The origin of a row, as two short hashes: of the method's settings and of the code that computes it.
 
-The first hash is of the method's class, its settings (the fields of a dataclass that take part in comparisons, so
-not the device) and the `fingerprint` of its weights. The second is of the source code: the module of its class and of
-every object that it holds, `ifmsr.metrics`, and all that these import from this package (but for `NEUTRAL`) and from
-the method's own. Comments, docstrings and layout do not count.
+The first hash covers the method's class, its settings (the fields of a dataclass that take part in comparisons, so
+not the device) and the `fingerprint` of its weights. The second covers source code: the modules of its class and of
+every object in its fields, `ifmsr.metrics`, and all that these import from this package (except `NEUTRAL`) and from
+the method's own package. Comments, docstrings and layout do not count.
 """
 
 import ast
@@ -28,29 +28,29 @@ NEUTRAL = (
     *("ifmsr.errors", "ifmsr.extras", "ifmsr.fields", "ifmsr.files", "ifmsr.paths", "ifmsr.registry"),
     *("ifmsr.methods.registry", "ifmsr.scenes", "ifmsr.training"),
 )
-"""Rooms and modules whose code changes no number of a method on a given observation."""
+"""Packages and modules whose code does not affect a method's result on a given observation."""
 # "package.module:attribute", see `ifmsr.registry.resolve`
 PLACE = re.compile(r"[a-z_]\w*(\.\w+)+:\w+", re.IGNORECASE)
-UNKNOWN = "unknown"  # the code of a method that was typed in: in a notebook or at a prompt
+UNKNOWN = "unknown"  # the code of a method defined in a notebook or at a prompt
 DIGITS = 8
 
 
 def made_by(method: Method) -> str:
     """``<settings>-<code>``: two hashes of 8 hexadecimal digits, equal on every machine.
 
-    The second is ``unknown`` if the method was defined in a notebook or at a prompt, so that no file holds its code.
+    The second is ``unknown`` if the method was defined in a notebook or at a prompt and its code is in no file.
     """
     settings = {"method": _settings(method), "weights": fingerprint(method)}
     return f"{_digest(settings)}-{_code(method)}"
 
 
 def fingerprint(method: Method) -> str:
-    """Which weights a method uses; "" for none."""
+    """The hash of a method's weights; "" if it has none."""
     return str(getattr(method, "fingerprint", ""))
 
 
 def _settings(value: Any) -> Any:
-    """A method, or one of its settings, as JSON holds it."""
+    """A method, or one of its settings, in JSON types."""
     match value:
         case None | bool() | int() | float() | str():
             return value
@@ -79,7 +79,7 @@ def _kind(value: Any) -> Any:
 
 
 def _code(method: Method) -> str:
-    """Hash of the source of all that computes the method and the metrics, or `UNKNOWN`."""
+    """Hash of the source code that computes the method and the metrics, or `UNKNOWN`."""
     roots = {_kind(part).__module__ for part in _parts(method)}
     packages = {_kind(method).__module__.partition(".")[0], "ifmsr"}
     found: dict[str, str] = {}
@@ -98,7 +98,7 @@ def _code(method: Method) -> str:
 
 
 def _parts(value: Any) -> Iterator[Any]:
-    """A method and the objects in its fields, the network of a learned one for example."""
+    """A method and the objects in its fields, for example the network of a learned method."""
     yield value
     if is_dataclass(value):
         for entry in fields(value):
@@ -106,13 +106,13 @@ def _parts(value: Any) -> Iterator[Any]:
 
 
 def _computes(module: str, packages: set[str]) -> bool:
-    """Whether a module's code can change a number: it is of this package, but not neutral, or of the method's."""
+    """Whether a module can affect results: it is in this package and not neutral, or in the method's package."""
     neutral = any(module == room or module.startswith(f"{room}.") for room in NEUTRAL)
     return module.partition(".")[0] in packages and module != "ifmsr" and not neutral
 
 
 def _follows(module: str, imported: str, packages: set[str]) -> bool:
-    """Whether an import leads to what the method needs: `ifmsr.inference` runs every method and needs none."""
+    """Whether to follow an import. Those of methods by `ifmsr.inference`, which runs any method, are not followed."""
     runs_it = module.startswith("ifmsr.inference") and imported.startswith("ifmsr.methods")
     return _computes(imported, packages) and not runs_it
 

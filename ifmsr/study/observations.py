@@ -1,6 +1,6 @@
-"""The stored observations of an evaluation: every method and every later call sees the same files.
+"""The stored observations of an evaluation, which every method and every later call share.
 
-They are not kept in the repository, and made again from the task where they are missing.
+They are not in the repository; missing ones are made again from the task.
 """
 
 import json
@@ -21,7 +21,7 @@ from ifmsr.study.ledger import Rows
 if TYPE_CHECKING:
     from ifmsr.study.evaluation import Task
 
-ROUNDING = 1e-4  # dB: what the last bits of an observation move bicubic by is a thousandth of it
+ROUNDING = 1e-4  # dB; rounding in an observation changes the PSNR of bicubic by a thousandth of it
 EARLIER = ", of earlier rows"
 
 
@@ -31,7 +31,7 @@ class Observations:
     Parameters
     ----------
     out, task : the evaluation's.
-    finished : its finished rows, which its manifest's observations belong to.
+    finished : its finished rows, measured on the observations in its manifest.
     """
 
     def __init__(self, out: Path, task: "Task", finished: Rows):
@@ -46,14 +46,14 @@ class Observations:
         return self.folder / f"{scene}-s{seed}.npz"
 
     def of(self, truth: Scene, seed: int) -> Observation:
-        """The stored observation of a scene, made now if it is not there.
+        """The stored observation of a scene, made now if it is missing.
 
-        The same seed gives the same bits on most machines. Where it does not, a warning says so if the folder's
-        bicubic row comes out again.
+        The same seed gives the same bits on most machines. Where it does not, the observation is accepted with a
+        warning if the PSNR of bicubic agrees with the folder's rows.
 
         Raises
         ------
-        InputError : it is another observation than the one that the folder's rows were measured on.
+        InputError : the observation differs from the one that the folder's rows were measured on.
         """
         path = self.path(truth.name, seed)
         if not path.exists():
@@ -64,12 +64,13 @@ class Observations:
         return observation
 
     def _compare(self, path: Path, truth: Scene, seed: int, observation: Observation) -> None:
-        """Tell rounding from another observation by the row that costs least."""
+        """Distinguish rounding from another observation by the PSNR of bicubic, the cheapest method."""
         differs = "its SHA-256 is not that of the observation which the folder's rows were measured on"
         row = self.finished.get((truth.name, seed, "bicubic"))
         if row is None:
             warnings.warn(
-                f"{path}: {differs}, and no row of bicubic tells by how much it differs", stacklevel=5
+                f"{path}: {differs}, and there is no row of bicubic to measure the difference by",
+                stacklevel=5,
             )
             return
         psnr = metrics.psnr(truth.cube, Bicubic()(observation))
@@ -80,14 +81,14 @@ class Observations:
                 "Delete it if it was changed (it is made again), or choose another folder",
             )
         warnings.warn(
-            f"{path}: {differs}. Bicubic agrees to {abs(psnr - row['PSNR']):.0e} dB: it differs by no more "
-            "than rounding",
+            f"{path}: {differs}. Bicubic agrees to {abs(psnr - row['PSNR']):.0e} dB: the difference is "
+            "rounding",
             stacklevel=5,
         )
 
-    def digests(self, places: Iterable[tuple[str, int]], carried: bool) -> dict[str, str]:
-        """SHA-256 of the files, for the manifest; `carried`: the earlier ones too where earlier rows are kept."""
-        paths = [self.path(*place) for place in places]
+    def digests(self, pairs: Iterable[tuple[str, int]], carried: bool) -> dict[str, str]:
+        """SHA-256 of the files of (scene, seed) `pairs`; with `carried`, those of kept rows as well."""
+        paths = [self.path(*pair) for pair in pairs]
         now = {path.stem: sha256(path) for path in paths}
         if not carried:
             return now

@@ -1,4 +1,4 @@
-"""Table IV as CSV, Markdown and LaTeX; every line of numbers says `published` or `ours`."""
+"""Table IV as CSV, Markdown and LaTeX; every line of numbers is labelled `published` or `ours`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from ifmsr.study.table4 import table4
 
 @dataclass(frozen=True)
 class Markup:
-    """How one output format writes what a table cell needs."""
+    """The symbols of a table cell in one output format."""
 
     best: str
     second: str
@@ -36,10 +36,10 @@ LATEX = Markup(
 
 
 def wide(block: pd.DataFrame, markup: Markup = MARKDOWN) -> pd.DataFrame:
-    """One data set and scale of `table4` as the paper prints it: methods as columns, cells as text.
+    """One data set and scale of `table4` in the paper's layout: methods as columns, cells as text.
 
-    Three lines a metric where the paper has figures, `published`, `ours` and `ours - published`, else one,
-    `ours`. Our best is bold and our second underlined, as they print; nothing is marked in their line.
+    Three lines per metric where the paper has values (`published`, `ours` and `ours - published`), else one (`ours`).
+    Our best value is bold and our second best underlined, after rounding; published values are not marked.
     """
     in_paper = block["published"].notna().any()
     lines = []
@@ -69,7 +69,7 @@ def _published_cells(group: pd.DataFrame, digits: int, markup: Markup) -> list[s
 
 
 def _our_cells(group: pd.DataFrame, digits: int, markup: Markup) -> list[str]:
-    """Ours with its spread; equal figures, as printed, share a mark, and a lone method gets none."""
+    """Our values with their spread. Values that print equal share a mark; a single method gets none."""
     printed = group["ours"].round(digits)
     ranks = printed.rank(method="dense", ascending=group["metric"].iloc[0] not in HIGHER_IS_BETTER)
     cells = []
@@ -84,7 +84,7 @@ def _our_cells(group: pd.DataFrame, digits: int, markup: Markup) -> list[str]:
 
 
 def protocol(block: pd.DataFrame, markup: Markup = MARKDOWN) -> list[str]:
-    """What the numbers of one data set and scale are: sentences to stand under its table."""
+    """The sentences under the table of one data set and scale, which explain its numbers."""
     ran = block[block["ours"].notna()]
     first = ran.iloc[0]
     scenes = "1 scene" if first["scenes"] == 1 else f"{first['scenes']} scenes"

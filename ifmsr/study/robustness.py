@@ -1,4 +1,4 @@
-"""How methods fare where the degradation, or the pair of images, is not the one of the paper's test."""
+"""Robustness: methods under other degradations, or with other pairs of images, than the paper's test has."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -37,12 +37,12 @@ class Condition:
 
     Attributes
     ----------
-    name : what tables print.
-    blur : ``"test"``: the protocol's draw; ``"motion"``: a line of 9 pixels in a drawn direction; ``"airy"``: an Airy
-        disc whose first dark ring has a radius of `scale` pixels; both centred.
+    name : the printed name.
+    blur : ``"test"``: a random blur of the protocol; ``"motion"``: a line of 9 pixels in random direction; ``"airy"``:
+        an Airy disc whose first dark ring has a radius of `scale` pixels; both centred.
     alignment : of the test blur.
     lr_noise, rgb_noise : standard deviations in units of 1/255.
-    response : what the method is told: the camera's, nothing, or one whose curves lie 8 nm too high.
+    response : the spectral response function given to the method: the camera's, none, or one shifted by +8 nm.
     """
 
     name: str
@@ -81,9 +81,9 @@ GRIDS: dict[str, Sequence[Condition | Case]] = {"degradations": GRID, "guides": 
 
 
 def observe(scene: Scene, condition: Condition, seed: int = 0) -> Observation:
-    """What `condition` makes of a scene whose size is a multiple of its scale.
+    """The observation of a scene under `condition`; the scene's size is a multiple of the condition's scale.
 
-    Raises InputError if the response is to be shifted and the scene has none, or no wavelengths.
+    Raises InputError if the spectral response function (SRF) is to be shifted and the scene has none or no wavelengths.
     """
     words = scene_seed(scene, seed)
     drawn = draw_degradation(condition.scale, "test", words, condition.alignment)
@@ -97,20 +97,18 @@ def observe(scene: Scene, condition: Condition, seed: int = 0) -> Observation:
     rgb = scene.rgb()
     if condition.rgb_noise:
         rgb = rgb + condition.rgb_noise / 255 * rng.standard_normal(rgb.shape).astype(np.float32)
-    told = scene.srf if condition.response == "known" else None
+    srf = scene.srf if condition.response == "known" else None
     if condition.response == "shifted":
-        told = shifted_response(scene, SHIFT_NM)
-    return Observation(degradation(scene.cube, condition.scale), rgb.clip(0, 1), condition.scale, told)
+        srf = shifted_response(scene, SHIFT_NM)
+    return Observation(degradation(scene.cube, condition.scale), rgb.clip(0, 1), condition.scale, srf)
 
 
 def shifted_response(scene: Scene, nanometres: float) -> Array:
-    """(3, B) the scene's response with its curves moved towards longer wavelengths."""
+    """The scene's SRF (3, B) shifted towards longer wavelengths."""
     if scene.srf is None or scene.wavelengths is None:
-        raise InputError(
-            f"scene {scene.name}", "no response or no wavelengths", "Shift another one's response"
-        )
-    places = scene.wavelengths - nanometres
-    curves = np.stack([np.interp(places, scene.wavelengths, curve, left=0, right=0) for curve in scene.srf])
+        raise InputError(f"scene {scene.name}", "no SRF or no wavelengths", "Choose a scene with both")
+    sources = scene.wavelengths - nanometres
+    curves = np.stack([np.interp(sources, scene.wavelengths, curve, left=0, right=0) for curve in scene.srf])
     return (curves / curves.sum(1, keepdims=True)).astype(np.float32)
 
 
@@ -120,7 +118,7 @@ def measure(
     conditions: Sequence[Condition | Case] = GRID,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Every method under every condition: one row a condition, scene and method, with the five metrics."""
+    """Every method under every condition: one row per condition, scene and method, with the five metrics."""
     named = {scene.name: scene for scene in scenes}
     return pd.DataFrame(_rows(list(product(conditions, named, methods)), named.__getitem__, methods, seed))
 
@@ -164,9 +162,10 @@ def measure_split(
 ) -> pd.DataFrame:
     """`measure` on a split's test scenes as a finished run: ``rows.csv`` and ``manifest.json`` in `out`.
 
-    Rows are kept one by one in ``partial/`` until the methods are complete, so an interrupted call goes on where it
-    stopped, and other processes may measure other methods in the same folder. Rows of other methods stay, and those of
-    `methods` too where the same settings, weights and code made them (see `ifmsr.study.made_by`), unless `again`.
+    Rows are stored one by one in ``partial/`` until the methods are complete. So an interrupted call resumes where it
+    stopped, and other processes may measure other methods in the same folder. Rows of other methods are kept. Those of
+    `methods` are kept if they were made with the same settings, weights and code (see `ifmsr.study.made_by`), unless
+    `again`.
     Returns the rows of `methods`.
 
     Raises
@@ -220,7 +219,7 @@ def measure_split(
 
 
 def _ordered(rows: Rows, conditions: Sequence[Condition | Case], scenes: Sequence[str]) -> pd.DataFrame:
-    """Rows by condition and scene as those are given; methods as they come."""
+    """Rows in the order of `conditions` and `scenes`."""
     order = {"condition": [condition.name for condition in conditions], "scene": list(scenes)}
     return pd.DataFrame(list(rows.values())).sort_values(
         list(order),
@@ -231,7 +230,7 @@ def _ordered(rows: Rows, conditions: Sequence[Condition | Case], scenes: Sequenc
 
 
 def _claim(folder: Path, task: Mapping[str, Any]) -> None:
-    """Write the grid into a new folder, or refuse a folder that belongs to another one."""
+    """Write the grid into a new folder. Raises InputError if the folder belongs to another grid."""
     path = folder / "task.json"
     if path.exists():
         held = json.loads(path.read_text(encoding="utf-8"))

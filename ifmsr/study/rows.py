@@ -1,4 +1,4 @@
-"""Rows of finished evaluations, read back and checked for sharing a table."""
+"""Reading the rows of finished evaluations, and checking that they can share a table."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from ifmsr.errors import InputError
 from ifmsr.runs import read_manifest
 from ifmsr.study.names import DIGITS, dataset_label, method_label
 
-# "444503e60302" is no number
+# read as text, because a hash like "444503e60302" looks like a number
 TEXT = dict.fromkeys(("scene", "method", "schedule", "weights", "made_by"), str)
 ROW_COLUMNS = ("dataset", "split", "scene", "scale", "alignment", "seed", "method", "schedule", *DIGITS)
 
@@ -27,11 +27,11 @@ def read_rows(folders: Folders) -> pd.DataFrame:
     Returns
     -------
     The columns of their `rows.csv` and `preset`; data sets and methods by their printed names. `made_by` is empty in
-    rows that do not say what made them.
+    rows that do not record it.
 
     Raises
     ------
-    InputError : a folder has no manifest (its run was not finished), is no evaluation, has unusable rows,
+    InputError : a folder has no manifest (its run was not finished), is not an evaluation or has unusable rows,
         or the folders cannot share a table: see `check_comparable`.
     """
     folders = [folders] if isinstance(folders, str | Path) else list(folders)
@@ -71,9 +71,8 @@ def _read_folder(folder: Path) -> pd.DataFrame:
 def check_comparable(rows: pd.DataFrame) -> None:
     """Raise InputError unless all rows belong in one table.
 
-    One alignment, preset and size of scenes for the whole table, one split a data set; within a data set and scale,
-    every method has one schedule, one maker (`ifmsr.study.made_by`) and has seen each scene with the same seeds exactly
-    once.
+    The whole table has one alignment, preset and scene size, and each data set has one split. Within a data set and
+    scale, every method has one schedule, one `made_by`, and exactly one row for each of the same scenes and seeds.
     """
     for column in ("alignment", "preset", "side"):
         _demand_one(column, rows, "the table")

@@ -1,4 +1,4 @@
-"""The paper's Table IV: its published figures and ours, side by side and never mixed up."""
+"""The paper's Table IV: published values and ours, side by side."""
 
 from pathlib import Path
 from typing import Any
@@ -10,23 +10,25 @@ from ifmsr.published import MISPRINT, MISPRINT_NOTE, PUBLISHED
 from ifmsr.study.names import DIGITS
 from ifmsr.study.rows import check_comparable
 
-DASH_NOTE = "the paper has no {method} here: it needs the camera's response, unknown for {dataset}"
+DASH_NOTE = (
+    "the paper has no {method} here: it needs the camera's spectral response function, unknown for {dataset}"
+)
 
 
 def table4(rows: pd.DataFrame, published: str | Path = PUBLISHED) -> pd.DataFrame:
-    """The paper's Table IV for the data sets and scales in `rows`, one line a number.
+    """The paper's Table IV for the data sets and scales in `rows`, one line per number.
 
     Parameters
     ----------
-    rows : what `read_rows` returns.
-    published : the published table, one column a method.
+    rows : as returned by `read_rows`.
+    published : the published table, one column per method.
 
     Returns
     -------
-    dataset, scale, metric, method; `published`: the paper's figure; `ours`: the mean over scenes of the mean
+    dataset, scale, metric, method; `published`: the paper's value; `ours`: the mean over scenes of the mean
     over seeds; `difference`: ours - published; `spread`: standard deviation over scenes; `seed_spread`: mean over
-    scenes of the standard deviation over seeds, empty for one seed; `scenes` and `seeds`: how many; schedule, note,
-    split, alignment, preset. A number that does not exist is empty.
+    scenes of the standard deviation over seeds, empty for one seed; `scenes`, `seeds`: their numbers; schedule, note,
+    split, alignment, preset. Missing numbers are empty.
 
     Raises
     ------
@@ -42,7 +44,7 @@ def table4(rows: pd.DataFrame, published: str | Path = PUBLISHED) -> pd.DataFram
 
 
 def _block(dataset: str, rows: pd.DataFrame, theirs: pd.DataFrame) -> list[dict[str, Any]]:
-    """The lines of one data set and scale; `theirs` has one row a metric, none where the paper is silent."""
+    """The lines of one data set and scale; `theirs` has one row per metric, or none where the paper has no values."""
     over_scenes = rows.groupby(["method", "scene"])[[*DIGITS]].mean().groupby("method")
     mean, spread, scenes = over_scenes.mean(), over_scenes.std(), over_scenes.size()
     seed_spread = rows.groupby(["method", "scene"])[[*DIGITS]].std().groupby("method").mean()

@@ -196,7 +196,7 @@ def test_a_place_for_results_that_cannot_be_one_is_named(
 def test_a_setting_that_is_no_yaml_ends_with_2(tmp_path, capsys):
     train = ("train", "--data", "indian-pines", "--split", "spatial", "--out", tmp_path)
     assert run(*train, "--set", "epochs=[") == 2
-    assert "'[' is no YAML" in capsys.readouterr().err
+    assert "'[' is not YAML" in capsys.readouterr().err
 
 
 def test_a_failing_disk_ends_with_1_and_one_line(tmp_path, capsys, monkeypatch):

@@ -155,7 +155,7 @@ def test_what_the_figures_say_makes_the_missing_cubes_again(fresh_clone, capsys)
         figures.figure4(fresh_clone)
     assert " --side 48 (" in str(error.value)  # nothing sticks to the last word of the command
     command = shlex.split(error.value.fix.removeprefix("Run: ").partition(" (")[0])
-    with pytest.warns(UserWarning, match="its cubes are not there"):
+    with pytest.warns(UserWarning, match="its cubes are missing"):
         assert command[0] == "ifmsr" and main(command[1:]) == 0
     figures.figure4(fresh_clone)
     kept = [line.rpartition(",")[0] for line in (fresh_clone / "rows.csv").read_text().splitlines()]
@@ -258,7 +258,9 @@ def silent(tmp_path):
 def test_rows_that_do_not_say_what_made_them_are_kept_with_a_warning(silent):
     assert set(read_rows(silent)["made_by"]) == {""}
     method, before = Counting("w"), files(silent)
-    with pytest.warns(UserWarning, match="rows of bicubic do not say what made them; they are kept"):
+    with pytest.warns(
+        UserWarning, match="rows of bicubic do not record the settings and code that made them; they are kept"
+    ):
         evaluate(TASK, {"bicubic": method}, silent)
     assert method.calls == 0 and files(silent) == before
     evaluate(TASK, {"third": Counting()}, silent)
@@ -273,7 +275,7 @@ def test_rows_that_do_not_say_what_made_them_are_never_mixed_with_others(silent)
     assert other.calls == 2
     (silent / "cubes" / "second" / "test-s1.npy").unlink()
     second = Counting("v")
-    with pytest.warns(UserWarning, match="its cubes are not there"):
+    with pytest.warns(UserWarning, match="its cubes are missing"):
         evaluate(TASK, {"second": second}, silent)
     assert second.calls == 2 and (read_rows(silent)["made_by"] != "").all()
 
@@ -436,7 +438,7 @@ def test_a_task_holds_plain_numbers_whatever_it_was_given(tmp_path):
     assert read_task(tmp_path) == task
     for content in ("[]", "{}", '{"dataset": "cave"}', '{"dataset": "cave", "split": "figure4", "sides": 3}'):
         (tmp_path / "task.json").write_text(content, encoding="utf-8")
-        with pytest.raises(InputError, match=r"task\.json: no evaluation's task"):
+        with pytest.raises(InputError, match=r"task\.json: not an evaluation's task"):
             read_task(tmp_path)
 
 

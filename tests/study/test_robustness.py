@@ -63,7 +63,7 @@ def test_a_shifted_response_has_its_centroids_eight_nanometres_higher(scene):
     ) @ scene.wavelengths  # blue is cut off at the short end, red at the long one
     assert 6 < green < 9 and red > 3
     np.testing.assert_allclose(moved.sum(1), 1, rtol=1e-5)
-    with pytest.raises(InputError, match="no response"):
+    with pytest.raises(InputError, match="no SRF or no wavelengths"):
         shifted_response(Scene("bare", scene.cube, rgb_bands=(20, 10, 2)), 8)
 
 
@@ -156,7 +156,9 @@ def test_a_grid_from_before_rows_said_what_made_them_is_kept_with_a_warning(tmp_
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     (tmp_path / "task.json").unlink()
     same, other = Counting("w"), Counting("x")
-    with pytest.warns(UserWarning, match="rows of first do not say what made them; they are kept"):
+    with pytest.warns(
+        UserWarning, match="rows of first do not record the settings and code that made them; they are kept"
+    ):
         grid(tmp_path, first=same)
     assert sorted(path.name for path in tmp_path.glob("[!.]*")) == ["manifest.json", "rows.csv"]
     with pytest.warns(UserWarning, match="second is measured again: its weights have changed"):

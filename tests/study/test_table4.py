@@ -101,7 +101,7 @@ def test_dashes_say_why(tmp_path):
     marked = table[table["note"] != ""]
     assert set(marked["method"]) == {"LTTR", "CMS"} and len(marked) == 10
     assert marked["published"].isna().all()
-    assert marked["note"].str.contains("camera's response").all()
+    assert marked["note"].str.contains("spectral response function").all()
     published = wide(table).set_index("").loc["published"]
     assert (published["LTTR"] == "— †").all()
 
