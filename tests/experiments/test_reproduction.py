@@ -98,4 +98,4 @@ def test_bad_input_is_said(tmp_path, capsys):
 def test_the_command_prints_what_differs(committed, tmp_path, capsys):
     assert main(["reproduce", str(committed), "--out", str(tmp_path)]) == 0
     out = capsys.readouterr().out
-    assert "largest distance" in out and "left out: ifmsr" in out
+    assert "largest difference" in out and "left out: ifmsr" in out
