@@ -26,12 +26,11 @@ def write_atomically(path: str | Path, write: Callable[[IO[Any]], object]) -> Pa
     The old content of `path` survives any failure (full disk, interrupt, exception in `write`), and the
     failure is raised.
 
-    Raises InputError if `path` is no ordinary file, or lies in what cannot be a folder.
+    Raises InputError if `path` is no ordinary file (a link is none), or lies in what cannot be a folder.
     """
     path = Path(path)
-    if (
-        path.exists() and not path.is_file()
-    ):  # a folder, or a device such as /dev/null, which root could replace
+    # a folder, a link whose target would stay as it is, or a device such as /dev/null, which root could replace
+    if path.is_symlink() or (path.exists() and not path.is_file()):
         raise InputError(path, "it is no ordinary file", "Name another one")
     make_folder(path.parent)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

@@ -24,10 +24,11 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
 def test_only_ordinary_files_are_replaced(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "folder").mkdir()
-    for name in ("pipe", "folder"):
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for name in ("pipe", "folder", "link"):
         with pytest.raises(InputError, match=f"{name}: it is no ordinary file"):
             write_text(tmp_path / name, "text")
-    assert sorted(os.listdir(tmp_path)) == ["folder", "pipe"]
+    assert sorted(os.listdir(tmp_path)) == ["folder", "link", "pipe"]
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):

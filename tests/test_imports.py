@@ -22,7 +22,8 @@ BASICS = {
 MAY_IMPORT = {
     **{basic: BASICS - {basic} for basic in BASICS},
     "metrics": {"errors"},
-    "scenes": BASICS,
+    "io": BASICS,
+    "scenes": {"io"},
     "degradation": {"scenes"},
     "guide": {"degradation", "scenes"},
     "assessment": {"guide", "degradation", "scenes"},

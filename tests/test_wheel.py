@@ -202,7 +202,7 @@ def test_doctor_methods_and_the_published_table(ifmsr, package, here):
     [
         (
             ("super-resolve", "--lr", "a.tif", "--rgb", "a.png", "--scale", "4", "--out", "b"),
-            "tifffile",
+            "rasterio",
             "geo",
         ),
         (

@@ -17,9 +17,10 @@ def super_resolve(args: argparse.Namespace) -> None:
     from ifmsr.files import write_atomically
     from ifmsr.inference import api
     from ifmsr.inference.assessed import Assessed
-    from ifmsr.scenes.own import load_cube, load_image
+    from ifmsr.io import read_cube, read_guide
 
-    lr, rgb = load_cube(args.lr, maximum=args.maximum, layout=args.layout), load_image(args.rgb)
+    lr = read_cube(args.lr, maximum=args.maximum, layout=args.layout).values
+    rgb = read_guide(args.rgb).values
     delivered = api.as_observation(lr, rgb, args.scale, response(args.srf))
     memory = None if args.memory is None else args.memory * 10**6
     wanted = args.error is not None
@@ -35,9 +36,10 @@ def super_resolve(args: argparse.Namespace) -> None:
 def assess(args: argparse.Namespace) -> None:
     """Say what an LR cube and its RGB guide tell about themselves, and what to doubt."""
     from ifmsr.inference import api
-    from ifmsr.scenes.own import load_cube, load_image
+    from ifmsr.io import read_cube, read_guide
 
-    lr, rgb = load_cube(args.lr, maximum=args.maximum, layout=args.layout), load_image(args.rgb)
+    lr = read_cube(args.lr, maximum=args.maximum, layout=args.layout).values
+    rgb = read_guide(args.rgb).values
     assessment = api.assess(lr, rgb, args.scale, response(args.srf), args.guide)
     print(assessment)
     say_doubts(assessment, args.strict)

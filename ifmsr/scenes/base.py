@@ -10,10 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ifmsr.errors import InputError
+from ifmsr.io.windows import Window
 from ifmsr.scenes.scene import Array, Scene, check_cube
-
-Window = tuple[int, int, int, int]
-"""(top, left, height, width) in pixels."""
 
 
 @dataclass(frozen=True)
@@ -108,12 +106,6 @@ def within(where: object, parent: Window, window: Window | None) -> Window:
             "Choose a window (top, left, height, width) inside the image",
         )
     return top + row, left + column, rows, columns
-
-
-def cut(image: NDArray[Any], window: Window) -> NDArray[Any]:
-    """The window of an image (H, W, ...), without a copy."""
-    top, left, height, width = window
-    return image[top : top + height, left : left + width]
 
 
 def to_cube(where: object, image: NDArray[Any], maximum: float, clip_negative: bool = False) -> Array:

@@ -7,8 +7,9 @@ from typing import ClassVar
 import numpy as np
 
 from ifmsr.errors import InputError
-from ifmsr.scenes.base import DataSet, Split, Window, cut, no_folder, to_cube, within
-from ifmsr.scenes.images import read_image
+from ifmsr.io.images import read_image
+from ifmsr.io.windows import cut
+from ifmsr.scenes.base import DataSet, Split, Window, no_folder, to_cube, within
 from ifmsr.scenes.response import PUBLISHED, nikon_d700
 from ifmsr.scenes.scene import Array, Scene
 from ifmsr.scenes.splits import cave_split

@@ -10,7 +10,7 @@ import numpy as np
 
 from ifmsr.errors import InputError
 from ifmsr.files import write_text
-from ifmsr.scenes import envi, matfile
+from ifmsr.io import envi, matfile
 from ifmsr.scenes.base import DataSet, Split, Window, no_folder, to_cube, within
 from ifmsr.scenes.scene import Scene
 from ifmsr.scenes.splits import hold_out

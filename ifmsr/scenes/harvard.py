@@ -6,8 +6,9 @@ from typing import ClassVar
 import numpy as np
 
 from ifmsr.errors import InputError
-from ifmsr.scenes.base import DataSet, Split, Window, cut, no_folder, to_cube, within
-from ifmsr.scenes.matfile import read_variable
+from ifmsr.io.matfile import read_variable
+from ifmsr.io.windows import cut
+from ifmsr.scenes.base import DataSet, Split, Window, no_folder, to_cube, within
 from ifmsr.scenes.response import nikon_d700
 from ifmsr.scenes.scene import Scene
 from ifmsr.scenes.splits import split_by_seed

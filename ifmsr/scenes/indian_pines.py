@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from ifmsr.errors import InputError
 from ifmsr.extras import require
-from ifmsr.scenes.base import DataSet, Split, Window, cut, to_cube, within
+from ifmsr.io.windows import cut
+from ifmsr.scenes.base import DataSet, Split, Window, to_cube, within
 from ifmsr.scenes.scene import Scene
 
 MAXIMUM = 9604  # the cube's largest value, and its fixed scale here

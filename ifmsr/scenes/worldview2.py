@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ifmsr.errors import InputError
-from ifmsr.scenes.base import DataSet, Split, Window, cut, no_folder, to_cube, within
-from ifmsr.scenes.matfile import read_variable, variables
-from ifmsr.scenes.own import load_image, read_raw
+from ifmsr.io.matfile import read_variable, variables
+from ifmsr.io.reading import read_guide, read_stored
+from ifmsr.io.windows import cut
+from ifmsr.scenes.base import DataSet, Split, Window, no_folder, to_cube, within
 from ifmsr.scenes.scene import Array, Observation, Scene
 
 WAVELENGTHS = np.array([427.0, 478.0, 546.0, 608.0, 659.0, 724.0, 831.0, 908.0])
@@ -118,7 +119,7 @@ def read_pair(path: str | Path) -> Pair:
         colour = read_variable(path, "RGB")
         pair = Pair(path, read_variable(path, "MS"), to_cube(path, colour, _maximum(colour)))
     else:
-        pair = Pair(path, read_raw(path), _colour_beside(path))
+        pair = Pair(path, np.moveaxis(read_stored(path).array, 0, -1), _colour_beside(path))
     if pair.ms.ndim != 3 or pair.ms.shape[2] != WorldView2.bands:
         raise InputError(
             path, f"its cube has shape {pair.ms.shape}, not (height, width, 8)", WorldView2.obtain
@@ -171,7 +172,7 @@ def _colour_beside(path: Path) -> Array:
     for suffix in (".tif", ".npy", ".png"):
         beside = path.with_name(path.stem.removesuffix("_ms") + "_rgb" + suffix)
         if beside.exists():
-            return load_image(beside)
+            return read_guide(beside).values
     raise InputError(path, "no colour image beside it", f"Put {path.stem.removesuffix('_ms')}_rgb.tif there")
 
 

@@ -33,6 +33,7 @@ def mat_root(tmp_path_factory):
     with h5py.File(folder / "HyperspecVNIR_Chikusei_20140729.mat", "w", userblock_size=512) as file:
         shape = (BANDS, WIDTH, HEIGHT)
         cube = file.create_dataset("chikusei", shape, np.int16, chunks=(BANDS, 64, 64), compression="gzip")
+        cube.attrs["MATLAB_class"] = np.bytes_("int16")
         cube[:, :64, :64] = values().T
     with h5py.File(folder / "HyperspecVNIR_Chikusei_20140729_Ground_Truth.mat", "w") as file:
         file["GT"] = np.zeros((4, 4))
@@ -161,7 +162,7 @@ def test_truncated_files_are_named(tmp_path, mat_root, envi_root):
         Chikusei(tmp_path)
     (tmp_path / "cube.mat").unlink()
     (tmp_path / "cube.hdr").write_text(next(envi_root.glob("*.hdr")).read_text())
-    with pytest.raises(InputError, match=r"cube\.hdr: cannot be read as an ENVI image"):
+    with pytest.raises(InputError, match=r"cube\.hdr: there is no data file beside it"):
         Chikusei(tmp_path)
     (tmp_path / "cube.bsq").write_bytes(bytes(1000))
     with pytest.raises(InputError, match=r"cube\.hdr"):

@@ -38,6 +38,7 @@ def test_values_above_one_are_divided_by_the_whole_cubes_maximum(tmp_path):
 def test_matlab_73_files_read_the_same(tmp_path):
     with h5py.File(tmp_path / "imga1.mat", "w", userblock_size=512) as file:
         file["ref"] = REF.T
+        file["ref"].attrs["MATLAB_class"] = np.bytes_("double")
     scene = Harvard(tmp_path).load("imga1")
     np.testing.assert_allclose(scene.cube, REF.transpose(2, 0, 1), rtol=1e-6)
 

@@ -1,0 +1,142 @@
+"""NumPy files, and the entries that carry metadata through formats which have none of their own (.npz, .mat)."""
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy
+
+from ifmsr.errors import InputError
+from ifmsr.files import write_atomically
+from ifmsr.io.cube import Cube
+from ifmsr.io.hdf5 import chosen
+from ifmsr.io.layout import Layout, bands_first
+from ifmsr.io.room import check_room
+from ifmsr.io.stored import Stored, in_nanometres
+
+LISTS = ("fwhm", "good", "scale", "offset")
+
+
+def read_numpy(
+    path: Path, key: str | None = None, layout: Layout | None = None, beside: tuple[int, int] | None = None
+) -> Stored:
+    """The array of a .npy file or one of a .npz file; `key` as in `ifmsr.io.hdf5.chosen`, see also `bands_first`.
+
+    Raises
+    ------
+    InputError : the file is missing or damaged, holds objects, does not fit into memory; none or several arrays fit.
+    """
+    try:
+        if path.suffix.lower() == ".npy":
+            with path.open("rb") as file:
+                check_room(path, *_header(file))
+            array = np.load(path, allow_pickle=False)
+            return Stored(path, bands_first(path, array, layout, beside))
+        with zipfile.ZipFile(path) as archive:
+            headers = {}
+            for name in archive.namelist():
+                with archive.open(name) as file:
+                    headers[name.removesuffix(".npy")] = _header(file)
+        name = chosen(path, {name: shape for name, (shape, _) in headers.items()}, key)
+        check_room(path, *headers[name])
+        with np.load(path, allow_pickle=False) as arrays:
+            told = json.loads(str(arrays["metadata"])) if "metadata" in arrays else {}
+            vectors = {
+                entry: arrays[entry]
+                for entry, (shape, _) in headers.items()
+                if entry in ("wavelengths", "wavelength", "fwhm") and len(shape) == 1
+            }
+            array = bands_first(path, arrays[name], layout or told.get("layout"), beside)
+    except InputError:
+        raise
+    except FileNotFoundError as error:
+        raise InputError(path, "there is no such file", "Check the path") from error
+    except Exception as error:  # numpy lets zip, header and codec errors through as they are
+        raise InputError(path, f"cannot be read as a NumPy file ({error})", "Save it again") from error
+    if "wavelength" in vectors:
+        vectors.setdefault("wavelengths", vectors.pop("wavelength"))
+    return Stored(path, array, **from_entries(path, {**vectors, **told}, len(array)))
+
+
+def write_npy(path: Path, cube: Cube) -> None:
+    """The stored numbers (B, h, w) alone: a .npy file has no place for metadata."""
+    write_atomically(path, lambda file: np.save(file, cube.stored()))
+
+
+def write_npz(path: Path, cube: Cube) -> None:
+    """The stored numbers (B, h, w) as `cube`, the band centres as `wavelengths`, the rest as JSON in `metadata`."""
+    arrays: dict[str, Any] = {"cube": cube.stored(), "metadata": np.array(metadata_of(cube, "CHW"))}
+    if cube.wavelengths is not None:
+        arrays["wavelengths"] = cube.wavelengths
+    write_atomically(path, lambda file: np.savez_compressed(file, **arrays))
+
+
+def write_mat(path: Path, cube: Cube) -> None:
+    """The stored numbers (h, w, B) as `cube`, the band centres as `wavelengths`, the rest as JSON in `metadata`.
+
+    Raises InputError if the cube is larger than a .mat file of version 5 can hold.
+    """
+    from scipy.io import savemat
+
+    array = np.moveaxis(cube.stored(), 0, -1)
+    if array.nbytes >= 2**31:
+        raise InputError(
+            path, f"a cube of {array.nbytes / 2**30:.1f} GiB", "Write .tif, .hdr or .npz: .mat ends at 2 GiB"
+        )
+    variables: dict[str, Any] = {"cube": array, "metadata": metadata_of(cube, "HWC")}
+    if cube.wavelengths is not None:
+        variables["wavelengths"] = cube.wavelengths
+    write_atomically(path, lambda file: savemat(file, variables, do_compression=True))
+
+
+def metadata_of(cube: Cube, layout: Layout) -> str:
+    """Everything but the numbers and the wavelengths, as JSON."""
+    assert cube.scale is not None and cube.offset is not None  # set on construction
+    about: dict[str, Any] = {
+        "layout": layout,
+        "crs": cube.crs,
+        "transform": cube.transform,
+        "nodata": cube.nodata,
+    }
+    about |= {"names": list(cube.names), "header": dict(cube.header)}
+    for name in LISTS:
+        value = getattr(cube, name)
+        about[name] = None if value is None else value.tolist()
+    if (cube.scale == 1).all() and (cube.offset == 0).all():
+        about["scale"] = about["offset"] = None
+    return json.dumps({key: value for key, value in about.items() if value not in (None, [], {})})
+
+
+def from_entries(path: Path, entries: dict[str, Any], bands: int) -> dict[str, Any]:
+    """The fields of `Stored` that entries of the same names give.
+
+    Raises InputError if an entry that belongs to the bands is not one number per band.
+    """
+    about: dict[str, Any] = {key: entries[key] for key in ("crs", "nodata", "header") if key in entries}
+    if "transform" in entries:
+        about["transform"] = tuple(float(number) for number in entries["transform"])
+    if "names" in entries:
+        about["names"] = tuple(entries["names"])
+    for name in (*LISTS, "wavelengths"):
+        if name not in entries:
+            continue
+        values = np.ravel(np.asarray(entries[name], bool if name == "good" else np.float64))
+        if len(values) != bands:
+            if name != "wavelengths":
+                raise InputError(
+                    path, f"{len(values)} values of {name} for {bands} bands", "Store one per band"
+                )
+            continue  # of another array in the same file
+        about[name] = values
+    about["wavelengths"], about["fwhm"] = in_nanometres(about.get("wavelengths"), about.get("fwhm"), "")
+    return about
+
+
+def _header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and type of the array that a .npy stream begins with."""
+    version = npy.read_magic(file)
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, _, dtype = read(file)
+    return shape, dtype

@@ -1,0 +1,384 @@
+"""ENVI images: a text header (.hdr) beside the numbers (.bsq, .bil, .bip, .img, .dat ...)."""
+
+import math
+import re
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ifmsr.errors import InputError, did_you_mean
+from ifmsr.extras import require
+from ifmsr.files import write_atomically
+from ifmsr.io.cube import Cube
+from ifmsr.io.room import check_room
+from ifmsr.io.stored import NANOMETRES, Stored, Transform, in_nanometres
+from ifmsr.io.windows import Window, cut
+
+DATA_SUFFIXES = (".img", ".dat", ".bsq", ".bil", ".bip", ".raw", ".bin")
+AXES = {"bsq": (0, 1, 2), "bil": (1, 0, 2), "bip": (1, 2, 0)}
+"""Interleave -> which axes of (bands, lines, samples) the file has from outside to inside."""
+STRUCTURE = (
+    "samples",
+    "lines",
+    "bands",
+    "header offset",
+    "data type",
+    "interleave",
+    "byte order",
+    "file type",
+)
+FIELDS = (
+    "wavelength",
+    "fwhm",
+    "bbl",
+    "band names",
+    "map info",
+    "coordinate system string",
+    "data ignore value",
+)
+"""Entries that `Cube` has fields for; the writer makes them anew."""
+
+
+def read_cube(path: Path) -> Stored:
+    """An ENVI image and every entry of its header.
+
+    Parameters
+    ----------
+    path : the header or the data file.
+
+    Raises
+    ------
+    InputError : header or data file missing or damaged, a spectral library, an interleave that there is not, entries
+        that do not fit the number of bands; the image does not fit into memory; spectral is not installed.
+    """
+    header_path, data_path = files_of(path)
+    header = read_header(header_path)
+    image = _memory_map(header_path, header, data_path)
+    check_room(path, image.shape, image.dtype)
+    bands = image.shape[2]
+    unit = str(header.get("wavelength units", ""))
+    factor, gains, biases = (
+        _numbers(header_path, header, name, bands)
+        for name in ("reflectance scale factor", "data gain values", "data offset values")
+    )
+    bbl = _numbers(header_path, header, "bbl", bands)
+    centres, widths = (_numbers(header_path, header, name, bands) for name in ("wavelength", "fwhm"))
+    nodata = _numbers(header_path, header, "data ignore value", 1)
+    map_info = header.get("map info")
+    kept = {key: value for key, value in header.items() if key not in STRUCTURE + FIELDS}
+    return Stored(
+        path,
+        np.ascontiguousarray(np.moveaxis(image, -1, 0)).astype(image.dtype.newbyteorder("="), copy=False),
+        *in_nanometres(centres, widths, unit),
+        None if bbl is None else bbl != 0,
+        tuple(_list(header.get("band names", []))),
+        crs=_crs(header),
+        transform=transform_of(map_info) if isinstance(map_info, list) else None,
+        scale=gains if factor is None else 1 / factor,
+        offset=biases if factor is None else None,
+        nodata=None if nodata is None else float(nodata[0]),
+        header={**kept, "interleave": str(header["interleave"]).lower()},
+    )
+
+
+def open_envi(path: str | Path) -> NDArray[Any]:
+    """The image as a memory map (H, W, B); only what is indexed is read.
+
+    Raises
+    ------
+    InputError : header or data file missing, damaged, or the data file is shorter than the header says; spectral is
+        not installed.
+    """
+    header_path, data_path = files_of(Path(path))
+    return _memory_map(header_path, read_header(header_path), data_path)
+
+
+def read_envi(path: str | Path, window: Window | None = None) -> NDArray[Any]:
+    """The image (H, W, B), or only a window of it, as an ordinary array in the file's own numbers."""
+    image = open_envi(path)
+    return np.array(image if window is None else cut(image, window))
+
+
+def largest(path: str | Path, rows: int = 64) -> float:
+    """The largest value of the image, read in blocks of rows; each is let go, so that memory stays small."""
+    starts = range(0, len(open_envi(path)), rows)
+    return max(float(np.max(open_envi(path)[start : start + rows])) for start in starts)
+
+
+def files_of(path: Path) -> tuple[Path, Path]:
+    """Header and data file, given either of them. Raises InputError if one is missing."""
+    if not path.is_file():
+        raise InputError(path, "there is no such file", "Check the path")
+    if path.suffix.lower() != ".hdr":
+        headers = [path.with_suffix(".hdr"), path.with_name(path.name + ".hdr"), path.with_suffix(".HDR")]
+        for header in headers:
+            if header.is_file():
+                return header, path
+        raise InputError(
+            path, "there is no ENVI header beside it", f"Put {headers[0].name} into the same folder"
+        )
+    beside = [path.with_suffix("")] + [
+        path.with_suffix(suffix) for lower in DATA_SUFFIXES for suffix in (lower, lower.upper())
+    ]
+    for data in beside:
+        if data.is_file():
+            return path, data
+    raise InputError(path, "there is no data file beside it", f"Put {path.stem}.img into the same folder")
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """The entries of a header, keys in small letters; lists are lists of texts.
+
+    Raises
+    ------
+    InputError : it is no ENVI header, it describes a spectral library, or an entry that the image needs is missing.
+    """
+    require("spectral")
+    import spectral
+
+    text = path.read_bytes()
+    try:
+        decoded = text.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        decoded = text.decode("latin-1")
+    with tempfile.TemporaryDirectory() as folder:  # spectral reads files, in the encoding of the locale
+        plain = Path(folder) / "plain.hdr"
+        plain.write_bytes(decoded.encode("ascii", "xmlcharrefreplace"))
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # capitals in keys
+                read = spectral.envi.read_envi_header(str(plain))
+        except (OSError, ValueError, spectral.io.spyfile.SpyException) as error:
+            raise InputError(
+                path, f"cannot be read as an ENVI header ({error})", "Check that its first line is ENVI"
+            ) from error
+    header = {key: _decoded(value) for key, value in read.items()}
+    if "spectral library" in str(header.get("file type", "")).lower():
+        raise InputError(path, "it is a spectral library, a table of spectra", "Give an image")
+    lacking = [key for key in ("samples", "lines", "bands", "data type", "interleave") if key not in header]
+    if lacking:
+        raise InputError(path, f"its header has no {', '.join(lacking)}", "Add what is missing to the header")
+    return header
+
+
+def _memory_map(path: Path, header: dict[str, Any], data: Path) -> NDArray[Any]:
+    """(lines, samples, bands)."""
+    from spectral.io.envi import envi_to_dtype
+
+    interleave = str(header["interleave"]).lower()
+    if interleave not in AXES:
+        raise InputError(
+            path,
+            f"its interleave is {header['interleave']!r}",
+            f"{did_you_mean(interleave, AXES)}ENVI has {', '.join(AXES)}",
+        )
+    sides = [_whole(path, header, key) for key in ("bands", "lines", "samples")]
+    kind = str(header["data type"])
+    if kind not in envi_to_dtype:
+        raise InputError(path, f"its data type is {kind!r}", f"ENVI has {', '.join(envi_to_dtype)}")
+    order = ">" if _whole(path, header, "byte order", 0) else "<"
+    offset = _whole(path, header, "header offset", 0)
+    shape = tuple(sides[axis] for axis in AXES[interleave])
+    dtype = np.dtype(envi_to_dtype[kind]).newbyteorder(order)
+    wanted, there = offset + math.prod(shape) * dtype.itemsize, data.stat().st_size
+    if min(shape) < 1 or there < wanted:
+        raise InputError(
+            path,
+            f"{data.name} is shorter than the header says ({there} of {wanted} bytes)",
+            "Put the complete data file beside its .hdr and check the header",
+        )
+    image: NDArray[Any] = np.memmap(data, dtype, "r", offset, shape)
+    places = AXES[interleave]
+    return image.transpose([places.index(axis) for axis in (1, 2, 0)])
+
+
+def transform_of(map_info: list[str]) -> Transform | None:
+    """The transform of a `map info` entry: reference pixel (counted from 1), its map position, pixel sizes, rotation.
+
+    None where the numbers are missing.
+    """
+    try:
+        column, row, x, y, across, down = (float(entry) for entry in map_info[1:7])
+    except ValueError:
+        return None
+    turned = [
+        entry.partition("=")[2]
+        for entry in map_info
+        if entry.lower().replace(" ", "").startswith("rotation=")
+    ]
+    angle = math.radians(float(turned[0])) if turned else 0.0
+    a, b = across * math.cos(angle), down * math.sin(angle)
+    d, e = across * math.sin(angle), -down * math.cos(angle)
+    return a, b, x - a * (column - 1) - b * (row - 1), d, e, y - d * (column - 1) - e * (row - 1)
+
+
+def write_cube(path: Path, cube: Cube) -> None:
+    """The header beside the numbers, in the input's interleave, with all its entries.
+
+    Parameters
+    ----------
+    path : the header (the numbers go into .img beside it) or the data file.
+
+    Raises
+    ------
+    InputError : the type or the grid is one that ENVI cannot hold; spectral is not installed.
+    """
+    require("spectral")
+    from spectral.io.envi import dtype_to_envi, write_envi_header
+
+    header_path, data_path = targets(path)
+    array = cube.stored()
+    kind = dtype_to_envi.get(array.dtype.char)
+    if kind is None:
+        raise InputError(path, f"ENVI has no type {array.dtype}", "Write .tif or .npz, or float reflectance")
+    interleave = path.suffix.lower().removeprefix(".")
+    interleave = interleave if interleave in AXES else str(cube.header.get("interleave", "bsq")).lower()
+    interleave = interleave if interleave in AXES else "bsq"
+    bands, lines, samples = array.shape
+    entries: dict[str, Any] = {
+        key: value for key, value in cube.header.items() if isinstance(value, str | int | float | list)
+    }
+    entries |= {
+        "samples": samples,
+        "lines": lines,
+        "bands": bands,
+        "header offset": 0,
+        "file type": "ENVI Standard",
+        "data type": kind,
+        "interleave": interleave,
+        "byte order": 0,
+    }
+    entries |= _fields(path, cube)
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / "plain.hdr"
+        write_envi_header(str(plain), {key: _encoded(value) for key, value in entries.items()})
+        text = _decoded(plain.read_text(encoding="ascii"))
+    little = np.ascontiguousarray(array.transpose(AXES[interleave]), array.dtype.newbyteorder("<"))
+    write_atomically(data_path, lambda file: file.write(little.data))
+    write_atomically(header_path, lambda file: file.write(text.encode()))
+
+
+def targets(path: Path) -> tuple[Path, Path]:
+    """The header and the data file that `write_cube` writes, given either of them."""
+    return (
+        (path, path.with_suffix(".img"))
+        if path.suffix.lower() == ".hdr"
+        else (path.with_suffix(".hdr"), path)
+    )
+
+
+def _fields(path: Path, cube: Cube) -> dict[str, Any]:
+    """The entries that the fields of a cube give."""
+    assert cube.scale is not None and cube.offset is not None  # set on construction
+    entries: dict[str, Any] = {}
+    unit = str(cube.header.get("wavelength units", "")).strip().lower()
+    for name, value in (("wavelength", cube.wavelengths), ("fwhm", cube.fwhm)):
+        if value is not None:
+            entries[name] = [f"{number / NANOMETRES.get(unit, 1.0):.10g}" for number in value]
+    if cube.wavelengths is not None and unit not in NANOMETRES:
+        entries["wavelength units"] = "Nanometers"
+    if cube.good is not None:
+        entries["bbl"] = [str(int(good)) for good in cube.good]
+    if cube.names:
+        entries["band names"] = list(cube.names)
+    if cube.nodata is not None:
+        entries["data ignore value"] = f"{cube.nodata:.10g}"
+    told = any(key in cube.header for key in ("reflectance scale factor", "data gain values"))
+    if not told and ((cube.scale != 1).any() or (cube.offset != 0).any()):
+        entries["data gain values"] = [f"{number:.10g}" for number in cube.scale]
+        entries["data offset values"] = [f"{number:.10g}" for number in cube.offset]
+    if cube.transform is not None:
+        entries |= _place(path, cube.crs, cube.transform)
+    return entries
+
+
+def _place(path: Path, crs: str | None, transform: Transform) -> dict[str, Any]:
+    """`map info` and `coordinate system string`."""
+    a, b, c, d, e, f = transform
+    across, down, angle = math.hypot(a, d), math.hypot(b, e), math.atan2(d, a)
+    turned = (
+        across * math.cos(angle),
+        down * math.sin(angle),
+        across * math.sin(angle),
+        -down * math.cos(angle),
+    )
+    if not np.allclose(turned, (a, b, d, e), rtol=0, atol=1e-9 * max(across, down)):
+        raise InputError(path, "ENVI holds no mirrored or sheared grid", "Write a GeoTIFF (.tif)")
+    entries: dict[str, Any] = {}
+    name, zone = "Arbitrary", []
+    if crs is not None:
+        entries["coordinate system string"] = crs.split(",")
+        name = "Projected"
+        if (utm := _utm(crs)) is not None:
+            name, zone = "UTM", [*utm, "WGS-84"]
+            if crs.upper().startswith("EPSG:"):  # the zone says it; a code is no coordinate system string
+                del entries["coordinate system string"]
+    numbers = ["1", "1", *(f"{number:.15g}" for number in (c, f, across, down))]
+    rotation = [f"rotation={math.degrees(angle):.15g}"] if angle else []
+    entries["map info"] = [name, *numbers, *zone, "units=Meters", *rotation]
+    return entries
+
+
+def _utm(crs: str) -> tuple[str, str] | None:
+    """Zone and hemisphere of a UTM system on WGS 84, from its code or the last authority in its WKT."""
+    digits = "".join(character for character in crs[-9:] if character.isdigit())
+    if len(digits) != 5 or digits[:3] not in ("326", "327") or not 1 <= int(digits[3:]) <= 60:
+        return None
+    return str(int(digits[3:])), "North" if digits[:3] == "326" else "South"
+
+
+def _crs(header: dict[str, Any]) -> str | None:
+    """WKT, or the code of a UTM zone."""
+    told = header.get("coordinate system string")
+    if told:
+        return ",".join(told) if isinstance(told, list) else str(told).strip("{}")
+    info = header.get("map info")
+    if not isinstance(info, list) or len(info) < 10 or info[0].upper() != "UTM" or "84" not in info[9]:
+        return None
+    return f"EPSG:{'326' if info[8].lower().startswith('n') else '327'}{int(info[7]):02d}"
+
+
+def _numbers(path: Path, header: dict[str, Any], key: str, bands: int) -> NDArray[np.float64] | None:
+    """An entry as (bands,) float64, None if the header has none; one number counts for every band."""
+    if key not in header:
+        return None
+    try:
+        numbers = np.array([float(entry) for entry in _list(header[key])])
+    except ValueError as error:
+        raise InputError(
+            path, f"its {key} is {header[key]!r}", "Correct the header: numbers are wanted"
+        ) from error
+    if len(numbers) not in (1, bands):
+        raise InputError(path, f"{len(numbers)} values of {key} for {bands} bands", "Correct the header")
+    return np.broadcast_to(numbers, bands).copy()
+
+
+def _whole(path: Path, header: dict[str, Any], key: str, fallback: int = -1) -> int:
+    try:
+        return int(header.get(key, fallback))
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            path, f"its {key} is {header[key]!r}", "Give a whole number in the header"
+        ) from error
+
+
+def _list(value: Any) -> list[str]:
+    return [entry for entry in value if entry] if isinstance(value, list) else [str(value)]
+
+
+def _encoded(value: Any) -> Any:
+    """Texts as ASCII, because spectral reads and writes in the encoding of the locale; numbers as they are."""
+    if isinstance(value, list):
+        return [_encoded(entry) for entry in value]
+    return value.encode("ascii", "xmlcharrefreplace").decode() if isinstance(value, str) else value
+
+
+def _decoded(value: Any) -> Any:
+    """The inverse of `_encoded`."""
+    if isinstance(value, list):
+        return [_decoded(entry) for entry in value]
+    return re.sub(r"&#(\d+);", lambda found: chr(int(found[1])), value)

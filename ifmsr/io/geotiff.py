@@ -1,0 +1,201 @@
+"""TIFF and GeoTIFF: numbers, georeference, and what the metadata say about each band."""
+
+import struct
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ifmsr.errors import InputError
+from ifmsr.extras import require
+from ifmsr.files import write_atomically
+from ifmsr.io.cube import Cube
+from ifmsr.io.images import NO_LIGHT, upright
+from ifmsr.io.layout import Layout, bands_first
+from ifmsr.io.room import check_room
+from ifmsr.io.stored import Numbers, Stored, in_nanometres
+
+CUBE_TAGS = ("wavelength", "wavelengths", "wavelength_units", "fwhm", "bbl")
+STALE = ("STATISTICS_", "AREA_OR_POINT", "DERIVED_")
+"""Beginnings of tags that describe the numbers or the grid, not the scene: they do not hold for a result."""
+
+
+def read_geotiff(path: Path, layout: Layout | None = None, beside: tuple[int, int] | None = None) -> Stored:
+    """A TIFF with its bands in the file's order.
+
+    Several pages of one band are an array of three axes, of which any may hold the bands: see `bands_first`.
+
+    Wavelength, fwhm and bbl are read from each band's metadata, as EnMAP's products have them, and scale, offset and
+    no-data from GDAL's.
+
+    Raises
+    ------
+    InputError : the file is missing, damaged or no TIFF, its colours are inks (CMYK) or CIELAB, it does not fit into
+        memory; rasterio is not installed.
+    """
+    with _opened(path) as source:
+        if source.photometric is not None and source.photometric.name in NO_LIGHT:
+            raise InputError(path, f"its colours are {NO_LIGHT[source.photometric.name]}", "Save it as RGB")
+        check_room(path, (max(source.count, len(source.subdatasets)), *source.shape), source.dtypes[0])
+        array = source.read()
+        if len(source.subdatasets) > 1:
+            array = np.concatenate([_page(path, page + 1) for page in range(len(source.subdatasets))])
+            return Stored(path, bands_first(path, array, layout, beside))
+        interpretation = [entry.name for entry in source.colorinterp]
+        masked = any(flag.name == "per_dataset" for flag in source.mask_flag_enums[0])
+        alpha = source.read_masks(1) > 0 if masked else None
+        if interpretation[-1] == "alpha" and len(array) > 1:
+            array = array[:-1]
+        bands = len(array)
+        tags = [source.tags(band + 1) for band in range(bands)]
+        unit = str(tags[0].get("wavelength_units", ""))
+        centres, widths, bbl = (_per_band(tags, name) for name in ("wavelength", "fwhm", "bbl"))
+        scale, offset = np.array(source.scales[:bands]), np.array(source.offsets[:bands])
+        plain = (scale == 1).all() and (offset == 0).all()
+        placed = not source.transform.is_identity
+        if not placed:
+            array, alpha = upright(path, array, alpha)
+        named = [text or "" for text in source.descriptions[:bands]]
+        return Stored(
+            path,
+            array,
+            *in_nanometres(centres, widths, unit),
+            None if bbl is None else bbl != 0,
+            tuple(named) if any(named) else (),
+            alpha,
+            source.crs.to_wkt() if source.crs else None,
+            tuple(source.transform)[:6] if placed else None,
+            None if plain else scale,
+            None if plain else offset,
+            source.nodata,
+            _header(source.tags(), tags),
+        )
+
+
+def write_geotiff(path: Path, cube: Cube) -> None:
+    """A tiled, compressed GeoTIFF with every band's wavelength, fwhm and bbl as EnMAP has them, scale, offset, no-data.
+
+    Raises
+    ------
+    InputError : the type is none that TIFF holds; rasterio is not installed.
+    """
+    require("rasterio")
+    import rasterio
+
+    assert cube.scale is not None and cube.offset is not None  # set on construction
+    array = cube.stored()
+    bands, height, width = array.shape
+    options: dict[str, Any] = {"compress": "deflate", "bigtiff": "if_safer", "interleave": "band"}
+    if min(height, width) >= 256:
+        options |= {"tiled": True, "blockxsize": 256, "blockysize": 256}
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        plain = Path(folder) / "cube.tif"
+        try:
+            with rasterio.open(
+                plain, "w", driver="GTiff", count=bands, height=height, width=width, dtype=array.dtype,
+                crs=cube.crs, nodata=cube.nodata,
+                transform=None if cube.transform is None else rasterio.Affine(*cube.transform), **options,
+            ) as target:  # fmt: skip
+                target.write(array)
+                target.scales, target.offsets = cube.scale, cube.offset
+                told = {
+                    key: value for key, value in cube.header.items() if isinstance(value, str | int | float)
+                }
+                target.update_tags(**told)
+                for band in range(bands):
+                    target.update_tags(band + 1, **_tags(cube, band))
+                    if cube.names:
+                        target.set_band_description(band + 1, cube.names[band])
+        except (rasterio.errors.RasterioError, TypeError, ValueError) as error:
+            raise InputError(
+                path, f"cannot be written as a GeoTIFF ({error})", "Write .npz or .hdr"
+            ) from error
+        write_atomically(path, lambda file: file.write(plain.read_bytes()))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    if not path.is_file():
+        raise InputError(path, "there is no such file", "Check the path")
+    require("rasterio")
+    import rasterio
+
+    _check_pages(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+            with rasterio.open(path, driver="GTiff") as source:
+                yield source
+    except InputError:
+        raise
+    except (rasterio.errors.RasterioError, OSError, ValueError, IndexError) as error:
+        raise InputError(path, f"cannot be read as a TIFF ({error})", "Copy the file again") from error
+
+
+def _check_pages(path: Path) -> None:
+    """Raise InputError if the chain of pages leads out of the file: GDAL would leave out the lost pages in silence."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(16)
+        order = "<" if head[:2] == b"II" else ">"
+        big = head[2:4] in (b"+\0", b"\0+")  # BigTIFF has longer numbers
+        count, entry, offset = ("Q", 20, "Q") if big else ("H", 12, "I")
+        wide, pointer = struct.calcsize(order + count), struct.calcsize(order + offset)
+        place = struct.unpack_from(order + offset, head.ljust(16, b"\0"), 8 if big else 4)[0]
+        seen = set()
+        while place and place not in seen:
+            seen.add(place)
+            file.seek(place)
+            entries = file.read(wide)
+            if len(entries) == wide:
+                file.seek(place + wide + entry * struct.unpack(order + count, entries)[0])
+            following = file.read(pointer)
+            if place >= size or len(following) < pointer:
+                raise InputError(path, "cannot be read as a TIFF (it ends too early)", "Copy the file again")
+            place = struct.unpack(order + offset, following)[0]
+
+
+def _page(path: Path, number: int) -> Any:
+    """One page (1, h, w), counted from 1."""
+    import rasterio
+
+    with rasterio.open(f"GTIFF_DIR:{number}:{path}") as page:
+        return page.read()
+
+
+def _per_band(tags: list[dict[str, str]], name: str) -> Numbers | None:
+    """One number per band from its tags, or None if a band has none."""
+    try:
+        return np.array([float(entries[name]) for entries in tags])
+    except (KeyError, ValueError):
+        return None
+
+
+def _header(tags: dict[str, str], band_tags: list[dict[str, str]]) -> dict[str, Any]:
+    """The remaining tags: texts of the file, and lists of one text per band."""
+    header: dict[str, Any] = {key: value for key, value in tags.items() if not key.startswith(STALE)}
+    for key in sorted({key for entries in band_tags for key in entries}):
+        if key not in CUBE_TAGS and not key.startswith(STALE):
+            header[key] = [entries.get(key, "") for entries in band_tags]
+    return header
+
+
+def _tags(cube: Cube, band: int) -> dict[str, str]:
+    """One band's metadata."""
+    tags = {
+        key: str(value[band])
+        for key, value in cube.header.items()
+        if isinstance(value, list) and len(value) == len(cube.values) and value[band] != ""
+    }
+    if cube.wavelengths is not None:
+        tags |= {"wavelength": f"{cube.wavelengths[band]:.10g}", "wavelength_units": "Nanometers"}
+    if cube.fwhm is not None:
+        tags["fwhm"] = f"{cube.fwhm[band]:.10g}"
+    if cube.good is not None:
+        tags["bbl"] = str(int(cube.good[band]))
+    return tags
