@@ -84,9 +84,9 @@ assert read_manifest(out / "run")["config"] == {"\u00fc": SCHEDULE}
 assert read_profile(out / "profile.yaml", ["a.ipynb"]) == {"a": {"name": "\u00fc"}}
 np.save(out / "lr.npy", np.full((2, 4, 4), 0.5, np.float32))
 np.save(out / "rgb.npy", np.full((3, 8, 8), 0.5, np.float32))
-images = ["--lr", str(out / "lr.npy"), "--rgb", str(out / "rgb.npy"), "--scale", "2"]
+images = [str(out / "lr.npy"), str(out / "rgb.npy")]
 path = str(out / os.fsdecode("\u00fc.npy".encode()))  # as the shell would hand it over
-assert main(["super-resolve", *images, "--method", "bicubic", "--out", path]) == 0
+assert main(["super-resolve", *images, "--method", "bicubic", "-o", path]) == 0
 """
 
 

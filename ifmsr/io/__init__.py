@@ -10,7 +10,8 @@ array([450., 550., 650., 750.])
 """
 
 from ifmsr.io.cube import Cube
+from ifmsr.io.pair import Pair, fit_pair
 from ifmsr.io.reading import read_cube, read_guide
 from ifmsr.io.writing import check_target, write_cube
 
-__all__ = ["Cube", "check_target", "read_cube", "read_guide", "write_cube"]
+__all__ = ["Cube", "Pair", "check_target", "fit_pair", "read_cube", "read_guide", "write_cube"]

@@ -83,23 +83,23 @@ class Cube:
         Raises InputError if a value is missing and an integer type has no number left for it.
         """
         assert self.scale is not None and self.offset is not None  # set on construction
-        gain, bias = (self.maximum / self.scale)[:, None, None], (self.offset / self.scale)[:, None, None]
-        numbers = self.values.astype(np.float64) * gain - bias
         kind = np.dtype(self.dtype)
-        missing = np.isnan(numbers)
-        if kind.kind == "f":
-            if self.nodata is not None:
-                numbers[missing] = self.nodata
-            return numbers.astype(kind)
-        if missing.any() and self.nodata is None:
+        if kind.kind != "f" and self.nodata is None and np.isnan(self.values).any():
             raise InputError(
                 "cube", f"missing values, and no number of {kind} that stands for them", "Give it a nodata"
             )
-        limits = np.iinfo(kind)
-        numbers = np.rint(np.nan_to_num(numbers)).clip(limits.min, limits.max)
-        whole = numbers.astype(kind)
-        whole[missing] = 0 if self.nodata is None else kind.type(self.nodata)
-        return whole
+        array = np.empty(self.values.shape, kind)
+        gains, biases = self.maximum / self.scale, self.offset / self.scale
+        for target, values, gain, bias in zip(array, self.values, gains, biases, strict=True):
+            numbers = values * gain - bias  # float64, one band at a time
+            missing = np.isnan(numbers)
+            if kind.kind != "f":
+                limits = np.iinfo(kind)
+                numbers = np.rint(np.where(missing, 0, numbers)).clip(limits.min, limits.max)
+            target[...] = numbers
+            if self.nodata is not None:
+                target[missing] = self.nodata
+        return array
 
     def floating(self) -> "Cube":
         """The same cube, to be stored as float32: physical values where a scale is stated, else values in [0, 1]."""

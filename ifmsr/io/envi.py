@@ -55,6 +55,7 @@ def read_cube(path: Path) -> Stored:
     InputError : header or data file missing or damaged, a spectral library, an interleave that there is not, entries
         that do not fit the number of bands; the image does not fit into memory; spectral is not installed.
     """
+    require("spectral")
     header_path, data_path = files_of(path)
     header = read_header(header_path)
     image = _memory_map(header_path, header, data_path)

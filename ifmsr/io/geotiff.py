@@ -1,5 +1,6 @@
 """TIFF and GeoTIFF: numbers, georeference, and what the metadata say about each band."""
 
+import shutil
 import struct
 import tempfile
 import warnings
@@ -89,7 +90,14 @@ def write_geotiff(path: Path, cube: Cube) -> None:
     assert cube.scale is not None and cube.offset is not None  # set on construction
     array = cube.stored()
     bands, height, width = array.shape
-    options: dict[str, Any] = {"compress": "deflate", "bigtiff": "if_safer", "interleave": "band"}
+    options: dict[str, Any] = {
+        "compress": "deflate",
+        "zlevel": 1,
+        "bigtiff": "if_safer",
+        "interleave": "band",
+    }
+    if array.dtype.itemsize > 1:
+        options["predictor"] = 3 if array.dtype.kind == "f" else 2
     if min(height, width) >= 256:
         options |= {"tiled": True, "blockxsize": 256, "blockysize": 256}
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
@@ -115,16 +123,17 @@ def write_geotiff(path: Path, cube: Cube) -> None:
             raise InputError(
                 path, f"cannot be written as a GeoTIFF ({error})", "Write .npz or .hdr"
             ) from error
-        write_atomically(path, lambda file: file.write(plain.read_bytes()))
+        with plain.open("rb") as written:
+            write_atomically(path, lambda file: shutil.copyfileobj(written, file))
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    if not path.is_file():
-        raise InputError(path, "there is no such file", "Check the path")
     require("rasterio")
     import rasterio
 
+    if not path.is_file():
+        raise InputError(path, "there is no such file", "Check the path")
     _check_pages(path)
     try:
         with warnings.catch_warnings():

@@ -119,10 +119,11 @@ def chosen(path: Path, shapes: dict[str, tuple[int, ...]], key: str | None) -> s
 @contextmanager
 def opened(path: str | Path, kind: str = "an HDF5 file") -> Iterator[Any]:
     """The open `h5py.File`; whatever a missing or damaged one raises becomes one InputError."""
-    if not Path(path).is_file():
-        raise InputError(path, "there is no such file", "Check the path")
     require("h5py")
     import h5py
+
+    if not Path(path).is_file():
+        raise InputError(path, "there is no such file", "Check the path")
 
     try:
         with h5py.File(path) as file:

@@ -6,14 +6,19 @@ The table is the one of rawtoaces-data (Academy Software Foundation, Apache Lice
 
 import csv
 import difflib
+import re
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ifmsr.errors import InputError
-from ifmsr.scenes.response import PUBLISHED, resample_srf
+from ifmsr.errors import InputError, did_you_mean
+from ifmsr.scenes.response import PUBLISHED, read_srf, resample_srf
 from ifmsr.scenes.scene import Array
+
+PAPER = "nikon-d700"
+"""The response of the paper, a table of its own (`ifmsr.scenes.response.nikon_d700`)."""
 
 
 def camera_names() -> tuple[str, ...]:
@@ -49,6 +54,54 @@ def camera_response(name: str, wavelengths: NDArray[np.float64]) -> Array:
         raise InputError("camera", f"there is no {name!r} among the {len(table)} measured ones", fix)
     measured_at, curves = table[name]
     return resample_srf(curves, measured_at, wavelengths)
+
+
+def find_response(source: str | Path, bands: int, wavelengths: NDArray[np.float64] | None = None) -> Array:
+    """A spectral response for a cube's bands, by the camera's name or from a table of one's own.
+
+    Parameters
+    ----------
+    source : ``nikon-d700`` for the paper's table, one of `camera_names` (in small letters with hyphens too:
+        ``canon-eos-5d``), or a CSV file as `read_srf` reads it.
+    bands : how many bands the cube has.
+    wavelengths : (B,) band centres in nm. Where they are not known, the table must have one line per band.
+
+    Returns
+    -------
+    (3, B) float32, rows R, G, B, each summing to 1.
+
+    Raises
+    ------
+    InputError : no such camera or file; the wavelengths are needed and not known; a channel sees none of the bands.
+    """
+    name = _spelled(str(source))
+    if source in camera_names():
+        measured_at, response = _table()[str(source)]
+    elif name == PAPER:
+        measured_at, response = read_srf(PUBLISHED / "nikon_d700.csv")
+    elif Path(source).is_file():
+        measured_at, response = read_srf(source)
+    else:
+        cameras = {_spelled(camera): camera for camera in camera_names()}
+        if name not in cameras:
+            fix = f"{did_you_mean(name, (PAPER, *cameras))}Give a name that `ifmsr cameras` lists, or a CSV file"
+            raise InputError("srf", f"{str(source)!r} is no file and no known camera", fix)
+        measured_at, response = _table()[cameras[name]]
+    if wavelengths is not None:
+        return resample_srf(response, measured_at, wavelengths)
+    if response.shape[1] != bands:
+        raise InputError(
+            "srf",
+            f"the response of {source} has {response.shape[1]} wavelengths, and those of the cube's {bands} bands are "
+            "not known",
+            "Give a CSV file with one line per band, or a cube whose file has wavelengths",
+        )
+    return response
+
+
+def _spelled(name: str) -> str:
+    """A camera's name in small letters, with hyphens between the words."""
+    return "-".join(re.findall(r"[a-z0-9]+", name.lower()))
 
 
 @lru_cache(maxsize=1)

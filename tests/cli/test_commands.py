@@ -5,7 +5,6 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
 from ifmsr.cli import main
 from ifmsr.degradation.protocol import degrade
@@ -67,55 +66,6 @@ def test_a_competitors_own_degradation_can_be_measured(tmp_path):
     stored = Observation.load(next((tmp_path / "observations").glob("*.npz")))
     mean = truth.reshape(len(truth), 4, 8, 4, 8).mean(axis=(2, 4))  # CMS's blur
     np.testing.assert_allclose(stored.lr, mean, atol=1e-6)
-
-
-def test_ones_own_images(tmp_path, observation):
-    np.save(tmp_path / "lr.npy", observation.lr)
-    picture = (255 * observation.rgb.transpose(1, 2, 0)).round().astype(np.uint8)
-    Image.fromarray(picture).save(tmp_path / "rgb.png")
-    arguments = ("super-resolve", "--lr", tmp_path / "lr.npy", "--rgb", tmp_path / "rgb.png", "--scale", 4)
-    assert run(*arguments, "--method", "closed-form", "--out", tmp_path / "sr.npy") == 0
-    assert np.load(tmp_path / "sr.npy").shape == (10, 144, 48)
-
-
-@pytest.mark.cpu
-def test_little_memory_and_half_the_precision_are_two_flags(tmp_path, observation, computes_bfloat16):
-    np.save(tmp_path / "lr.npy", observation.lr[:3, :12, :12])
-    np.save(tmp_path / "rgb.npy", observation.rgb[:, :48, :48])
-    arguments = ("super-resolve", "--lr", tmp_path / "lr.npy", "--rgb", tmp_path / "rgb.npy", "--scale", 4)
-    cubes = []
-    for flags in ((), ("--memory", 1), ("--precision", "bfloat16")):
-        assert run(*arguments, *flags, "--out", tmp_path / "sr.npy") == 0
-        cubes.append(np.load(tmp_path / "sr.npy"))
-    plain, little, half = cubes
-    np.testing.assert_array_equal(plain, little)
-    apart = np.abs(plain - half).max()
-    assert apart < 0.05 and (apart > 0) == computes_bfloat16
-
-
-def test_the_layout_of_a_cube_with_many_bands_can_be_said(tmp_path, observation, capsys):
-    np.save(tmp_path / "lr.npy", np.tile(observation.lr, (4, 1, 1))[:, :12])  # (40, 12, 12)
-    np.save(tmp_path / "rgb.npy", observation.rgb[:, :48])
-    arguments = ("super-resolve", "--lr", tmp_path / "lr.npy", "--rgb", tmp_path / "rgb.npy", "--scale", 4)
-    arguments += ("--method", "bicubic", "--out", tmp_path / "sr.npy")
-    assert run(*arguments) == 2
-    assert "ambiguous" in capsys.readouterr().err
-    assert run(*arguments, "--layout", "CHW") == 0
-    assert np.load(tmp_path / "sr.npy").shape == (40, 48, 48)
-
-
-def test_a_response_file_is_used_and_checked(tmp_path, observation, capsys):
-    np.save(tmp_path / "lr.npy", observation.lr)
-    np.save(tmp_path / "rgb.npy", observation.rgb)
-    lines = [f"{400 + 10 * i},{int(i == 1)},{int(i == 4)},{int(i == 8)}" for i in range(10)]
-    (tmp_path / "srf.csv").write_text("\n".join(["wavelength_nm,R,G,B", *lines]))
-    arguments = ("super-resolve", "--lr", tmp_path / "lr.npy", "--rgb", tmp_path / "rgb.npy", "--scale", 4)
-    arguments += ("--method", "closed-form", "--out", tmp_path / "sr.npy", "--srf")
-    assert run(*arguments, tmp_path / "srf.csv") == 0
-    sr = np.load(tmp_path / "sr.npy")
-    np.testing.assert_allclose(sr[[1, 4, 8]], observation.rgb, atol=1e-4)  # the known response is obeyed
-    assert run(*arguments, "nikon-d700") == 2
-    assert "response of shape (3, 31) for 10 bands" in capsys.readouterr().err
 
 
 def test_notebooks_run_with_checked_parameters(tmp_path, capsys):
@@ -206,7 +156,7 @@ def test_notebooks_run_with_checked_parameters(tmp_path, capsys):
         (("reproduce", "table4", "--scale", 0), "cave-x0"),
         (("tables", "nowhere"), "nowhere"),
         (("figures", "nowhere"), "nowhere"),
-        (("super-resolve", "--lr", "nowhere.mat", "--rgb", "no.png", "--scale", 4), "nowhere.mat"),
+        (("super-resolve", "nowhere.mat", "no.png"), "out: unknown file type"),
         (("run", "nowhere.ipynb"), "nowhere.ipynb"),
     ],
 )
@@ -220,12 +170,12 @@ def test_bad_input_ends_with_2_and_one_line(tmp_path, capsys, arguments, message
     ("command", "place"),
     [
         (
-            ("super-resolve", "--lr", "lr.npy", "--rgb", "rgb.npy", "--scale", 4, "--method", "bicubic"),
+            ("super-resolve", "lr.npy", "rgb.npy", "--method", "bicubic"),
             "file/sr.npy",
         ),
         (
-            ("super-resolve", "--lr", "lr.npy", "--rgb", "rgb.npy", "--scale", 4, "--method", "bicubic"),
-            "folder",
+            ("super-resolve", "lr.npy", "rgb.npy", "--method", "bicubic"),
+            "folder.npy",
         ),
         (("train", "--data", "indian-pines", "--split", "spatial"), "file"),
         (("evaluate", "--data", "indian-pines", "--split", "spatial", "--method", "bicubic"), "file/below"),
@@ -236,7 +186,7 @@ def test_a_place_for_results_that_cannot_be_one_is_named(
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
-    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder.npy").mkdir()
     np.save("lr.npy", observation.lr)
     np.save("rgb.npy", observation.rgb)
     assert run(*command, "--out", place) == 2

@@ -125,8 +125,10 @@ def test_every_method_is_listed_with_its_weights(capsys):
     assert main(["methods"]) == 0
     lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert set(lines) == set(method_names())
-    assert lines["closed-form"] == "no training" and lines["subspace-net"] == "weights: subspace-net"
-    assert lines["ual-fusion"] == "weights: ual-x4, ual-x8"
+    assert lines["closed-form"].startswith("training-free and blind: ")
+    assert lines["closed-form"].endswith("(no training)")
+    assert lines["subspace-net"].endswith("(weights: subspace-net)")
+    assert lines["ual-fusion"] == "UAL without the adaptation (weights: ual-x4, ual-x8)"
 
 
 def test_the_papers_table_can_be_read_without_results(capsys):

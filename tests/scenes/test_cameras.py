@@ -3,7 +3,7 @@ import pytest
 
 from ifmsr.errors import InputError
 from ifmsr.scenes import nikon_d700
-from ifmsr.scenes.cameras import camera_names, camera_response
+from ifmsr.scenes.cameras import camera_names, camera_response, find_response
 
 CAVE = np.arange(400.0, 701.0, 10.0)
 
@@ -42,3 +42,29 @@ def test_wavelengths_beyond_the_table_are_unseen():
 def test_an_unknown_camera_is_named_with_the_nearest_ones():
     with pytest.raises(InputError, match="Nikon D7000"):
         camera_response("Nikon D7x00", CAVE)
+
+
+def test_a_response_is_found_by_name_or_file(tmp_path):
+    wavelengths = np.arange(400.0, 701.0, 10.0)
+    measured = camera_response("Canon EOS 5D", wavelengths)
+    for name in ("Canon EOS 5D", "canon-eos-5d", "CANON EOS 5D"):
+        np.testing.assert_array_equal(find_response(name, 31, wavelengths), measured)
+    np.testing.assert_array_equal(find_response("nikon-d700", 31), nikon_d700())
+    np.testing.assert_allclose(find_response("nikon-d700", 31, wavelengths), nikon_d700(), atol=1e-6)
+    np.testing.assert_array_equal(
+        find_response("Nikon D700", 31, wavelengths), camera_response("Nikon D700", wavelengths)
+    )
+    path = tmp_path / "mine.csv"
+    path.write_text("wavelength_nm,R,G,B\n500,0,0,1\n600,0,1,0\n700,1,0,0\n")
+    np.testing.assert_array_equal(find_response(path, 3), np.eye(3)[::-1].T)
+    between = find_response(path, 4, np.array([500.0, 550.0, 600.0, 700.0]))
+    np.testing.assert_allclose(between, [[0, 0, 0, 1], [0, 1 / 3, 2 / 3, 0], [2 / 3, 1 / 3, 0, 0]], rtol=1e-6)
+
+
+def test_what_cannot_be_a_response_is_named():
+    with pytest.raises(InputError, match=r"srf: 'canon-eos-6d' is no file and no known camera. Did you mean"):
+        find_response("canon-eos-6d", 31)
+    with pytest.raises(
+        InputError, match="has 81 wavelengths, and those of the cube's 31 bands are not known"
+    ):
+        find_response("canon-eos-5d", 31)

@@ -1,0 +1,114 @@
+"""One picture of a user's pair of images: what goes in, what comes out, and what was estimated."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from ifmsr.figures.panels import busiest_window, cut, enlarge, inset, show_kernel, show_rgb, tone
+from ifmsr.figures.style import FONT_SIZE, PAGE_WIDTH, SMALL_FONT, tidy
+
+Image = NDArray[Any]
+
+NATURAL = (640.0, 550.0, 460.0)  # nm, shown as red, green and blue
+WITHIN = 30.0  # nm
+MARKERS = (("#D55E00", "-"), ("#0072B2", "--"), ("#009E73", "-."))
+
+
+def shown_bands(bands: int, wavelengths: Image | None) -> tuple[tuple[int, int, int], str]:
+    """The three bands that stand for red, green and blue, and what to call that.
+
+    Natural colour where the wavelengths reach it, else false colour: the long, the middle and the short third.
+    """
+    if wavelengths is not None:
+        nearest = [int(np.abs(wavelengths - centre).argmin()) for centre in NATURAL]
+        if all(
+            abs(wavelengths[band] - centre) <= WITHIN for band, centre in zip(nearest, NATURAL, strict=True)
+        ):
+            return (nearest[0], nearest[1], nearest[2]), "natural colour"
+    order = np.arange(bands) if wavelengths is None else np.argsort(wavelengths)
+    places = [int(order[bands * part // 6]) for part in (5, 3, 1)]
+    return (places[0], places[1], places[2]), "false colour"
+
+
+def result_figure(lr: Image, rgb: Image, sr: Image, scale: int, wavelengths: Image | None = None) -> Figure:
+    """LR cube, guide and result with the busiest region enlarged, and the spectra of three pixels.
+
+    Parameters
+    ----------
+    lr, rgb, sr : (B, h, w), (3, H, W), (B, H, W) in [0, 1]; NaN where no value is valid.
+    wavelengths : (B,) in nm, or None.
+    """
+    bands, colour = shown_bands(len(lr), wavelengths)
+    window = busiest_window(np.nan_to_num(rgb).mean(axis=0))
+    figure = Figure(
+        figsize=(PAGE_WIDTH, 0.33 * PAGE_WIDTH * rgb.shape[1] / rgb.shape[2] + 2.3), layout="constrained"
+    )
+    grid = figure.add_gridspec(2, 3, height_ratios=(1.3, 1))
+    black, white = np.nanpercentile(lr[list(bands)], (1, 99), axis=(1, 2), keepdims=True)
+    panels = {
+        f"LR cube, {colour}": tone(enlarge(lr[list(bands)], scale), black, white),
+        "RGB guide": rgb,
+        f"result, {colour}": tone(sr[list(bands)], black, white),
+    }
+    places = _places(sr)
+    for column, (title, image) in enumerate(panels.items()):
+        ax = figure.add_subplot(grid[0, column])
+        shown = np.nan_to_num(image).clip(0, 1)
+        show_rgb(ax, shown, title)
+        inset(ax, window, shown.shape, np.moveaxis(cut(shown, window), 0, -1))
+        if column == 2:
+            for (row, across), (hue, _) in zip(places, MARKERS, strict=True):
+                ax.plot(
+                    across, row, "o", color=hue, markeredgecolor="white", markersize=5, markeredgewidth=0.7
+                )
+    ax = figure.add_subplot(grid[1, :])
+    at = np.arange(1, len(lr) + 1) if wavelengths is None else wavelengths
+    for (row, across), (hue, dash) in zip(places, MARKERS, strict=True):
+        ax.plot(at, sr[:, row, across], dash, color=hue, linewidth=1.0, label=f"result at ({row}, {across})")
+        ax.plot(at, lr[:, row // scale, across // scale], ".", color=hue, markersize=2.5)
+    ax.set_ylim(0, 1.3 * float(np.nanpercentile(lr, 99)))  # bands of noise would press the others flat
+    ax.set_xlabel("Band number" if wavelengths is None else "Wavelength (nm)", fontsize=FONT_SIZE)
+    ax.set_ylabel("Value (dots: LR pixel)", fontsize=FONT_SIZE)
+    ax.legend(fontsize=SMALL_FONT, frameon=False)
+    tidy(ax)
+    return figure
+
+
+def assessment_figure(
+    lr: Image, rgb: Image, kernel: Image, response: Image, scale: int, wavelengths: Image | None = None
+) -> Figure:
+    """LR cube, guide, estimated blur kernel and estimated spectral response.
+
+    Parameters
+    ----------
+    lr, rgb : (B, h, w), (3, H, W) in [0, 1]; NaN where no value is valid.
+    kernel : (k, k).
+    response : (3, B) or (3, B + 1), last column the offset.
+    """
+    bands, colour = shown_bands(len(lr), wavelengths)
+    black, white = np.nanpercentile(lr[list(bands)], (1, 99), axis=(1, 2), keepdims=True)
+    figure = Figure(figsize=(PAGE_WIDTH, 2.2), layout="constrained")
+    axes = figure.subplots(1, 4)
+    show_rgb(
+        axes[0], np.nan_to_num(tone(enlarge(lr[list(bands)], scale), black, white)), f"LR cube, {colour}"
+    )
+    show_rgb(axes[1], np.nan_to_num(rgb), "RGB guide")
+    show_kernel(axes[2], kernel, "blur kernel")
+    at = np.arange(1, len(lr) + 1) if wavelengths is None else wavelengths
+    for curve, hue in zip(response[:, : len(lr)], ("#D55E00", "#009E73", "#0072B2"), strict=True):
+        axes[3].plot(at, curve, color=hue, linewidth=1.0)
+    axes[3].set_title("spectral response", fontsize=FONT_SIZE, pad=3)
+    axes[3].set_xlabel("Band number" if wavelengths is None else "Wavelength (nm)", fontsize=FONT_SIZE)
+    tidy(axes[3])
+    return figure
+
+
+def _places(sr: Image) -> list[tuple[int, int]]:
+    """Three pixels with a valid spectrum: dark, middling and bright."""
+    brightness = sr.mean(axis=0)
+    valid = np.flatnonzero(np.isfinite(brightness.ravel()))
+    order = valid[np.argsort(brightness.ravel()[valid], kind="stable")]
+    chosen = [order[len(order) * part // 10] for part in (2, 5, 9)]
+    return [(int(place) // sr.shape[2], int(place) % sr.shape[2]) for place in chosen]

@@ -1,0 +1,282 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from conftest import REAL_DATA, real
+from PIL import Image
+from scipy.io import savemat
+
+from ifmsr.cli import main
+from ifmsr.cli.images import METHODS
+from ifmsr.cli.pairs import pairs_of
+from ifmsr.degradation.protocol import degrade
+from ifmsr.io import Cube, read_cube, write_cube
+from ifmsr.methods.registry import method_names
+from ifmsr.runs import read_manifest
+from ifmsr.scenes import Scene, open_dataset
+
+
+@pytest.fixture(scope="module")
+def observation():
+    part = open_dataset("indian-pines").load("test")
+    return degrade(Scene("part", part.cube[::20], rgb_bands=(1, 4, 8)), 4)
+
+
+@pytest.fixture
+def files(tmp_path, observation, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("lr.npy", observation.lr)
+    Image.fromarray((255 * observation.rgb.transpose(1, 2, 0)).round().astype(np.uint8)).save("rgb.png")
+    return "lr.npy", "rgb.png"
+
+
+def run(*arguments):
+    return main([str(argument) for argument in arguments])
+
+
+def test_two_files_and_a_place_are_enough(files, capsys):
+    assert run("super-resolve", *files, "-o", "sr.npy") == 0
+    assert np.load("sr.npy").shape == (10, 144, 48) and np.load("sr.npy").dtype == np.float32
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("lr.npy: 10 bands of 36 x 12 pixels, float32; values from ")
+    assert lines[1].startswith("rgb.png: 3 bands of 144 x 48 pixels, uint8; divided by 255;")
+    assert [line.partition(" ")[0] for line in lines[2:7]] == ["blur:", "shift", "noise", "tone", "the"]
+    assert lines[7:] == ["sr.npy"]
+
+
+def test_quiet_and_json(files, capsys):
+    assert run("super-resolve", *files, "-o", "sr.npy", "--method", "bicubic", "-q") == 0
+    assert capsys.readouterr().out == ""
+    assert run("super-resolve", *files, "-o", "sr.npy", "--method", "bicubic", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["scale"] == 4 and told["result"] == "sr.npy" and told["related"] is True
+    assert np.shape(told["response"]) == (3, 11) and len(told["taken"]) == 2
+    assert run("assess", *files, "--json") == 0
+    assert "result" not in json.loads(capsys.readouterr().out)
+
+
+def test_a_georeferenced_cube_comes_out_at_the_photos_place(files, observation):
+    lr = Cube(
+        observation.lr,
+        wavelengths=np.linspace(450, 900, 10),
+        crs="EPSG:32611",
+        transform=(4.0, 0.0, 1000.0, 0.0, -4.0, 2000.0),
+        scale=np.full(10, 1e-4),
+        nodata=-9999.0,
+        dtype="int16",
+    )
+    write_cube("lr.tif", lr)
+    assert run("super-resolve", "lr.tif", "rgb.png", "-o", "sr.hdr", "--method", "bicubic") == 0
+    sr = read_cube("sr.hdr")
+    assert sr.values.shape == (10, 144, 48) and sr.dtype == "int16" and sr.nodata == -9999
+    np.testing.assert_allclose(sr.transform, (1.0, 0.0, 1000.0, 0.0, -1.0, 2000.0))
+    np.testing.assert_allclose(sr.wavelengths, np.linspace(450, 900, 10))
+    assert run("super-resolve", "lr.tif", "rgb.png", "-o", "sr.tif", "--method", "bicubic", "--float") == 0
+    floats = read_cube("sr.tif")
+    assert floats.dtype == "float32"
+    np.testing.assert_allclose(floats.values, sr.values, atol=6e-5)
+
+
+def test_missing_values_are_missing_in_the_result(files, observation):
+    counts = (observation.lr * 1000).round().astype(np.uint16)
+    counts[:, :2] = 0
+    np.save("lr.npy", counts)
+    assert run("super-resolve", *files, "-o", "sr.npy", "--method", "bicubic", "--nodata", 0) == 0
+    sr = np.load("sr.npy")
+    assert sr.dtype == np.uint16 and (sr[:, :8] == 0).all() and (sr[:, 8:] > 0).mean() > 0.9
+    rgba = np.array(Image.open("rgb.png").convert("RGBA"))
+    rgba[:40, :, 3] = 0
+    Image.fromarray(rgba).save("rgb.png")
+    assert (
+        run("super-resolve", *files, "-o", "sr.npy", "--method", "bicubic") == 0
+    )  # the cube is upsampled there
+
+
+def test_a_report_leaves_a_picture_and_the_assessment(files, capsys):
+    assert run("super-resolve", *files, "-o", "sr.npy", "--report", "report", "--method", "bicubic") == 0
+    printed = capsys.readouterr().out.splitlines()[-4:]
+    assert [Path(line).name for line in printed] == [
+        "sr.npy",
+        "preview.png",
+        "assessment.json",
+        "manifest.json",
+    ]
+    assert Image.open("report/preview.png").size[0] > 800
+    told = json.loads(Path("report/assessment.json").read_text(encoding="utf-8"))
+    assert told["scale"] == 4 and "observation" not in told and np.ndim(told["kernel"]) == 2
+    manifest = read_manifest("report")
+    assert set(manifest["files"]) == {"preview.png", "assessment.json"}
+    assert set(manifest["data"]) == {"lr.npy", "rgb.png"} and manifest["config"]["method"] == "bicubic"
+
+
+def test_an_assessment_can_be_drawn(files, capsys):
+    assert run("assess", *files, "-o", "pair.png") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "pair.png" and Image.open("pair.png").size[0] > 800
+    assert run("assess", *files, "-o", "pair.doc") == 2
+    assert "pair.doc: it is no picture" in capsys.readouterr().err
+
+
+@pytest.mark.cpu
+def test_little_memory_and_half_the_precision_are_two_flags(files, computes_bfloat16):
+    cubes = []
+    for flags in ((), ("--memory", 1), ("--precision", "bfloat16")):
+        assert run("super-resolve", *files, "--method", "ifmsr", *flags, "-o", "sr.npy") == 0
+        cubes.append(np.load("sr.npy"))
+    plain, little, half = cubes
+    np.testing.assert_array_equal(plain, little)
+    apart = np.abs(plain - half).max()
+    assert apart < 0.05 and (apart > 0) == computes_bfloat16
+
+
+def test_the_guides_size_decides_where_the_bands_are(files, observation):
+    np.save("lr.npy", np.tile(observation.lr, (4, 1, 1))[:, :12])  # (40, 12, 12)
+    np.save("rgb.npy", observation.rgb[:, :48])
+    assert run("super-resolve", "lr.npy", "rgb.npy", "--method", "bicubic", "-o", "sr.npy") == 0
+    assert np.load("sr.npy").shape == (40, 48, 48)
+
+
+def test_a_response_file_is_used_and_checked(files, observation, capsys):
+    np.save("rgb.npy", observation.rgb)
+    lines = [f"{400 + 10 * i},{int(i == 1)},{int(i == 4)},{int(i == 8)}" for i in range(10)]
+    with open("srf.csv", "w", encoding="utf-8") as file:
+        file.write("\n".join(["wavelength_nm,R,G,B", *lines]))
+    arguments = ("super-resolve", "lr.npy", "rgb.npy", "--method", "closed-form", "-o", "sr.npy", "--srf")
+    assert run(*arguments, "srf.csv") == 0
+    assert "spectral response: given" in capsys.readouterr().out
+    assert run(*arguments, "nikon-d700") == 2
+    assert "--srf: the response of nikon-d700 has 31 wavelengths" in capsys.readouterr().err
+    assert run(*arguments, "nikon-d7oo") == 2
+    assert "Did you mean nikon-d70 or nikon-d700" in capsys.readouterr().err
+
+
+def test_a_cameras_response_is_resampled_to_the_cubes_wavelengths(files, observation, capsys):
+    write_cube("lr.npz", Cube(observation.lr, wavelengths=np.linspace(420, 690, 10)))
+    assert run("assess", "lr.npz", "rgb.png", "--srf", "canon-eos-5d") == 0
+    assert run("cameras") == 0
+    names = capsys.readouterr().out.splitlines()
+    assert "Canon EOS 5D" in names and sum(name.startswith("nikon-d700") for name in names) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("lr.npy", "rgb.png", "-o", "sr.xyz"), "sr.xyz: unknown file type '.xyz'"),
+        (("lr.npy", "rgb.png", "-o", "folder.npy"), "folder.npy: it is no regular file"),
+        (("lr.npy", "rgb.png", "-o", "sr.npy", "--error", "e.xyz"), "e.xyz: unknown file type"),
+        (("nowhere.mat", "rgb.png", "-o", "sr.npy"), "nowhere.mat: there is no such file"),
+        (("lr.npy", "nowhere.png", "-o", "sr.npy"), "nowhere.png: there is no such file"),
+        (("two.mat", "rgb.png", "-o", "sr.npy"), "Name one with --lr-key"),
+        (("lr.npy", "two.mat", "-o", "sr.npy"), "Name one with --rgb-key"),
+        (
+            ("lr.npy", "rgb.png", "-o", "sr.npy", "--lr-maximum", "0.1"),
+            "Give a --lr-maximum that holds them all",
+        ),
+        (("lr.npy", "rgb.png", "-o", "sr.npy", "--lr-maximum", "0"), "--lr-maximum: 0.0 for lr.npy"),
+        (("lr.npy", "rgb.png", "-o", "sr.npy", "--rgb-bands", "5,2,1"), "--rgb-bands: 5,2,1 of 3 bands"),
+        (("lr.npy", "five.npy", "-o", "sr.npy"), "counted from 1, with --rgb-bands"),
+        (("cube.npy", "rgb.png", "-o", "sr.npy"), "Say --layout HWC if the bands come last"),
+        (("far.npy", "rgb.png", "-o", "sr.npy"), "a missing value with --nodata"),
+        (
+            ("lr.npy", "odd.png", "-o", "sr.npy"),
+            "--scale: the cube has 36 x 12 pixels and the guide 100 x 48",
+        ),
+        (("lr.npy", "odd.png", "-o", "sr.npy"), "or give --scale and --crop"),
+        (("lr.npy", "rgb.png", "-o", "sr.npy", "--scale", "3"), "Give another --scale or --crop"),
+        (("lr.npy", "rgb.png", "-o", "sr.npy", "--method", "bicubci"), "--method: 'bicubci' is unknown"),
+        (
+            ("lr.npy", "rgb.png", "-o", "sr.npy", "--memory", "-1", "--method", "ifmsr"),
+            "--memory: found -1000000",
+        ),
+        (("lr.npy", "rgb.png", "-o", "sr.npy", "--error", "e.npy", "--method", "gsa"), "--error: "),
+        (("lr.npy", "noise.png", "-o", "sr.npy", "--strict"), "or leave --strict out"),
+        (("lr.npy", "rgb.png", "lr.npy", "-o", "out"), "LR RGB: 3 images"),
+        (("lr.npy", "rgb.png", "lr.npy", "rgb.png", "-o", "sr.npy"), "-o: one file for 2 pairs"),
+    ],
+)
+def test_messages_name_options_and_files(files, observation, tmp_path, capsys, arguments, message):
+    (tmp_path / "folder.npy").mkdir()
+    savemat("two.mat", {"a": observation.lr, "b": observation.lr})
+    np.save("five.npy", np.zeros((5, 144, 48), np.float32))
+    np.save("cube.npy", np.zeros((8, 8, 8), np.float32))
+    np.save("far.npy", observation.lr - 0.9)
+    Image.new("RGB", (48, 100)).save("odd.png")
+    noise = np.random.default_rng(0).integers(0, 256, (144, 48, 3)).astype(np.uint8)
+    Image.fromarray(noise).save("noise.png")
+    assert run("super-resolve", *arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("ifmsr: ") and message in captured.err
+    assert not (tmp_path / "sr.npy").exists()
+
+
+def test_images_that_do_not_fit_can_be_cropped(files, observation):
+    Image.open("rgb.png").crop((0, 0, 47, 141)).save("short.png")
+    assert run("super-resolve", "lr.npy", "short.png", "--crop", "--method", "bicubic", "-o", "sr.npy") == 0
+    assert np.load("sr.npy").shape == (10, 140, 44)
+
+
+def test_the_expected_error_has_the_place_of_the_result(files, observation):
+    lr = Cube(observation.lr, crs="EPSG:32611", transform=(4.0, 0.0, 1000.0, 0.0, -4.0, 2000.0))
+    write_cube("lr.tif", lr)
+    arguments = (
+        "super-resolve",
+        "lr.tif",
+        "rgb.png",
+        "--method",
+        "subspace-net",
+        "-o",
+        "sr.tif",
+        "--error",
+        "error.tif",
+    )
+    assert run(*arguments) == 0
+    with rasterio.open("sr.tif") as sr, rasterio.open("error.tif") as error:
+        assert error.shape == sr.shape and error.transform == sr.transform and error.count == 1
+
+
+def test_a_batch_goes_on_after_a_bad_pair_and_ends_with_1(files, capsys, tmp_path):
+    arguments = ("lr.npy", "rgb.png", "nowhere.npy", "rgb.png", "lr.npy", "rgb.png")
+    assert run("super-resolve", *arguments, "-o", "out", "--suffix", ".npz", "--method", "bicubic", "-q") == 1
+    captured = capsys.readouterr()
+    table = captured.out.splitlines()
+    assert [line.split()[0] for line in table] == ["lr.npy", "nowhere.npy", "lr.npy"]
+    assert "explained" in table[0] and "failed: nowhere.npy: there is no such file" in table[1]
+    assert captured.err.splitlines()[-1] == "ifmsr: 1 of 3 pairs failed"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["lr.npz"]
+
+
+def test_two_folders_are_paired_by_name(files, tmp_path, capsys):
+    for folder, source, names in (
+        ("c", "lr.npy", ["a_lr.npy", "b.npy", "x.npy"]),
+        ("g", "rgb.png", ["a.png", "b.png", "bb.png"]),
+    ):
+        (tmp_path / folder).mkdir()
+        for name in names:
+            (tmp_path / folder / name).write_bytes((tmp_path / source).read_bytes())
+    assert run("super-resolve", "c", "g", "-o", "out", "--method", "bicubic", "-q", "--suffix", ".npy") == 1
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a_lr.npy", "b.npy"]
+    assert "x.npy" in capsys.readouterr().err
+
+
+def test_a_folder_of_bands_is_one_cube(files, observation, tmp_path):
+    folder = tmp_path / "scene"
+    folder.mkdir()
+    for band, image in enumerate((observation.lr * 65535).astype(np.uint16)):
+        Image.fromarray(image).save(folder / f"scene_{band + 1:02}.png")
+    assert pairs_of([folder, tmp_path / "rgb.png"]) == [(folder, tmp_path / "rgb.png")]
+    assert run("super-resolve", folder, "rgb.png", "-o", "sr.tif", "--method", "bicubic") == 0
+    assert read_cube("sr.tif").values.shape == (10, 144, 48)
+
+
+def test_every_method_of_the_package_has_its_line(capsys):
+    assert set(METHODS) == set(method_names())
+
+
+def test_neons_pair_comes_out_on_the_photos_grid(tmp_path):
+    neon = REAL_DATA / "neon"
+    lr, rgb = real(neon / "SJER_052_hyperspectral.tif"), neon / "SJER_052.tif"
+    assert run("super-resolve", lr, rgb, "-o", tmp_path / "sr.tif", "--method", "bicubic") == 0
+    with rasterio.open(tmp_path / "sr.tif") as sr, rasterio.open(rgb) as photo:
+        assert sr.shape == photo.shape and sr.count == 426 and sr.dtypes[0] == "int16"
+        np.testing.assert_allclose(tuple(sr.transform), tuple(photo.transform), rtol=0, atol=1e-7)
