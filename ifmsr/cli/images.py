@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ifmsr.cli.arguments import METHOD, PRECISIONS, Commands, command
-from ifmsr.cli.pairs import add_pair, in_options, pairs_of, read_pair, response
+from ifmsr.cli.pairs import add_pair, check_apart, in_options, pairs_of, read_pair, response
 from ifmsr.errors import InputError, RunFailed
 from ifmsr.extras import require
 
@@ -44,7 +44,7 @@ METHODS = {
 
 
 def super_resolve(args: argparse.Namespace) -> None:
-    """Super-resolve one's own images."""
+    """Super-resolve one's own images: a cube, given a finer RGB image of the same place."""
     from ifmsr.io import check_target
     from ifmsr.io.writing import WRITERS
 
@@ -74,6 +74,10 @@ def run_all(args: argparse.Namespace, pairs: list[tuple[Path, Path]]) -> None:
         raise InputError(
             "--error", f"one file for {len(pairs)} pairs", "Leave it out, or run the pairs one by one"
         )
+    check_target(args.out / f"result{args.suffix}")
+    names = [lr.stem for lr, _ in pairs]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError("LR RGB", f"{', '.join(twice)} would be written twice", "Run these pairs one by one")
     rows, failed = [], 0
     for lr, rgb in pairs:
         start, target = time.perf_counter(), args.out / f"{lr.stem}{args.suffix}"
@@ -102,6 +106,7 @@ def run_one(args: argparse.Namespace, lr: Path, rgb: Path, out: Path, report: Pa
     from ifmsr.inference import api
     from ifmsr.inference.assessed import Assessed
 
+    check_apart(out, lr, rgb)
     pair = read_pair(args, lr, rgb)
     memory = None if args.memory is None else args.memory * 10**6
     with in_options("lr", {"lr": lr, "rgb": rgb}):

@@ -128,6 +128,19 @@ def _alike(a: str, b: str) -> bool:
     return long.startswith(short) and not long[len(short) : len(short) + 1].isalnum()
 
 
+def check_apart(out: Path, *images: Path) -> None:
+    """Raise InputError if a result would replace one of the images that it is made of."""
+    from ifmsr.io import envi
+
+    def files(path: Path) -> set[Path]:
+        parts = envi.targets(path) if path.suffix.lower() in (".hdr", *envi.DATA_SUFFIXES) else (path,)
+        return {part.resolve() for part in parts}
+
+    for image in images:
+        if files(out) & files(image):
+            raise InputError(out, "it is one of the images to read", "Name another file for the result")
+
+
 def add_pair(commands: Commands, name: str, function: Any) -> argparse.ArgumentParser:
     """A command on pairs of images, with the options that say what the files mean."""
     made = command(commands, name, function)

@@ -68,7 +68,10 @@ def result_figure(lr: Image, rgb: Image, sr: Image, scale: int, wavelengths: Ima
     for (row, across), (hue, dash) in zip(places, MARKERS, strict=True):
         ax.plot(at, sr[:, row, across], dash, color=hue, linewidth=1.0, label=f"result at ({row}, {across})")
         ax.plot(at, lr[:, row // scale, across // scale], ".", color=hue, markersize=2.5)
-    ax.set_ylim(0, 1.3 * float(np.nanpercentile(lr, 99)))  # bands of noise would press the others flat
+    drawn = np.stack([sr[:, row, across] for row, across in places])
+    ax.set_ylim(
+        0, 1.4 * max(float(np.percentile(drawn, 97)), 1e-3)
+    )  # bands of noise would press the others flat
     ax.set_xlabel("Band number" if wavelengths is None else "Wavelength (nm)", fontsize=FONT_SIZE)
     ax.set_ylabel("Value (dots: LR pixel)", fontsize=FONT_SIZE)
     ax.legend(fontsize=SMALL_FONT, frameon=False)

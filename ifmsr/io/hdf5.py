@@ -73,9 +73,13 @@ def data_sets(path: Path, file: Any) -> dict[str, Any]:
     import h5py
 
     found: dict[str, Any] = {}
-    groups = [("", file)]
+    groups, seen = [("", file)], set()
     while groups:
         above, group = groups.pop(0)
+        address = h5py.h5o.get_info(group.id).addr
+        if address in seen:  # a group may hold itself
+            continue
+        seen.add(address)
         for name in group:
             link = group.get(name, getlink=True)
             if isinstance(link, h5py.ExternalLink):

@@ -33,7 +33,8 @@ def read_image(path: str | Path) -> NDArray[Any]:
                 space = NO_LIGHT[{"CMYK": "cmyk", "LAB": "cielab"}[image.mode]]
                 raise InputError(path, f"its colours are {space}", "Save it as RGB")
             if image.format == "PNG" and _deep_colour(path):
-                return _read_deep(Path(path))
+                deep = _turned(_read_deep(Path(path)), image.getexif().get(ORIENTATION, 1))
+                return np.moveaxis(deep, 0, -1)
             upright_image = ImageOps.exif_transpose(image)
             if image.mode in ("P", "PA", "1"):
                 upright_image = upright_image.convert("RGBA" if "transparency" in image.info else "RGB")
@@ -92,11 +93,11 @@ def _deep_colour(path: str | Path) -> bool:
 
 
 def _read_deep(path: Path) -> NDArray[Any]:
-    """(H, W, channels) uint16."""
+    """(channels, H, W) uint16, as stored."""
     require("rasterio")
     import rasterio
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
         with rasterio.open(path) as source:
-            return np.moveaxis(source.read(), 0, -1)
+            return np.asarray(source.read())

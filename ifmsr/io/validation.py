@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from math import inf
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,15 +125,17 @@ def _missing(
     stored: Stored, nodata: float | None, whole_pixels: bool
 ) -> tuple[NDArray[np.bool_], float | None]:
     """(B, h, w) where no valid value is, and the number that says so."""
-    array = stored.array
+    array, kind = stored.array, stored.array.dtype.kind
     nodata = stored.nodata if nodata is None else nodata
-    kind, missing = array.dtype.kind, np.zeros(array.shape, bool)
+    if nodata is not None and kind != "f" and not _holds(array.dtype, nodata):
+        nodata = None  # some writers leave -9999 in files of uint8
+    missing = np.zeros(array.shape, bool)
     if kind == "f":
         missing = ~np.isfinite(array) | (np.abs(array) > HUGE)
     if nodata is None:
         least = float(array.min(where=~missing, initial=0))
         nodata = least if least in SENTINELS else None
-    if nodata is not None and np.isfinite(nodata):
+    if nodata is not None and abs(nodata) < HUGE:
         found = (
             np.abs(array - array.dtype.type(nodata)) <= 1e-6 * abs(nodata) if kind == "f" else array == nodata
         )
@@ -140,6 +143,12 @@ def _missing(
     if stored.alpha is not None:
         missing |= ~stored.alpha
     return missing, nodata
+
+
+def _holds(dtype: np.dtype[Any], number: float) -> bool:
+    """Whether an integer type has a number."""
+    limits = np.iinfo(dtype)
+    return float(number).is_integer() and limits.min <= number <= limits.max
 
 
 def _one(stored: Stored, maximum: float | None, stated: bool, most: float) -> float:

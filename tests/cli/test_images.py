@@ -192,6 +192,12 @@ def test_a_cameras_response_is_resampled_to_the_cubes_wavelengths(files, observa
         (("lr.npy", "rgb.png", "-o", "sr.npy", "--error", "e.npy", "--method", "gsa"), "--error: "),
         (("lr.npy", "noise.png", "-o", "sr.npy", "--strict"), "or leave --strict out"),
         (("lr.npy", "rgb.png", "lr.npy", "-o", "out"), "LR RGB: 3 images"),
+        (("lr.npy", "rgb.png", "lr.npy", "rgb.png", "-o", "out"), "LR RGB: lr would be written twice"),
+        (
+            ("lr.npy", "rgb.png", "far.npy", "rgb.png", "-o", "out", "--suffix", ".xyz"),
+            "unknown file type '.xyz'",
+        ),
+        (("lr.npy", "rgb.png", "-o", "lr.npy"), "lr.npy: it is one of the images to read"),
         (("lr.npy", "rgb.png", "lr.npy", "rgb.png", "-o", "sr.npy"), "-o: one file for 2 pairs"),
     ],
 )
@@ -236,14 +242,15 @@ def test_the_expected_error_has_the_place_of_the_result(files, observation):
 
 
 def test_a_batch_goes_on_after_a_bad_pair_and_ends_with_1(files, capsys, tmp_path):
-    arguments = ("lr.npy", "rgb.png", "nowhere.npy", "rgb.png", "lr.npy", "rgb.png")
+    (tmp_path / "again.npy").write_bytes((tmp_path / "lr.npy").read_bytes())
+    arguments = ("lr.npy", "rgb.png", "nowhere.npy", "rgb.png", "again.npy", "rgb.png")
     assert run("super-resolve", *arguments, "-o", "out", "--suffix", ".npz", "--method", "bicubic", "-q") == 1
     captured = capsys.readouterr()
     table = captured.out.splitlines()
-    assert [line.split()[0] for line in table] == ["lr.npy", "nowhere.npy", "lr.npy"]
+    assert [line.split()[0] for line in table] == ["lr.npy", "nowhere.npy", "again.npy"]
     assert "explained" in table[0] and "failed: nowhere.npy: there is no such file" in table[1]
     assert captured.err.splitlines()[-1] == "ifmsr: 1 of 3 pairs failed"
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["lr.npz"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["again.npz", "lr.npz"]
 
 
 def test_two_folders_are_paired_by_name(files, tmp_path, capsys):

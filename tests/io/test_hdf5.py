@@ -95,6 +95,13 @@ def test_data_in_other_files_are_refused(tmp_path):
             read_cube(tmp_path / f"{name}.mat")
 
 
+def test_a_group_that_holds_itself_is_walked_once(tmp_path):
+    path = write(tmp_path / "a.h5", group__cube=COUNTS)
+    with h5py.File(path, "r+") as file:
+        file["group/again"] = file["group"]
+    assert read_cube(path).values.shape == (4, 6, 8)
+
+
 def test_a_declared_size_beyond_memory_is_refused(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("cube", (100_000, 100_000, 1000), np.float32, chunks=(10, 10, 10))

@@ -1,3 +1,5 @@
+import zlib
+
 import numpy as np
 import pytest
 import rasterio
@@ -44,6 +46,21 @@ def test_colours_of_sixteen_bits_are_kept(tmp_path):
     guide = read_guide(tmp_path / "a.png")
     np.testing.assert_array_equal(guide.stored(), deep)
     assert guide.maximum == 65535
+
+
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_exif_turns_colours_of_sixteen_bits_too(tmp_path, orientation):
+    about = {"driver": "PNG", "count": 3, "height": 4, "width": 6, "dtype": "uint16"}
+    with rasterio.open(tmp_path / "a.png", "w", **about) as target:
+        target.write(PICTURE.transpose(2, 0, 1).astype(np.uint16) * 257)
+    exif = Image.Exif()
+    exif[274] = orientation
+    chunk = b"eXIf" + exif.tobytes().removeprefix(b"Exif\0\0")
+    png = (tmp_path / "a.png").read_bytes()
+    length, crc = (len(chunk) - 4).to_bytes(4), zlib.crc32(chunk).to_bytes(4)
+    (tmp_path / "a.png").write_bytes(png[:33] + length + chunk + crc + png[33:])  # after the header
+    expected = UPRIGHT[orientation].transpose(2, 0, 1).astype(np.uint16) * 257
+    np.testing.assert_array_equal(read_guide(tmp_path / "a.png").stored(), expected)
 
 
 def test_twelve_bits_in_sixteen_are_taken_as_twelve(tmp_path):

@@ -69,6 +69,11 @@ def test_the_no_data_number_of_the_file_counts_and_a_given_one_before_it():
     assert np.isnan(to_cube(stored(array, nodata=7), nodata=-5).values[:, 0]).sum() == 4
 
 
+def test_a_no_data_number_that_the_type_has_not_is_none():
+    cube = to_cube(stored(ramp("uint8", 200), nodata=-9999))
+    assert cube.nodata is None and not np.isnan(cube.values).any()
+
+
 def test_slightly_negative_reflectance_is_clipped_and_said():
     array = ramp()
     array[0, 0, :3] = -0.01

@@ -2,6 +2,8 @@ import os
 
 import numpy as np
 import pytest
+import rasterio
+from conftest import REAL_DATA, real
 
 from ifmsr.errors import InputError
 from ifmsr.io import Cube, check_target, read_cube, write_cube
@@ -35,6 +37,19 @@ def test_every_format_keeps_everything(tmp_path, suffix):
         assert getattr(again, name) == getattr(EVERYTHING, name), name
     assert "32611" in again.crs
     assert {key: again.header[key] for key in EVERYTHING.header} == EVERYTHING.header
+
+
+@pytest.mark.parametrize("suffix", ["npz", "mat", "tif", "hdr"])
+def test_a_real_cube_keeps_everything(tmp_path, suffix):
+    cube = read_cube(real(REAL_DATA / "enmap" / "enmap_potsdam_tile_160_96.tif"))
+    again = read_cube(write_cube(tmp_path / f"a.{suffix}", cube))
+    np.testing.assert_allclose(again.stored(), cube.stored(), rtol=1e-5, atol=1e-3)
+    for name in ("wavelengths", "fwhm", "good", "scale", "offset"):
+        np.testing.assert_allclose(getattr(again, name), getattr(cube, name), rtol=1e-12, err_msg=name)
+    for name in ("names", "transform", "nodata", "dtype", "maximum"):
+        assert getattr(again, name) == getattr(cube, name), name
+    assert rasterio.crs.CRS.from_user_input(again.crs) == rasterio.crs.CRS.from_epsg(32633)
+    assert cube.header.items() <= again.header.items() and "start_time" in cube.header
 
 
 def test_npy_keeps_the_numbers(tmp_path):
