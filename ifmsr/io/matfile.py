@@ -5,6 +5,7 @@ file without that attribute comes from another program, with the axes as they ar
 """
 
 import json
+import math
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -51,8 +52,11 @@ def read_mat(
     """
     found = variables(path)
     name = hdf5.chosen(path, found, key)
-    array = bands_first(path, read_variable(path, name), layout, beside)
-    return Stored(path, array, **_metadata(path, found, len(array)))
+    told = _told(path)
+    array = bands_first(path, read_variable(path, name), layout or told.get("layout"), beside)
+    return Stored(
+        path, array, **from_entries(path, {**_spectrum(path, found, len(array)), **told}, len(array))
+    )
 
 
 def variables(path: str | Path) -> dict[str, tuple[int, ...]]:
@@ -120,23 +124,30 @@ def largest(path: str | Path, key: str) -> float:
         return max(float(np.max(array[block])) for block in blocks)
 
 
-def _metadata(path: Path, found: dict[str, tuple[int, ...]], bands: int) -> dict[str, Any]:
-    """What `write_mat` stored beside the cube, or what a variable of a telling name says."""
-    vectors = [name for name, shape in found.items() if int(np.prod(shape)) == bands]
-    entries: dict[str, Any] = {
-        name: np.ravel(read_variable(path, name))
-        for name in vectors
-        if name in ("wavelengths", "wavelength", "fwhm")
+def _spectrum(path: Path, found: dict[str, tuple[int, ...]], bands: int) -> dict[str, Any]:
+    """The variables of telling names that hold one number per band."""
+    names = {"wavelengths": "wavelengths", "wavelength": "wavelengths", "fwhm": "fwhm"}
+    return {
+        names[name]: read_variable(path, name)
+        for name, shape in found.items()
+        if name in names and math.prod(shape) == bands
     }
-    if "wavelength" in entries:
-        entries.setdefault("wavelengths", entries.pop("wavelength"))
-    if not _is_hdf5(path):
-        import scipy.io
 
+
+def _told(path: Path) -> dict[str, Any]:
+    """What `ifmsr.io.arrays.write_mat` stored beside the cube, or nothing."""
+    if _is_hdf5(path):
+        return {}
+    import scipy.io
+
+    with _one_error(path):
         told = scipy.io.loadmat(str(path), variable_names=["metadata"]).get("metadata")
-        if told is not None and told.dtype.kind == "U" and told.size == 1:
-            entries |= json.loads(str(told.ravel()[0]))
-    return from_entries(path, entries, bands)
+        text = "" if told is None or told.dtype.kind != "U" or told.size != 1 else str(told.ravel()[0])
+    try:
+        entries = json.loads(text)
+    except ValueError:  # another program's variable of that name
+        return {}
+    return entries if isinstance(entries, dict) else {}
 
 
 def _is_hdf5(path: str | Path) -> bool:
