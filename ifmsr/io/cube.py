@@ -149,10 +149,10 @@ class Cube:
         places = np.flatnonzero(kept)
         header = {}
         for key, value in self.header.items():
-            if key == "default bands" and isinstance(value, list):
-                moved = [str(int(np.searchsorted(places, int(band) - 1)) + 1) for band in value]
-                if all(int(band) - 1 in places for band in value):
-                    header[key] = moved
+            if key == "default bands":
+                shown = _moved(value, places)
+                if shown:
+                    header[key] = shown
             elif isinstance(value, list) and len(value) == len(kept):
                 header[key] = [entry for entry, keep in zip(value, kept, strict=True) if keep]
             else:
@@ -241,3 +241,10 @@ class Cube:
             json.loads(about.get("header", "{}")),
             about.get("taken", ""),
         )
+
+
+def _moved(numbers: Any, places: NDArray[np.intp]) -> list[str]:
+    """Band numbers, counted from 1, among the bands that are kept; [] if one is not, or is no number."""
+    order = {str(place + 1): str(number + 1) for number, place in enumerate(places)}
+    moved = [order.get(str(number).strip(), "") for number in numbers] if isinstance(numbers, list) else []
+    return moved if all(moved) else []

@@ -340,6 +340,8 @@ def _crs(header: dict[str, Any]) -> str | None:
     info = header.get("map info")
     if not isinstance(info, list) or len(info) < 10 or info[0].upper() != "UTM" or "84" not in info[9]:
         return None
+    if not re.fullmatch("[0-9]{1,2}", info[7]) or not 1 <= int(info[7]) <= 60:
+        return None
     return f"EPSG:{'326' if info[8].lower().startswith('n') else '327'}{int(info[7]):02d}"
 
 

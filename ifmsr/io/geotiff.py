@@ -1,5 +1,6 @@
 """TIFF and GeoTIFF: numbers, georeference, and what the metadata say about each band."""
 
+import os
 import shutil
 import struct
 import tempfile
@@ -7,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -159,14 +160,21 @@ def _check_pages(path: Path) -> None:
         seen = set()
         while place and place not in seen:
             seen.add(place)
-            file.seek(place)
-            entries = file.read(wide)
-            if len(entries) == wide:
-                file.seek(place + wide + entry * struct.unpack(order + count, entries)[0])
-            following = file.read(pointer)
-            if place >= size or len(following) < pointer:
+            entries = _at(file, place, wide)
+            after = place + wide + entry * struct.unpack(order + count, entries)[0] if entries else size
+            following = _at(file, after, pointer)
+            if not following:
                 raise InputError(path, "cannot be read as a TIFF (it ends too early)", "Copy the file again")
             place = struct.unpack(order + offset, following)[0]
+
+
+def _at(file: IO[bytes], place: int, length: int) -> bytes:
+    """The bytes at a place in a file, b"" if it has not so many there."""
+    size = file.seek(0, os.SEEK_END)
+    if place + length > size:
+        return b""
+    file.seek(place)
+    return file.read(length)
 
 
 def _page(path: Path, number: int) -> Any:

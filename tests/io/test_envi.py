@@ -130,6 +130,14 @@ def test_map_info_is_read_as_gdal_reads_it(tmp_path, rotation, pixel):
         assert cube.crs == "EPSG:32611" and gdal.crs.to_epsg() == 32611
 
 
+def test_a_place_or_default_bands_that_are_none_are_left_out(tmp_path):
+    extra = UTM.replace(" 11,", " 1x,") + "\ndefault bands = {red, 2, 1}\nbbl = {1, 1, 0, 1}"
+    cube = read_cube(write(tmp_path, extra))
+    assert cube.crs is None and cube.transform is not None and "default bands" not in cube.header
+    cube = read_cube(write(tmp_path, UTM.replace("257957.6", "somewhere")))
+    assert cube.transform is None and cube.crs == "EPSG:32611"
+
+
 def test_a_misspelt_interleave_is_refused(tmp_path):
     with pytest.raises(InputError, match=r"cube\.hdr: its interleave is 'bup'. Did you mean"):
         read_cube(write(tmp_path, interleave="bup"))
