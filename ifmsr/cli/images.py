@@ -140,9 +140,12 @@ def write(args: argparse.Namespace, pair: "Pair", out: Path, sr: Any, error: Any
     from ifmsr.files import write_atomically
     from ifmsr.io import Cube, write_cube
 
-    result = pair.cube.with_values(sr)
+    result = pair.result(sr)
     unmarked = result.nodata is None and np.dtype(result.dtype).kind != "f" and bool(np.isnan(sr).any())
-    if args.float or unmarked:  # an integer has no number for a missing value
+    if unmarked and not args.float:
+        reason = f"{result.dtype} has no number for the missing values; --nodata names one"
+        print(f"ifmsr: warning: {out} is written as float32: {reason}", file=sys.stderr)
+    if unmarked or args.float:
         result = result.floating()
     written = [write_cube(out, result)]
     if error is None:

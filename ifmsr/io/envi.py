@@ -79,7 +79,7 @@ def read_cube(path: Path) -> Stored:
         tuple(_list(header.get("band names", []))),
         crs=_crs(header),
         transform=transform_of(map_info) if isinstance(map_info, list) else None,
-        scale=gains if factor is None else 1 / factor,
+        scale=gains if factor is None else np.divide(1, factor, out=np.zeros_like(factor), where=factor != 0),
         offset=biases if factor is None else None,
         nodata=None if nodata is None else float(nodata[0]),
         header={**kept, "interleave": str(header["interleave"]).lower()},

@@ -61,7 +61,9 @@ def read_hdf5(
             crs=_text(around, "Metadata/Coordinate_System/EPSG Code", prefix="EPSG:"),
             transform=_map_info(_text(around, "Metadata/Coordinate_System/Map_Info")),
             # NEON divides by its factor, the netCDF convention multiplies
-            scale=None if factor is None else (1 / factor if "Scale_Factor" in attributes else factor),
+            scale=None
+            if factor is None
+            else (1 / factor if factor and "Scale_Factor" in attributes else factor),
             offset=_number(attributes, ("add_offset",)),
             nodata=_number(attributes, NODATA_NAMES),
             header=attributes,

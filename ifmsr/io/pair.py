@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ifmsr.errors import InputError, whole
-from ifmsr.io.cube import Cube
+from ifmsr.io.cube import Array, Cube
 
 NEAR = 1.0  # LR pixels between the upper left corners of two images of the same place
 
@@ -18,6 +18,16 @@ class Pair:
     guide: Cube
     scale: int
     doubts: tuple[str, ...] = ()
+
+    def result(self, values: Array) -> Cube:
+        """A result (B, scale h, scale w) with the cube's metadata, at its place on the map.
+
+        Its pixels are the guide's: it has the guide's georeference, or where the guide has none the cube's, rescaled.
+        """
+        cube = self.cube.with_values(values)
+        if self.guide.transform is None:
+            return cube
+        return replace(cube, transform=self.guide.transform, crs=self.guide.crs or cube.crs)
 
 
 def fit_pair(cube: Cube, guide: Cube, scale: int | None = None, crop: bool = False) -> Pair:

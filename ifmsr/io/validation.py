@@ -39,7 +39,7 @@ def to_cube(
     Raises
     ------
     InputError : complex numbers or texts, no valid value, values far below zero, a maximum that is none or smaller than
-        the largest value.
+        the largest value, a scale of 0.
     """
     array = stored.array
     if array.dtype.kind not in "iuf":
@@ -66,6 +66,8 @@ def to_cube(
     if maximum is None:
         scale = np.broadcast_to(1.0 if stored.scale is None else stored.scale, bands).astype(np.float64)
         offset = np.broadcast_to(0.0 if stored.offset is None else stored.offset, bands).astype(np.float64)
+    if not (np.isfinite(scale) & (scale != 0) & np.isfinite(offset)).all():
+        raise InputError(stored.path, "its scale or offset is 0 or no number", "Give a maximum= instead")
     stated = maximum is None and not (stored.scale is None and stored.offset is None)
     values = array.astype(np.float32)
     if stated:

@@ -86,12 +86,29 @@ def test_missing_values_are_missing_in_the_result(files, observation):
     assert run("super-resolve", *files, "-o", "sr.npy", "--method", "bicubic", "--nodata", 0) == 0
     sr = np.load("sr.npy")
     assert sr.dtype == np.uint16 and (sr[:, :8] == 0).all() and (sr[:, 8:] > 0).mean() > 0.9
+    write_cube("lr.npz", Cube(np.where(counts == 0, np.nan, observation.lr).astype(np.float32)))
+    assert run("super-resolve", "lr.npz", "rgb.png", "-o", "sr.npy", "--method", "bicubic") == 0
+    assert np.isnan(np.load("sr.npy")[:, :8]).all()
     rgba = np.array(Image.open("rgb.png").convert("RGBA"))
     rgba[:40, :, 3] = 0
     Image.fromarray(rgba).save("rgb.png")
     assert (
         run("super-resolve", *files, "-o", "sr.npy", "--method", "bicubic") == 0
     )  # the cube is upsampled there
+
+
+def test_integers_without_a_number_for_missing_values_become_floats(files, observation, capsys):
+    counts = (observation.lr * 1000).round().astype(np.uint16).transpose(1, 2, 0)
+    rgba = np.concatenate([counts[..., :3], np.full((36, 12, 1), 65535, np.uint16)], axis=2)
+    rgba[:2, :, 3] = 0
+    with rasterio.open(
+        "lr.tif", "w", driver="GTiff", height=36, width=12, count=4, dtype="uint16", photometric="rgb", alpha="yes"
+    ) as target:  # fmt: skip
+        target.write(rgba.transpose(2, 0, 1))
+    assert run("super-resolve", "lr.tif", "rgb.png", "-o", "sr.npy", "--method", "bicubic") == 0
+    assert "sr.npy is written as float32: uint16 has no number" in capsys.readouterr().err
+    sr = np.load("sr.npy")
+    assert sr.dtype == np.float32 and np.isnan(sr[:, :8]).all()
 
 
 def test_a_report_leaves_a_picture_and_the_assessment(files, capsys):
@@ -286,4 +303,4 @@ def test_neons_pair_comes_out_on_the_photos_grid(tmp_path):
     assert run("super-resolve", lr, rgb, "-o", tmp_path / "sr.tif", "--method", "bicubic") == 0
     with rasterio.open(tmp_path / "sr.tif") as sr, rasterio.open(rgb) as photo:
         assert sr.shape == photo.shape and sr.count == 426 and sr.dtypes[0] == "int16"
-        np.testing.assert_allclose(tuple(sr.transform), tuple(photo.transform), rtol=0, atol=1e-7)
+        assert sr.transform == photo.transform and sr.crs == photo.crs

@@ -82,6 +82,13 @@ def test_reflectance_scale_factor_divides(tmp_path):
     assert "scale 0.0001" in cube.taken
 
 
+def test_a_scale_of_zero_is_refused_and_can_be_replaced(tmp_path):
+    header = write(tmp_path, "reflectance scale factor = 0")
+    with pytest.raises(InputError, match=r"cube\.hdr: its scale or offset is 0 or no number.*maximum="):
+        read_cube(header)
+    np.testing.assert_allclose(read_cube(header, maximum=10000).values, COUNTS / 1e4, rtol=1e-6)
+
+
 def test_gains_and_offsets_belong_to_their_bands(tmp_path):
     extra = "data gain values = {1e-5, 2e-5, 3e-5, 4e-5}\ndata offset values = {0, 0.1, 0.2, 0.3}"
     gains, offsets = np.arange(1, 5) * 1e-5, np.arange(4) * 0.1

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -36,6 +38,19 @@ def test_the_common_part_of_both(size, cropped):
 def test_nothing_in_common_is_refused():
     with pytest.raises(InputError, match="no part is common at scale 100"):
         fit_pair(image(8, 10, 12), image(3, 40, 48), 100, crop=True)
+
+
+def test_a_result_lies_on_the_guides_pixels():
+    values = np.zeros((8, 40, 48), np.float32)
+    cube = replace(image(8, 10, 12, (4.0, 0.0, 100.0, 0.0, -4.0, 500.0)), crs="EPSG:32611")
+    alone = fit_pair(cube, image(3, 40, 48)).result(values)
+    assert alone.transform == (1.0, 0.0, 100.0, 0.0, -1.0, 500.0) and alone.crs == "EPSG:32611"
+    photo = image(3, 40, 48, (1.0, 0.0, 101.0, 0.0, -1.0, 499.0))  # begins a quarter of an LR pixel later
+    assert fit_pair(cube, photo).result(values).transform == photo.transform
+    assert fit_pair(cube, photo).result(values).crs == "EPSG:32611"
+    assert (
+        fit_pair(replace(cube, crs=None), replace(photo, crs="EPSG:4326")).result(values).crs == "EPSG:4326"
+    )
 
 
 def test_georeferences_that_disagree_are_said():
