@@ -38,12 +38,12 @@ class TrainConfig:
     network, options : which of `ifmsr.methods.NETWORKS`, and its configuration without the scale.
     start : a weights file to fine-tune instead of starting from the seed, counted from the project's root.
         The networks' parameters do not depend on the scale or the number of bands, so weights of another
-        sensor or scale will do.
+        sensor or scale will do; IFMSR also takes those of a narrower IFMSR and widens them.
     epochs, crops_per_scene, batch : the schedule.
     patch_side : a patch's side in high-resolution pixels, a multiple of the scale; 0 means 12r, the paper's.
     augment : flips, roll and quarter turns, see `ifmsr.training.patches.augment`.
     learning_rate, decay, decay_by, decay_every : Adam's step. ``"steps"`` multiplies it by `decay_by` every
-        `decay_every` epochs; ``"cosine"`` lets it fall to `decay_by` times itself by the end of the last epoch.
+        `decay_every` epochs; ``"cosine"`` lets it fall from step to step, to `decay_by` times itself at the end.
     beta2 : 0.99 in the paper's text, 0.999 in the released program.
     weight_decay : Adam's, added to the gradient.
     gradient_clip : a gradient of larger norm is scaled down to it; 0 means no limit.

@@ -79,6 +79,23 @@ def test_the_learning_rate_is_halved_on_time(pines, tmp_path):
     assert log["val_psnr"].isna().all()
 
 
+def test_a_cosine_falls_from_step_to_step(pines, tmp_path, monkeypatch):
+    rates = []
+    step = torch.optim.Adam.step
+
+    def watched(optimizer, *args, **kwargs):
+        rates.append([group["lr"] for group in optimizer.param_groups])
+        return step(optimizer, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", watched)
+    config = replace(tiny.CONFIG, steps="per-band", bands_per_step=0, decay="cosine", decay_by=0.1)
+    train(config, pines[:1], [], tmp_path)
+    assert config.epochs == 2 and len(rates) == 2 * 3 * 12  # epochs, batches, bands
+    along = np.arange(len(rates)) / len(rates)
+    expected = 1e-3 * (0.1 + 0.9 * (1 + np.cos(np.pi * along)) / 2)
+    np.testing.assert_allclose(np.ravel(rates), expected, rtol=1e-6)
+
+
 def test_per_band_takes_a_step_a_band_and_batched_one_a_batch(pines, tmp_path):
     for steps, expected in (("per-band", 12 * 3), ("batched", 3)):
         train(replace(tiny.CONFIG, epochs=1, steps=steps), pines[:1], [], tmp_path / steps)
