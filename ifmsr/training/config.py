@@ -155,7 +155,9 @@ class TrainConfig:
         """The schedule in one line, as tables print it beside the row."""
         bands = f"{self.bands_per_step} random bands" if self.bands_per_step else "all bands"
         step = "one step a band" if self.steps == "per-band" else f"one step on {bands}"
-        start = f"fine-tuned from {Path(self.start).stem}: " if self.start else ""
+        weights = Path(self.start)  # a training's own are called "weights" in a folder that tells more
+        name = weights.parent.name if weights.stem == "weights" else weights.stem
+        start = f"fine-tuned from {name}: " if self.start else ""
         patches = f"{self.crops_per_scene} patches" + (f" of {self.side}²" if self.patch_side else "")
         options = "".join(f", {name} {value}" for name, value in self.options.items())
         average = f", average {self.average:g}" if self.average else ""

@@ -103,6 +103,8 @@ PRESETS = {
 """``paper``: its text. ``released``: the program's defaults where they differ. ``quick``: fine-tunes the shipped
 weights for a new sensor, minutes on a CPU. ``smoke``: a tiny network from nothing, seconds, to see that all works.
 ``ablation``: a narrow network from nothing, one to four minutes on a CPU core, for `ifmsr.experiments.ablations`.
+``ifmsr-test-family``: what a few hours of a CPU core are best spent on, the test family with one step per band on two
+patches. Train it with `options.features` 16 and 32 first, each the `start` of the next (`ifmsr.methods.ifmsr.widen`).
 
 A competitor's name: its published recipe, with its own blur and without noise. Random crops stand for PZRes-Net's
 and UAL's fixed grids, and the augmentation is the paper's where the competitor has any. MoG-DCN's 100,500 epochs
@@ -125,6 +127,19 @@ def common(own: TrainConfig) -> TrainConfig:
 
 
 PRESETS |= {f"common-{name}": common(own) for name, own in PRESETS.items() if own.network == name}
+PRESETS["ifmsr-test-family"] = TrainConfig(
+    network="ifmsr-test-family",
+    epochs=60,
+    crops_per_scene=4,
+    batch=2,
+    learning_rate=1e-3,
+    decay="cosine",
+    decay_by=0.0,
+    beta2=0.999,
+    average=0.999,
+    degradation="test",
+    precision="bfloat16",
+)
 PRESETS["subspace-net"] = TrainConfig(
     network="subspace-net",
     epochs=100,

@@ -283,7 +283,7 @@ def test_a_training_can_start_from_other_weights_of_the_same_shape(pines, tmp_pa
     config = replace(tiny.CONFIG, scale=2, start=str(weights))
     tiny.assert_same_weights(dict(build_network(config).state_dict()), load_file(weights))
     tuned = load_method("ifmsr", 2, train(config, pines[:1], [], tmp_path / "second"))
-    assert tuned.schedule.startswith("fine-tuned from weights: 2 epochs")
+    assert tuned.schedule.startswith("fine-tuned from first: 2 epochs")
     with pytest.raises(InputError, match="another network"):
         build_network(replace(config, options={"features": 6, "stages": 1}))
     with pytest.raises(InputError, match="no such file"):
@@ -321,7 +321,7 @@ def test_settings_are_checked():
             with_settings(PRESETS["smoke"], settings)
 
 
-@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "ifmsr"])
+@pytest.mark.parametrize("name", [name for name in NETWORKS if not name.startswith("ifmsr")])
 def test_options_of_every_network_are_those_of_its_configuration(name):
     with pytest.raises(InputError, match=r"options\.neighbours: there is no such setting"):
         TrainConfig(network=name, steps="batched", options={"neighbours": 3})

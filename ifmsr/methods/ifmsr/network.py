@@ -324,6 +324,15 @@ class IFMSR(Network):
         return run_in_strips(self, observation, device, precision, memory)
 
 
+class IFMSRTestFamily(IFMSR):
+    """IFMSR trained on random samples of the degradations that it is tested on, not on the paper's wider family.
+
+    The same network under a name of its own, so that tables tell the two trainings apart.
+    """
+
+    title = "IFMSR, test family"
+
+
 def from_released(state_dict: Mapping[str, Any], scale: int) -> IFMSR:
     """An IFMSR with the weights of the authors' released program.
 
