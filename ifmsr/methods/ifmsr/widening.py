@@ -54,7 +54,7 @@ def widen_convolution(source: nn.Conv2d, target: nn.Conv2d, group: int) -> None:
     """Give `target` the weights of the narrower `source`, `group` neighbouring outputs of which make one channel."""
     outputs = target.out_channels // source.out_channels
     inputs = target.in_channels // source.in_channels
-    target.bias.copy_(copied(source.bias, outputs, group))
+    target.get_parameter("bias").copy_(copied(source.get_parameter("bias"), outputs, group))
     weight = shared(copied(source.weight, outputs, group), inputs)
     if parametrize.is_parametrized(target):
         target.weight = weight  # weight norm takes it apart into length and direction
