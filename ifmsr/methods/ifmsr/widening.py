@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from ifmsr.errors import whole
-from ifmsr.methods.ifmsr.network import IFMSR, MCPA, DynamicFilter
+from ifmsr.methods.ifmsr.network import IFMSR, MCPA
 
 TAPS = 9  # of a dynamic 3x3 kernel: that many outputs of `DynamicFilter.taps` belong to one channel
 
@@ -41,12 +41,8 @@ def widen(network: IFMSR, factor: int) -> IFMSR:
         if isinstance(module, MCPA):
             module.gamma.copy_(source.gamma)
         elif isinstance(module, nn.Conv2d):
-            taps = (
-                TAPS
-                if isinstance(narrow[name.rpartition(".")[0]], DynamicFilter) and name.endswith("taps")
-                else 1
-            )
-            widen_convolution(source, module, taps)
+            group = TAPS if name.endswith(".taps") else 1
+            widen_convolution(source, module, group)
     return wide
 
 
