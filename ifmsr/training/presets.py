@@ -104,7 +104,8 @@ PRESETS = {
 weights for a new sensor, minutes on a CPU. ``smoke``: a tiny network from nothing, seconds, to see that all works.
 ``ablation``: a narrow network from nothing, one to four minutes on a CPU core, for `ifmsr.experiments.ablations`.
 ``ifmsr-test-family``: what a few hours of a CPU core are best spent on, the test family with one step per band on two
-patches. Train it with `options.features` 16 and 32 first, each the `start` of the next (`ifmsr.methods.ifmsr.widen`).
+patches. Train it with `options.features` 16 and 32 first, each the `start` of the next (`ifmsr.methods.ifmsr.widen`);
+a widened network wants a `learning_rate` of 2e-4.
 
 A competitor's name: its published recipe, with its own blur and without noise. Random crops stand for PZRes-Net's
 and UAL's fixed grids, and the augmentation is the paper's where the competitor has any. MoG-DCN's 100,500 epochs
