@@ -43,6 +43,7 @@ PRINTED = {
     "cms-estimated": "CMS, estimated kernel, LR weight 0.1",
     "cms-oracle": "CMS, true kernel, LR weight 0.1",
     "ifmsr": "IFMSR",
+    "ifmsr-test-family": "IFMSR, test family",
     "pzres-net": "PZRes-Net",
     "mhf-net": "MHF-net",
     "mog-dcn": "MoG-DCN",
@@ -122,7 +123,7 @@ print(*{"torch", "scipy", "h5py", "PIL", "ifmsr.methods.bicubic", "ifmsr.scenes.
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert done.stdout == "21 6 5 True ual\n\n"
+    assert done.stdout == "22 7 5 True ual\n\n"
 
 
 def test_a_method_is_registered_by_a_decorator_or_a_call():

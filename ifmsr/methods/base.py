@@ -103,6 +103,13 @@ class Network(nn.Module):
     def start_from(self, scenes: Sequence[Scene]) -> None:
         """Whatever is computed from the training scenes before the first step; nothing by default."""
 
+    def start_with(self, trained: "Network") -> None:
+        """Take the weights of a trained network, of the same shape unless the method says otherwise.
+
+        Raises RuntimeError if names or shapes differ.
+        """
+        self.load_state_dict(trained.state_dict())
+
     def loss(self, lr: Tensor, rgb: Tensor, truth: Tensor, bands: Tensor | None = None) -> Tensor:
         """What training minimises: the mean absolute error unless the method says otherwise.
 

@@ -66,6 +66,7 @@ NETWORKS: Registry[type["Network"]] = Registry(
     "ifmsr.networks",
     {
         "ifmsr": "ifmsr.methods.ifmsr.network:IFMSR",
+        "ifmsr-test-family": "ifmsr.methods.ifmsr.network:IFMSRTestFamily",
         "pzres-net": "ifmsr.methods.pzres_net:PZResNet",
         "mhf-net": "ifmsr.methods.mhf_net:MHFNet",
         "mog-dcn": "ifmsr.methods.mog_dcn.network:MoGDCN",

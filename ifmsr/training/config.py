@@ -36,14 +36,15 @@ class TrainConfig:
     Attributes
     ----------
     network, options : a name in `ifmsr.methods.NETWORKS`, and that network's options except the scale.
-    start : a weights file to fine-tune instead of random initial weights, relative to the project's root. IFMSR's
-        parameters do not depend on the scale or the number of bands, so weights of another sensor or scale fit.
+    start : a weights file to fine-tune instead of random initial weights, relative to the project's root. The networks'
+        parameters do not depend on the scale or the number of bands, so weights of another sensor or scale fit; IFMSR
+        also takes those of a narrower IFMSR and widens them.
     epochs, crops_per_scene, batch : the schedule.
     patch_side : a patch's side in high-resolution pixels, a multiple of the scale; 0: 12 times the scale, as in the
         paper.
     augment : whether to flip, roll and rotate patches, see `ifmsr.training.patches.augment`.
     learning_rate, decay, decay_by, decay_every : Adam's learning rate. ``"steps"`` multiplies it by `decay_by` every
-        `decay_every` epochs; ``"cosine"`` lowers it to `decay_by` times its initial value by the last epoch.
+        `decay_every` epochs; ``"cosine"`` lowers it from step to step to `decay_by` times its initial value.
     beta2 : 0.99 in the paper's text, 0.999 in the released program.
     weight_decay : Adam's, added to the gradient.
     gradient_clip : maximum gradient norm (0: off).
@@ -155,7 +156,9 @@ class TrainConfig:
         """The schedule in one line, as tables print it beside a method's row."""
         bands = f"{self.bands_per_step} random bands" if self.bands_per_step else "all bands"
         step = "one step per band" if self.steps == "per-band" else f"one step on {bands}"
-        start = f"fine-tuned from {Path(self.start).stem}: " if self.start else ""
+        weights = Path(self.start)
+        name = weights.parent.name if weights.stem == "weights" else weights.stem
+        start = f"fine-tuned from {name}: " if self.start else ""
         patches = f"{self.crops_per_scene} patches" + (f" of {self.side}²" if self.patch_side else "")
         options = "".join(f", {name} {value}" for name, value in self.options.items())
         ema = f", EMA {self.average:g}" if self.average else ""

@@ -73,10 +73,10 @@ def train(
     patches = samples(scenes, config)
     if not resume:
         start_anew(out)
-    state = State(config, scenes, out, where, compile)
+    batches = -(-len(patches) // config.batch)
+    state = State(config, scenes, out, where, compile, batches)
     state.restore()
     make_batches = batches_on(state.device, patches, config.batch, workers)
-    batches = -(-len(patches) // config.batch)
     bar = tqdm(
         total=config.epochs * batches,
         initial=state.epoch * batches + state.batch,

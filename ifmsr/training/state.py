@@ -64,7 +64,7 @@ def build_network(config: TrainConfig, bands: int = 31) -> Network:
     if config.start:
         trained, _ = load_weights(in_project(config.start))
         try:
-            net.load_state_dict(trained.state_dict())
+            net.start_with(trained)
         except RuntimeError as error:
             raise InputError(
                 config.start, f"weights of another network ({error})", "Give `options` that fit them"
@@ -86,7 +86,7 @@ def start_digest(config: TrainConfig) -> str:
 
 
 class State:
-    """Network, optimiser, position in the schedule and log of one training.
+    """Network, optimiser, position in the schedule and log of one training whose epochs have `batches` batches.
 
     `trained` is the network that is validated and saved: `net` itself, or the EMA of its weights.
     """
@@ -98,8 +98,9 @@ class State:
         out: Path,
         device: torch.device,
         compile: bool = False,
+        batches: int = 1,
     ):
-        self.config, self.out, self.device = config.on(device), out, device
+        self.config, self.out, self.device, self.batches = config.on(device), out, device, batches
         self.scenes = [scene.name for scene in scenes]
         self.start_sha256 = start_digest(config)
         self.net = build_network(config, bands=scenes[0].cube.shape[0])
@@ -143,7 +144,9 @@ class State:
         """
         self.net.train()
         batch = tuple(part.to(self.device, non_blocking=True) for part in batch)
-        for bands in self._bands(batch[-1].shape[1]):
+        steps = self._bands(batch[-1].shape[1])
+        for number, bands in enumerate(steps):
+            self.set_learning_rate((self.batch + number / len(steps)) / self.batches)
             self.optimizer.zero_grad(set_to_none=True)
             with torch.autocast(self.device.type, torch.bfloat16, self.config.precision == "bfloat16"):
                 loss = self.loss(*batch, bands=bands)
@@ -158,6 +161,11 @@ class State:
         self.batch += 1
         if self.device.type == "cpu" or len(self.unread) >= READ_EVERY:
             self.read_losses()
+
+    def set_learning_rate(self, part: float) -> None:
+        """Adam's step after this `part` of the epoch under way."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.learning_rate_at(self.epoch + part)
 
     @torch.no_grad()
     def update_ema(self) -> None:
@@ -191,7 +199,7 @@ class State:
         self.unread.clear()
 
     def finish_epoch(self, validation: Sequence[Scene]) -> dict[str, float]:
-        """Validate, log, set the next epoch's learning rate, write a checkpoint."""
+        """Validate, log, write a checkpoint."""
         self.read_losses()
         now = perf_counter()
         self.seconds, self.started = self.seconds + now - self.started, now
@@ -205,8 +213,6 @@ class State:
         }
         self.rows.append(row)
         self.epoch, self.batch, self.losses = self.epoch + 1, 0, []
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.config.learning_rate_at(self.epoch)
         self.save_checkpoint()
         self.write_log()
         return row

@@ -49,6 +49,7 @@ TRAINED = [*OWN_NETWORKS, "one-layer"]
 TRAINING_FREE = [*CLASSICAL, "repeated"]
 SMALL = {
     "ifmsr": {"features": 4, "stages": 1},
+    "ifmsr-test-family": {"features": 4, "stages": 1},
     "mhf-net": {"stages": 2},
     "subspace-net": {"features": 4, "blocks": 1},
 }

@@ -76,7 +76,7 @@ def move_or_die(source, target):
     move(source, target)
 
 os.replace = move_or_die
-train(replace(tiny.CONFIG, average=0.9), parts[:1], parts[1:], sys.argv[1])
+train(replace(tiny.CONFIG, average=0.9, decay="cosine"), parts[:1], parts[1:], sys.argv[1])
 """
 
 
@@ -108,7 +108,7 @@ def wait_for_batches(folder, count):
 def test_a_training_stopped_at_any_moment_ends_bit_for_bit_as_if_it_had_not_been(
     pines, tmp_path, number, code
 ):
-    config = replace(tiny.CONFIG, average=0.9)
+    config = replace(tiny.CONFIG, average=0.9, decay="cosine")
     train(config, pines[:1], pines[1:], tmp_path / "whole")
     process = start(tmp_path / "stopped")
     wait_for_batches(tmp_path / "stopped", 1)
@@ -129,7 +129,7 @@ def assert_same_logs(*folders):
 def test_a_training_killed_between_its_last_checkpoint_and_log_has_the_whole_log_when_it_ends(
     pines, tmp_path
 ):
-    config = replace(tiny.CONFIG, average=0.9)
+    config = replace(tiny.CONFIG, average=0.9, decay="cosine")
     assert start(tmp_path, dies_before="log.csv").wait(120) == -signal.SIGKILL
     assert len(pd.read_csv(tmp_path / "log.csv")) == 1
     train(config, pines[:1], pines[1:], tmp_path)

@@ -79,6 +79,23 @@ def test_the_learning_rate_is_halved_on_time(pines, tmp_path):
     assert log["val_psnr"].isna().all()
 
 
+def test_a_cosine_falls_from_step_to_step(pines, tmp_path, monkeypatch):
+    rates = []
+    step = torch.optim.Adam.step
+
+    def watched(optimizer, *args, **kwargs):
+        rates.append([group["lr"] for group in optimizer.param_groups])
+        return step(optimizer, *args, **kwargs)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", watched)
+    config = replace(tiny.CONFIG, steps="per-band", bands_per_step=0, decay="cosine", decay_by=0.1)
+    train(config, pines[:1], [], tmp_path)
+    assert config.epochs == 2 and len(rates) == 2 * 3 * 12  # epochs, batches, bands
+    along = np.arange(len(rates)) / len(rates)
+    expected = 1e-3 * (0.1 + 0.9 * (1 + np.cos(np.pi * along)) / 2)
+    np.testing.assert_allclose(np.ravel(rates), expected, rtol=1e-6)
+
+
 def test_per_band_takes_a_step_a_band_and_batched_one_a_batch(pines, tmp_path):
     for steps, expected in (("per-band", 12 * 3), ("batched", 3)):
         train(replace(tiny.CONFIG, epochs=1, steps=steps), pines[:1], [], tmp_path / steps)
@@ -266,7 +283,7 @@ def test_a_training_can_start_from_other_weights_of_the_same_shape(pines, tmp_pa
     config = replace(tiny.CONFIG, scale=2, start=str(weights))
     tiny.assert_same_weights(dict(build_network(config).state_dict()), load_file(weights))
     tuned = load_method("ifmsr", 2, train(config, pines[:1], [], tmp_path / "second"))
-    assert tuned.schedule.startswith("fine-tuned from weights: 2 epochs")
+    assert tuned.schedule.startswith("fine-tuned from first: 2 epochs")
     with pytest.raises(InputError, match="another network"):
         build_network(replace(config, options={"features": 6, "stages": 1}))
     with pytest.raises(InputError, match="no such file"):
@@ -304,7 +321,7 @@ def test_settings_are_checked():
             with_settings(PRESETS["smoke"], settings)
 
 
-@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "ifmsr"])
+@pytest.mark.parametrize("name", [name for name in NETWORKS if not name.startswith("ifmsr")])
 def test_options_of_every_network_are_those_of_its_configuration(name):
     with pytest.raises(InputError, match=r"options\.neighbours: there is no such setting"):
         TrainConfig(network=name, steps="batched", options={"neighbours": 3})

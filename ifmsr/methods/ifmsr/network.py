@@ -250,6 +250,14 @@ class IFMSR(Network):
         self.dcfm = DCFM(features, config.stages) if config.dcfm else None
         self.end = conv(features, 1)
 
+    def start_with(self, trained: Network) -> None:
+        """Take the weights of `trained`, widened first if it has a whole fraction of these features (see `widen`)."""
+        if isinstance(trained, IFMSR):
+            factor, rest = divmod(self.config.features, trained.config.features)
+            if factor > 1 and not rest:
+                trained = resolve("ifmsr.methods.ifmsr.widening:widen")(trained, factor)
+        super().start_with(trained)
+
     def forward(self, lr: Tensor, rgb: Tensor, bands: Tensor | None = None) -> Tensor:
         """All bands, or the chosen ones, in one batch: for training, and to read. Whole images: `run_network`.
 
@@ -314,6 +322,15 @@ class IFMSR(Network):
         """Band by band in strips, with feature maps of at most `memory` bytes: images of any size pass."""
         run_in_strips = resolve("ifmsr.inference.fast_ifmsr.run:run_in_strips")
         return run_in_strips(self, observation, device, precision, memory)
+
+
+class IFMSRTestFamily(IFMSR):
+    """IFMSR trained on random samples of the degradations that it is tested on, not on the paper's wider family.
+
+    The same network under a name of its own, so that tables tell the two trainings apart.
+    """
+
+    title = "IFMSR, test family"
 
 
 def from_released(state_dict: Mapping[str, Any], scale: int) -> IFMSR:

@@ -1,0 +1,73 @@
+"""From a narrow IFMSR to a wider one that computes the same function (after Net2Net, Chen et al. 2016).
+
+Every feature channel becomes `factor` copies, side by side, so that the halves of the channel exchange stay halves.
+A convolution shares the weights of an input i among its copies k:
+
+    W'[o, i, k] = W[o, i] / factor + n[o, i, k],    the sum over k of n[o, i, k] being 0.
+
+The noise n cancels as long as the copies of an input are equal, so it does not change the output. It gives each copy a
+gradient of its own; without it, copies would stay equal for ever. Its standard deviation leaves the norm of an output's
+weights as it was.
+"""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from ifmsr.errors import whole
+from ifmsr.methods.ifmsr.network import IFMSR, MCPA
+
+TAPS = 9  # of a dynamic 3x3 kernel: that many outputs of `DynamicFilter.taps` belong to one channel
+
+
+@torch.no_grad()
+def widen(network: IFMSR, factor: int) -> IFMSR:
+    """An IFMSR with `factor` times the features whose output equals that of `network` to rounding.
+
+    The noise comes from PyTorch's global generator. `network` stays as it was; the result is on its device.
+
+    Raises
+    ------
+    InputError : `factor` is not a whole number of at least 2.
+    """
+    factor = whole("factor", factor, least=2)
+    config = replace(network.config, features=factor * network.config.features)
+    wide = IFMSR(config).to(network.hsi_head.weight.device)
+    narrow = dict(network.named_modules())
+    for name, module in wide.named_modules():
+        source = narrow[name]
+        if isinstance(module, MCPA):
+            module.gamma.copy_(source.gamma)
+        elif isinstance(module, nn.Conv2d):
+            group = TAPS if name.endswith(".taps") else 1
+            widen_convolution(source, module, group)
+    return wide
+
+
+def widen_convolution(source: nn.Conv2d, target: nn.Conv2d, group: int) -> None:
+    """Give `target` the weights of the narrower `source`, `group` neighbouring outputs of which make one channel."""
+    outputs = target.out_channels // source.out_channels
+    inputs = target.in_channels // source.in_channels
+    target.get_parameter("bias").copy_(copied(source.get_parameter("bias"), outputs, group))
+    weight = shared(copied(source.weight, outputs, group), inputs)
+    if parametrize.is_parametrized(target):
+        target.weight = weight  # weight norm takes it apart into length and direction
+    else:
+        target.weight.copy_(weight)
+
+
+def copied(parameter: Tensor, copies: int, group: int) -> Tensor:
+    """(O, ...) -> (copies O, ...): each `group` of neighbouring outputs, `copies` times."""
+    return parameter.unflatten(0, (-1, group)).repeat_interleave(copies, dim=0).flatten(0, 1)
+
+
+def shared(weight: Tensor, copies: int) -> Tensor:
+    """(O, I, k, k) -> (O, copies I, k, k): the weights of an input shared among its copies, see the module."""
+    if copies == 1:
+        return weight
+    level = weight.square().mean((1, 2, 3), keepdim=True).sqrt()[:, :, None]  # (O, 1, 1, 1, 1)
+    noise = torch.randn_like(weight[:, :, None].expand(-1, -1, copies, -1, -1))
+    noise = (noise - noise.mean(2, keepdim=True)) * level / copies**0.5
+    return (weight[:, :, None] / copies + noise).flatten(1, 2)
