@@ -50,6 +50,17 @@ def onednn_fault(dtype: torch.dtype) -> str:
 
 
 @contextmanager
+def float32_by_default() -> Iterator[None]:
+    """New tensors are float32 inside, whatever `torch.set_default_dtype` chose; also a decorator of functions."""
+    chosen = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(chosen)
+
+
+@contextmanager
 def tf32_off() -> Iterator[None]:
     """Float32 convolutions and matrix products in float32 inside, whatever was set; also a decorator of functions.
 

@@ -34,6 +34,7 @@ METHODS = {
     "cms-estimated": "CMS with the estimated blur kernel",
     "cms-oracle": "CMS with the true blur kernel, in evaluations only",
     "ifmsr": "RGB-induced feature modulation network, the paper's (Li et al. 2023)",
+    "ifmsr-test-family": "IFMSR trained on random samples of the family of degradations it is tested on",
     "pzres-net": "progressive zero-centric residual network (Zhu et al. 2021)",
     "mhf-net": "unfolded proximal gradient method (Xie et al. 2019)",
     "mog-dcn": "model-guided deep unfolding (Dong et al. 2021)",

@@ -23,6 +23,7 @@ from ifmsr.degradation.kernels import (
 from ifmsr.degradation.pair import Pair, as_pair
 from ifmsr.degradation.relation import FEWEST_EDGES, Edges, Relation, best_gaussian
 from ifmsr.degradation.sampling import centroid, decimate
+from ifmsr.precision import float32_by_default
 from ifmsr.scenes.scene import Observation
 
 RESPONSE_RIDGE = 1e-3  # of an unknown response, relative to the data term's mean diagonal
@@ -106,6 +107,7 @@ class Estimate(NamedTuple):
         return long, short, float(torch.atan2(axes[1, 1], axes[0, 1]) % torch.pi)
 
 
+@float32_by_default()
 def estimate_degradation(observation: Observation) -> Estimate:
     """Kernel, shift and noise of an observation, and the response where it has none or one that does not fit.
 

@@ -22,6 +22,9 @@ from ifmsr.degradation.sampling import decimate
 MOST_EDGES = 4096
 FEWEST_EDGES = 100  # fewer are not enough
 PER_MAP = 6  # edges per spectral direction, at least
+MOST_MAPS = (
+    24  # spectral directions; more, with hundreds of bands, raise the chance level and not the information
+)
 FARTHEST = 1.5  # blocks: of a kernel's shift
 WIDTHS = (0.12, 1.2)  # blocks: of a kernel's standard deviations
 MOVES = 24  # of the guide, for the chance level
@@ -65,7 +68,7 @@ class Relation:
 
     def __init__(self, maps: Tensor, rgb: Tensor, scale: int, edges: Edges):
         self.scale, self.edges = scale, edges
-        maps = maps[-max(1, len(edges) // PER_MAP - len(rgb)) :]
+        maps = maps[-max(1, min(MOST_MAPS, len(edges) // PER_MAP - len(rgb))) :]
         edges.keep(edges.of(maps).square().sum(0).argsort(descending=True)[:MOST_EDGES])
         self.columns = edges.of(kernel_columns(rgb, scale))
         self.basis = torch.linalg.qr(edges.of(maps).double().T)[0].float()  # (edges, R)

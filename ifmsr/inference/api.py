@@ -18,11 +18,12 @@ from ifmsr.inference.devices import choose_device
 from ifmsr.inference.learned import Learned
 from ifmsr.methods.base import Method
 from ifmsr.methods.registry import CLASSICAL, NETWORKS, VARIANTS, method_names
-from ifmsr.precision import BFLOAT16_NOTE, Precision, usable_precision
+from ifmsr.precision import BFLOAT16_NOTE, Precision, float32_by_default, usable_precision
 from ifmsr.scenes.scene import Array, Observation
 from ifmsr.weights import load_weights, shipped_weights
 
 
+@float32_by_default()
 def load_method(
     name: str,
     scale: int,
@@ -68,6 +69,7 @@ def shipped_name(network: str, scale: int) -> str:
     return network if NETWORKS[network].scale_free else f"{network}-x{scale}"
 
 
+@float32_by_default()
 def super_resolve(
     lr: Any,
     rgb: Any,
@@ -130,7 +132,7 @@ def super_resolve(
     if strict:
         demand_no_doubt(assessment)
     for doubt in assessment.warnings:
-        warnings.warn(doubt, InputWarning, stacklevel=2)
+        warnings.warn(doubt, InputWarning, stacklevel=3)  # past the decorator
     results = run_assessed(ready, assessment, with_error)
     alike = [
         torch.from_numpy(result).to(lr.device) if isinstance(lr, Tensor) else result for result in results
@@ -138,6 +140,7 @@ def super_resolve(
     return tuple(alike) if with_error else alike[0]
 
 
+@float32_by_default()
 def run_assessed(method: Assessed, assessment: Assessment, with_error: bool = False) -> tuple[Array, ...]:
     """The cube (B, H, W), and `with_error` each pixel's expected absolute error (H, W).
 
@@ -162,6 +165,7 @@ def run_assessed(method: Assessed, assessment: Assessment, with_error: bool = Fa
     return results
 
 
+@float32_by_default()
 def assess(lr: Any, rgb: Any, scale: int, srf: Any = None, guide: Guide = "auto") -> Assessment:
     """Assess an LR cube and its RGB guide: blur, shift, noise, response, tone curve, registration, doubts.
 

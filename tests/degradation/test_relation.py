@@ -2,10 +2,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from ifmsr.degradation import degrade
-from ifmsr.degradation.estimation import estimate_degradation
+from ifmsr.degradation.estimation import CERTAIN, estimate_degradation, signal_basis
 from ifmsr.degradation.kernels import block_mean
+from ifmsr.degradation.pair import as_pair
+from ifmsr.degradation.relation import Edges, Relation, best_gaussian
 from ifmsr.scenes import Scene, nikon_d700, open_dataset
 from ifmsr.study.real_guides import encoded
 
@@ -56,3 +59,15 @@ def test_a_guide_of_something_else_shares_no_more_than_chance(name, scene, reque
     found = estimate(request.getfixturevalue(scene), UNRELATED[name])
     assert not found.related
     assert (found.kernel == block_mean(4)).all()
+
+
+def test_a_hundred_directions_of_noise_do_not_hide_that_a_guide_is_related(cloth):
+    """As an airborne sensor's hundreds of bands have them."""
+    pair = as_pair(degrade(cloth, 4, seed=5))
+    pair = pair._replace(lr=pair.lr[:, :36, :36], rgb=pair.rgb[:, :144, :144])
+    signal = torch.tensordot(signal_basis(pair.lr)[0].T, pair.lr, dims=1)
+    noise = signal[-1].std() / 1000 * torch.randn(150, 36, 36, generator=torch.Generator().manual_seed(0))
+    maps = torch.cat([noise, signal])
+    relation = Relation(maps, pair.rgb, 4, Edges(torch.ones(36, 36, dtype=torch.bool)))
+    kernel, shared = best_gaussian(relation.of_kernels, 4)
+    assert shared / relation.chance(pair.rgb, kernel) > CERTAIN

@@ -347,3 +347,17 @@ def test_one_file_of_a_network_without_scale_serves_them_all(tmp_path, monkeypat
         np.testing.assert_array_equal(method(observation), run_network(net, observation, "cpu"))
         for now, then in zip((observation.lr, observation.rgb), before, strict=True):
             np.testing.assert_array_equal(now, then)
+
+
+@pytest.mark.parametrize("method", ["auto", "closed-form", "subspace-net", "ifmsr"])
+def test_a_default_type_of_float64_changes_nothing(method, observation):
+    lr, rgb = observation.lr[:, :16, :16], observation.rgb[:, :64, :64]
+    expected = super_resolve(lr, rgb, 4, method)
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = super_resolve(lr, rgb, 4, method)
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, expected)

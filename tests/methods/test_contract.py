@@ -137,7 +137,7 @@ def test_the_title_is_known_before_the_method_is_made_and_the_schedule_says_how_
 @pytest.mark.parametrize(
     ("change", "where"),
     [
-        (lambda lr, rgb: (np.where(lr == lr.max(), np.nan, lr), rgb), "lr"),
+        (lambda lr, rgb: (np.where(lr == lr.max(), np.inf, lr), rgb), "lr"),
         (lambda lr, rgb: (lr, rgb + 1), "rgb"),
         (lambda lr, rgb: (lr, rgb[..., :-1]), "rgb"),
         (lambda lr, rgb: ((255 * lr).astype(np.uint8), rgb), "lr"),

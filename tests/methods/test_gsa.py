@@ -6,6 +6,7 @@ from tiny import few_bands
 from ifmsr import metrics
 from ifmsr.degradation.estimation import estimate_degradation
 from ifmsr.degradation.kernels import estimate_kernel
+from ifmsr.degradation.pair import as_pair
 from ifmsr.degradation.protocol import degrade, gaussian_kernel
 from ifmsr.degradation.sampling import decimate, upsample
 from ifmsr.methods.bicubic import Bicubic
@@ -27,8 +28,8 @@ def test_the_common_estimate_is_the_known_response_and_its_kernel():
     response, kernel = estimate_degradation(observation)[:2]
     np.testing.assert_array_equal(response[:, :-1], observation.srf)
     assert not response[:, -1].any()
-    colours = np.tensordot(observation.srf, observation.lr, axes=1)
-    expected = estimate_kernel(torch.from_numpy(colours), torch.from_numpy(observation.rgb), 4)
+    pair = as_pair(observation)
+    expected = estimate_kernel(torch.tensordot(pair.srf, pair.lr, dims=1), pair.rgb, 4)
     torch.testing.assert_close(kernel, expected)
 
 

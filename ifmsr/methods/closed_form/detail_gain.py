@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ifmsr.degradation.sampling import decimate, upsample
 
-BOX = torch.full((2, 2), 0.25)  # the kernel at reduced resolution
+BOX = torch.full((2, 2), 0.25, dtype=torch.float32)  # the kernel at reduced resolution
 SURE = 1600.0  # energy of the detail over the residual's mean square at which a gain counts half
 LEAST_ENERGY = 1e-12
 
