@@ -377,7 +377,9 @@ def test_an_unknown_response_is_estimated_with_its_kernel(balloons):
     observation = degrade(balloons, 4)
     blind = Observation(observation.lr, observation.rgb, 4)
     estimate = estimate_degradation(blind)
-    response, kernel = estimate_response(torch.from_numpy(blind.lr), torch.from_numpy(blind.rgb), 4)
+    lr = torch.from_numpy(blind.lr)
+    usable = as_pair(blind).measured(torch.ones(lr.shape[1:], dtype=torch.bool))
+    response, kernel = estimate_response(lr, torch.from_numpy(blind.rgb), 4, usable)
     torch.testing.assert_close(estimate.response, response, atol=1e-3, rtol=0)
     torch.testing.assert_close(estimate.kernel, kernel, atol=1e-3, rtol=0)
     truth, _ = moments(draw_degradation(4, "test", scene_seed(balloons, 0)).kernel)
@@ -497,3 +499,24 @@ def test_noise_of_a_real_image_with_fewer_pixels_than_bands():
     part = open_dataset("indian-pines").load("test").crop_to_multiple(8)
     basis, noise = signal_basis(torch.from_numpy(degrade(part, 8).lr))  # 108 pixels of 200 bands
     assert noise == pytest.approx(3 / 255, rel=0.05) and basis.shape[1] < 10
+
+
+@pytest.mark.parametrize("exposure", [1.0, 0.1])
+def test_noise_that_is_clipped_in_dark_pixels_keeps_its_standard_deviation(cloth, exposure):
+    """Half of this scene is black: there, noise below 0 is lost."""
+    cube = np.float32(exposure) * cloth.cube.copy()
+    cube[:, :, 128:] = 0
+    observation = degrade(replace(cloth, cube=cube), 4)
+    estimate = estimate_degradation(observation)
+    assert estimate.noise == pytest.approx(3 / 255, rel=0.03)
+    assert estimate.misfit < 1.3
+
+
+def test_clipped_pixels_count_where_too_few_others_are_left():
+    lr = torch.zeros(8, 10, 10)
+    lr[:, 0] = 0.5
+    pair = as_pair(Observation(lr.numpy(), np.full((3, 40, 40), 0.5, np.float32), 4))
+    usable = torch.ones(10, 10, dtype=torch.bool)
+    assert pair.measured(usable).all()
+    pair.lr[:, :4] = 0.5
+    assert pair.measured(usable)[:4].all() and not pair.measured(usable)[4:].any()
