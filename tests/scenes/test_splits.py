@@ -46,9 +46,9 @@ def test_hold_out_takes_from_the_training_names_only():
 
 
 def test_split_refuses_overlap():
-    with pytest.raises(InputError, match="b stand"):
+    with pytest.raises(InputError, match="b listed more than once"):
         Split(("a", "b"), (), ("b",))
-    with pytest.raises(InputError, match="a stand"):
+    with pytest.raises(InputError, match="a listed more than once"):
         Split(("a", "a"), (), ("b",))
 
 

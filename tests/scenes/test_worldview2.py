@@ -80,9 +80,7 @@ def test_roman_colosseum(tmp_path, layout):
 
 def test_missing_colour_image_is_named(tmp_path):
     np.save(tmp_path / "roman-colosseum_ms.npy", MS)
-    with pytest.raises(
-        InputError, match=r"roman-colosseum_ms\.npy: no colour image.*roman-colosseum_rgb\.tif"
-    ):
+    with pytest.raises(InputError, match=r"roman-colosseum_ms\.npy: no RGB image.*roman-colosseum_rgb\.tif"):
         WorldView2(tmp_path).load("roman-colosseum")
 
 
