@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tests, benchmarks and a training on a GPU: SECONDS (1800) of the paper's schedule.
+# On a GPU: tests, speed, and then SECONDS (default: 1800) of a training by the paper's schedule.
 # Usage: benchmarks/gpu.sh OUT [SECONDS], from the project's root; IFMSR_DATA is the folder that contains cave/.
 set -euo pipefail
 out=$1

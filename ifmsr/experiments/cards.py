@@ -72,7 +72,7 @@ def ship(
 
 
 def find(fingerprint: str) -> Path | None:
-    """The shipped weights with this fingerprint (see `ifmsr.inference.Learned`), or None if there are none."""
+    """The shipped weights with this fingerprint (see `ifmsr.inference.learned.Learned`), or None if there are none."""
     cards = [card for folder in weights_folders() for card in sorted(folder.glob("*.json"))]
     for card in cards if fingerprint else ():
         weights = card.with_suffix(".safetensors")

@@ -1,4 +1,4 @@
-"""Figures from a real evaluation folder: what is drawn where, and files that do not change."""
+"""Figures of a real evaluation folder: contents of the panels, and reproducible files."""
 
 import io
 import subprocess
@@ -264,7 +264,7 @@ def test_the_kernel_is_drawn_with_its_middle_marked():
     assert (cross.get_xdata()[0], cross.get_ydata()[0]) == (6, 6)
 
 
-def test_the_strip_shows_the_same_place_of_every_image(scene, seen):
+def test_the_strip_shows_the_same_region_of_every_image(scene, seen):
     drawn = figures.degradation_strip(scene, {"released": seen}, band=30, region=(20, 8, 16, 16))
     whole, hr, lr = drawn.axes
     assert [ax.get_title() for ax in (whole, hr, lr)] == ["test", "HR", "released"]

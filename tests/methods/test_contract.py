@@ -1,4 +1,4 @@
-"""What every method must hold: the package's own, and a stranger's that is registered here."""
+"""The contract of all methods, tested on those of the package and on one that is registered here."""
 
 from copy import deepcopy
 from dataclasses import replace

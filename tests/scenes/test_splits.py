@@ -33,7 +33,7 @@ def test_seeded_split_depends_on_names_and_seed_alone():
     assert (len(split.train), len(split.validation), len(split.test)) == (38, 2, 10)
 
 
-def test_seeded_split_is_the_same_for_ever():
+def test_seeded_split_is_the_same_in_all_releases():
     expected = Split(train=("a", "d", "e"), validation=("b",), test=("c",))
     assert seeded_split(["a", "b", "c", "d", "e"], seed=0, validation=1) == expected
 
