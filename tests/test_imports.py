@@ -1,4 +1,4 @@
-"""Imports run one way: which room may import from which, and no module from one that imports it."""
+"""The direction of imports between the subpackages, and the absence of import cycles."""
 
 import ast
 import re

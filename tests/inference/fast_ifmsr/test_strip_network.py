@@ -1,4 +1,4 @@
-"""The fast path in strips against the plain network, whatever the strips, the memory and the bands at once."""
+"""The inference in strips against the plain network, for different strips, memory limits and numbers of bands."""
 
 import warnings
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""RDE's fused kernel: compiled where there is a GPU, else in the interpreter of the package triton if that is there."""
+"""RDE's fused kernel, compiled on a GPU, or in the interpreter of the package triton if that is installed."""
 
 import copy
 import warnings
