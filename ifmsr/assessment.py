@@ -105,7 +105,7 @@ class Assessment:
         )
         return "\n".join(
             [
-                f"blur: standard deviations {long:.2f} and {short:.2f} px, long axis at {angle:.0f} degrees",
+                f"blur: standard deviations {long:.2f} and {short:.2f} px, long axis at {round(angle) % 180} degrees",
                 f"shift of the LR grid: {self.shift[0]:+.2f} px down, {self.shift[1]:+.2f} px right; "
                 f"the guide {'lies in place' if warp is None else f'was {warp.described}'}",
                 f"noise of the LR cube: {self.lr_noise:.5f}; invalid pixels: {100 * self.lr_invalid:.1f} %; "

@@ -12,7 +12,7 @@ from ifmsr.extras import require
 DEGRADATIONS = ("test", "train", "lttr", "cms", "pzres-net", "mhf-net", "mog-dcn", "ual")
 ALIGNMENTS = ("released", "centred")
 PRECISIONS = ("float32", "bfloat16")
-GRIDS = ("degradations", "guides")
+GRIDS = ("degradations", "guides", "cameras")
 GUIDES = ("auto", "linear", "srgb")
 METHOD = "a name that `ifmsr methods` lists"
 ROOT = "the data set's folder (default: $IFMSR_DATA/<data set>)"

@@ -56,19 +56,20 @@ def measure_robustness(args: argparse.Namespace) -> None:
     from ifmsr.methods.registry import NETWORKS, method_names, network_of
     from ifmsr.study import robustness
 
-    for name in args.methods:
-        check_choice("--method", name, method_names())
-        if (network := network_of(name)) and not NETWORKS[network].scale_free:
-            problem = f"{name} is trained for one scale, and the grid has several"
-            raise InputError("--method", problem, "Choose subspace-net or a method that needs no training")
     grid = robustness.GRIDS[args.grid]
     conditions = [entry for entry in grid if not args.conditions or entry.name in args.conditions]
     if unknown := set(args.conditions) - {entry.name for entry in conditions}:
         known = ", ".join(entry.name for entry in grid)
         raise InputError("--condition", f"there is no {', '.join(sorted(unknown))}", f"Choose from {known}")
-    methods = {name: load_method(name, 0, args.weights, args.device) for name in args.methods}
+    scales = {entry.scale for entry in conditions}
+    for name in args.methods:
+        check_choice("--method", name, method_names())
+        if (network := network_of(name)) and len(scales) > 1 and not NETWORKS[network].scale_free:
+            problem = f"{name} is trained for one scale, and the grid has several"
+            raise InputError("--method", problem, "Choose subspace-net or a method that needs no training")
+    methods = {name: load_method(name, min(scales), args.weights, args.device) for name in args.methods}
     rows = robustness.measure_split(
-        args.data, args.split, methods, conditions, args.out, args.seed, args.root, args.again
+        args.data, args.split, methods, conditions, args.out, args.seed, args.root, args.again, args.side
     )
     means = rows.groupby(["condition", "method"], sort=False)["PSNR"].mean().unstack(sort=False)
     print(means.round(2).to_string())
@@ -137,20 +138,22 @@ def add(commands: Commands) -> None:
         dest="methods",
         action="append",
         required=True,
-        help=f"{METHOD}, for any scale",
+        help=METHOD,
     )
     made.add_argument("--weights", type=Path, help="a network's weights instead of the shipped ones")
     made.add_argument(
         "--grid",
         choices=GRIDS,
         default="degradations",
-        help="other blurs, noise and responses (default), or pairs of images as cameras deliver them",
+        help="other blurs, noise and responses (default), pairs of images as cameras deliver them, or guides "
+        "of five measured cameras",
     )
     made.add_argument(
         "--condition", dest="conditions", action="append", default=[], metavar="NAME",
         help="a condition of the grid by its printed name (default: all)",
     )  # fmt: skip
     made.add_argument("--seed", type=int, default=0, help="random seed of the degradation (default 0)")
+    add_side(made)
     add_again(made)
 
     made = command(commands, "tables", make_tables)

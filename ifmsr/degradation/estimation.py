@@ -39,6 +39,7 @@ RELATED = (
 CERTAIN = (
     32.0  # likewise if it does: there related guides share 38 to 380, mirrored symmetric scenes up to 29
 )
+AMPLE = 1.3  # nats: with so much mutual information, as related guides share, the smaller ratio suffices
 EXPLAINED = 0.3  # largest unexplained share of small images' differences
 FEW_BANDS = 8  # fewer do not separate noise from signal
 GAUSSIAN_MEDIAN = 0.6745  # of the absolute value, in standard deviations
@@ -58,6 +59,7 @@ class Estimate(NamedTuple):
         of the part that the LR noise explains: 1 to 2 for a good pair.
     shared : mutual information of both images (see `ifmsr.degradation.relation`), in units of chance; infinite where
         `misfit` already shows that they belong together.
+    information : the same in nats.
     """
 
     response: Tensor
@@ -66,11 +68,13 @@ class Estimate(NamedTuple):
     given: bool = False
     misfit: float = 1.0
     shared: float = float("inf")
+    information: float = float("inf")
 
     @property
     def related(self) -> bool:
         """Whether the guide shows what the LR cube shows; if not, the kernel is the mean of a block."""
-        return self.shared > (RELATED if self.misfit <= DOUBTFUL_PAIR else CERTAIN)
+        confirmed = self.misfit <= DOUBTFUL_PAIR or self.information > AMPLE
+        return self.shared > (RELATED if confirmed else CERTAIN)
 
     def to_rgb(self, cube: Tensor) -> Tensor:
         """(B, H, W) as the camera sees it, (3, H, W)."""
@@ -190,7 +194,7 @@ def related_kernel(found: Estimate, pair: Pair, usable: Tensor, edges: Edges) ->
     before = float(relation.of_kernels(found.kernel[None])[0])
     if before >= shared:
         kernel, shared = found.kernel, before
-    found = found._replace(shared=shared / relation.chance(pair.rgb, kernel))
+    found = found._replace(shared=shared / relation.chance(pair.rgb, kernel), information=shared)
     if not found.related:
         return found._replace(kernel=block_mean(pair.scale))
     if kernel is found.kernel:
@@ -199,7 +203,8 @@ def related_kernel(found: Estimate, pair: Pair, usable: Tensor, edges: Edges) ->
         better = Estimate(response_for(kernel, pair, usable, found.noise), kernel, found.noise)
     else:
         better = better_response(given_response(pair.srf, kernel, found.noise), pair, usable, alone=False)
-    return better._replace(misfit=relative_misfit(better, pair, usable), shared=found.shared)
+    misfit = relative_misfit(better, pair, usable)
+    return better._replace(misfit=misfit, shared=found.shared, information=found.information)
 
 
 def response_for(kernel: Tensor, pair: Pair, usable: Tensor, noise: float) -> Tensor:

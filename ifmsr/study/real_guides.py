@@ -1,11 +1,12 @@
 """How methods fare with guides and cubes as cameras deliver them: pictures, noise, defects, misalignment, other places.
 
 Each case changes an observation of the paper's test degradation in one way. Where a guide is moved, the reference moves
-with it: a result lies on the guide's pixels.
+with it: a result lies on the guide's pixels. `CAMERAS` are pairs whose guide another camera took; its response is given
+to the methods, as the paper's is.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from typing import Any, NamedTuple
 
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import affine_transform
 
 from ifmsr.degradation.protocol import degrade, scene_seed
+from ifmsr.errors import InputError
+from ifmsr.scenes.cameras import camera_response
 from ifmsr.scenes.scene import Array, Observation, Scene
 
 SHARE_WITHOUT_DATA = 1 / 16  # of the columns
@@ -64,6 +67,20 @@ def _guide(change: Callable[[Array, np.random.Generator], NDArray[Any]]) -> Deli
     def delivery(scene: Scene, observation: Observation, rng: np.random.Generator) -> Delivered:
         rgb = change(observation.rgb, rng).astype(np.float32)
         return Delivered(scene.cube, _pair(observation.lr, rgb, observation))
+
+    return delivery
+
+
+def _camera(name: str) -> Delivery:
+    """The guide that one of the measured cameras takes."""
+
+    def delivery(scene: Scene, observation: Observation, _: np.random.Generator) -> Delivered:
+        if scene.wavelengths is None:
+            raise InputError(
+                f"scene {scene.name}", "no wavelengths", "Choose a data set whose bands have them"
+            )
+        taken = replace(scene, srf=camera_response(name, scene.wavelengths))
+        return Delivered(scene.cube, Observation(observation.lr, taken.rgb(), observation.scale, taken.srf))
 
     return delivery
 
@@ -176,3 +193,17 @@ CASES = (
     Case("white noise", _guide(lambda rgb, rng: rng.random(rgb.shape))),
     Case("constant", _guide(lambda rgb, _: np.full_like(rgb, 0.5))),
 )
+CAMERAS = (
+    CASES[0],
+    *(
+        Case(name, _camera(name))
+        for name in (
+            "Nikon D700",
+            "Canon EOS 5D Mark II",
+            "Sony ILCE-7M3",
+            "Fujifilm X-T4",
+            "Hasselblad L1D-20c",
+        )
+    ),
+)
+"""The paper's response ("linear") and five measured ones: four makers' full-size cameras and one of a drone."""

@@ -25,7 +25,7 @@ from ifmsr.scenes.scene import Array, Observation, Scene
 from ifmsr.study.ledger import Ledger, Row, Rows
 from ifmsr.study.made_by import fingerprint, made_by
 from ifmsr.study.names import DIGITS
-from ifmsr.study.real_guides import CASES, Case, Delivered
+from ifmsr.study.real_guides import CAMERAS, CASES, Case, Delivered
 
 SHIFT_NM = 8.0
 COLUMNS = ("condition", "scale", "scene", "seed", "method", *DIGITS, "seconds", "made_by")
@@ -76,8 +76,12 @@ GRID = (
     Condition("response 8 nm off, x8", scale=8, response="shifted"),
     Condition("centred, x8", scale=8, alignment="centred"),
 )
-GRIDS: dict[str, Sequence[Condition | Case]] = {"degradations": GRID, "guides": CASES}
-"""Other degradations than the paper's, and pairs of images as cameras deliver them."""
+GRIDS: dict[str, Sequence[Condition | Case]] = {
+    "degradations": GRID,
+    "guides": CASES,
+    "cameras": CAMERAS,
+}
+"""Other degradations than the paper's, pairs of images as cameras deliver them, and guides of other cameras."""
 
 
 def observe(scene: Scene, condition: Condition, seed: int = 0) -> Observation:
@@ -159,9 +163,11 @@ def measure_split(
     seed: int = 0,
     root: str | Path | None = None,
     again: bool = False,
+    side: int = 0,
 ) -> pd.DataFrame:
     """`measure` on a split's test scenes as a finished run: ``rows.csv`` and ``manifest.json`` in `out`.
 
+    `side` is the side in pixels of the central crop of every scene, 0 for whole scenes.
     Rows are stored one by one in ``partial/`` until the methods are complete. So an interrupted call resumes where it
     stopped, and other processes may measure other methods in the same folder. Rows of other methods are kept. Those of
     `methods` are kept if they were made with the same settings, weights and code (see `ifmsr.study.made_by`), unless
@@ -182,6 +188,12 @@ def measure_split(
         "scenes": list(scenes),
         "conditions": [condition.settings for condition in conditions],
     }
+    if side:
+        about["side"] = side
+
+    def load(scene: str) -> Scene:
+        return data.load(scene).crop_to_multiple(1, side or None)
+
     ledger = Ledger(out, ("condition", "scene", "seed", "method"), COLUMNS, float_format="%.5g")
     with ledger.lock:
         _claim(out, about | {"seed": seed})
@@ -203,7 +215,7 @@ def measure_split(
     ]
     if missing or not (out / MANIFEST).exists():
         with Run(out, about, [seed]) as run:
-            for row in _rows(missing, cache(data.load), methods, seed):
+            for row in _rows(missing, cache(load), methods, seed):
                 row["made_by"] = makers[row["method"]]
                 rows[row["condition"], row["scene"], seed, row["method"]] = row
                 ledger.add(row)

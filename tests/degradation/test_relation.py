@@ -61,6 +61,16 @@ def test_a_guide_of_something_else_shares_no_more_than_chance(name, scene, reque
     assert (found.kernel == block_mean(4)).all()
 
 
+@pytest.mark.parametrize(("name", "related"), [("last bands", True), ("mirrored", False)])
+def test_few_pixels_suffice_where_the_images_share_much(cloth, name, related):
+    observation = degrade(cloth, 4, seed=5)
+    lr, rgb = (RELATED | UNRELATED)[name](
+        observation.lr[:, 26:38, 26:38], observation.rgb[:, 104:152, 104:152]
+    )
+    found = estimate_degradation(replace(observation, lr=np.ascontiguousarray(lr), rgb=rgb.copy(), srf=None))
+    assert found.misfit > 2.2 and found.shared < CERTAIN and found.related == related
+
+
 def test_a_hundred_directions_of_noise_do_not_hide_that_a_guide_is_related(cloth):
     """As an airborne sensor's hundreds of bands have them."""
     pair = as_pair(degrade(cloth, 4, seed=5))

@@ -1,14 +1,17 @@
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from ifmsr import metrics
 from ifmsr.degradation import degrade
+from ifmsr.errors import InputError
 from ifmsr.inference import load_method
 from ifmsr.methods.bicubic import Bicubic
 from ifmsr.scenes import Scene, nikon_d700, open_dataset
-from ifmsr.study.real_guides import CASES, clipped, encoded, jpeg, noisy, quantised, warped
+from ifmsr.scenes.cameras import camera_response
+from ifmsr.study.real_guides import CAMERAS, CASES, clipped, encoded, jpeg, noisy, quantised, warped
 
 BY_NAME = {case.name: case for case in CASES}
 
@@ -48,6 +51,18 @@ def test_a_case_changes_what_it_says(pines, name):
     same = {"linear", "bands 25 to 31", "bands 1 to 8", "no-data stripe"}
     assert np.array_equal(observation.rgb, expected.rgb) == (name in same)
     assert (unit == 16) == (name == "dark units")
+
+
+def test_a_guide_of_another_camera_is_the_scene_seen_through_its_response(pines):
+    scene = replace(pines, wavelengths=np.arange(400.0, 701.0, 10.0))
+    case = CAMERAS[1]
+    _, observation, *_ = case.deliver(scene, 5)
+    response = camera_response(case.name, scene.wavelengths)
+    np.testing.assert_array_equal(observation.srf, response)
+    np.testing.assert_allclose(observation.rgb, np.tensordot(response, scene.cube, 1), atol=1e-6)
+    np.testing.assert_array_equal(observation.lr, degrade(scene, 4, "test", 5).lr)
+    with pytest.raises(InputError, match="no wavelengths"):
+        case.deliver(pines, 5)
 
 
 def test_pictures_are_what_their_names_say():

@@ -6,11 +6,13 @@ import pandas as pd
 import pytest
 from tiny import Counting
 
+from ifmsr import metrics
 from ifmsr.cli import main
 from ifmsr.degradation.blurs import airy_disc, motion_blur
 from ifmsr.degradation.protocol import degrade
 from ifmsr.errors import InputError
 from ifmsr.files import sha256
+from ifmsr.inference import load_method
 from ifmsr.methods.bicubic import Bicubic
 from ifmsr.methods.closed_form.chain import ClosedForm
 from ifmsr.runs import read_manifest
@@ -96,6 +98,19 @@ def test_the_command_runs_one_condition_and_refuses_unknown_ones(tmp_path, capsy
     assert read_manifest(tmp_path)["config"]["conditions"][0]["alignment"] == "centred"
     assert main([*command, "--condition", "fog", "--out", str(tmp_path)]) == 2
     assert "there is no fog" in capsys.readouterr().err
+
+
+def test_the_middle_of_scenes_by_a_network_of_one_scale(tmp_path):
+    command = ["robustness", "--data", "indian-pines", "--split", "spatial", "--condition", "centred"]
+    command += ["--method", "ifmsr", "--side", "16"]
+    assert main([*command, "--out", str(tmp_path)]) == 0
+    (row,) = pd.read_csv(tmp_path / "rows.csv").to_dict("records")
+    middle = open_dataset("indian-pines").load("test").crop_to_multiple(4, 16)
+    observation = observe(middle, next(entry for entry in GRID if entry.name == "centred"))
+    assert row["PSNR"] == pytest.approx(
+        metrics.psnr(middle.cube, load_method("ifmsr", 4)(observation)), abs=1e-3
+    )
+    assert read_manifest(tmp_path)["config"]["side"] == 16
 
 
 def test_a_row_has_the_metrics_of_its_scale(scene):
