@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Assessment", "InputError", "InputWarning", "__version__", "assess", "super_resolve"]
 
-HOMES = {
+MODULES = {
     "Assessment": "ifmsr.assessment",
     "InputError": "ifmsr.errors",
     "InputWarning": "ifmsr.errors",
     "assess": "ifmsr.inference.api",
     "super_resolve": "ifmsr.inference.api",
 }
-"""Public name -> its module, imported at first use: PyTorch alone takes seconds, which `ifmsr --help` need not wait."""
+"""Public name -> its module, imported at first use, because PyTorch takes seconds to import."""
 
 try:
     __version__ = version("ifmsr")
@@ -36,12 +36,12 @@ except PackageNotFoundError:  # a source tree on the path, not installed
 
 
 def __getattr__(name: str) -> Any:
-    """The public names, imported at first use."""
-    if name not in HOMES:
+    """Import a public name at first use."""
+    if name not in MODULES:
         raise AttributeError(f"module 'ifmsr' has no attribute {name!r}")
-    return getattr(import_module(HOMES[name]), name)
+    return getattr(import_module(MODULES[name]), name)
 
 
 def __dir__() -> list[str]:
-    """The names here, the public ones that were not used yet among them."""
+    """All names of the module, including public ones that are not yet imported."""
     return sorted({*globals(), *__all__})

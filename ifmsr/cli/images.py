@@ -158,7 +158,7 @@ def write(args: argparse.Namespace, pair: "Pair", out: Path, sr: Any, error: Any
 
 
 def assess(args: argparse.Namespace) -> None:
-    """Say what an LR cube and its RGB guide tell about themselves, and what to doubt."""
+    """Assess an LR cube and its RGB guide: estimated degradation, noise and registration, and warnings."""
     from ifmsr.inference import api
 
     if args.out is not None:
