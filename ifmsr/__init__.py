@@ -17,14 +17,24 @@ if TYPE_CHECKING:
     from ifmsr.assessment import Assessment
     from ifmsr.errors import InputError, InputWarning
     from ifmsr.inference.api import assess, super_resolve
+    from ifmsr.study.finished import finished_runs
 
-__all__ = ["Assessment", "InputError", "InputWarning", "__version__", "assess", "super_resolve"]
+__all__ = [
+    "Assessment",
+    "InputError",
+    "InputWarning",
+    "__version__",
+    "assess",
+    "finished_runs",
+    "super_resolve",
+]
 
 MODULES = {
     "Assessment": "ifmsr.assessment",
     "InputError": "ifmsr.errors",
     "InputWarning": "ifmsr.errors",
     "assess": "ifmsr.inference.api",
+    "finished_runs": "ifmsr.study.finished",
     "super_resolve": "ifmsr.inference.api",
 }
 """Public name -> its module, imported at first use, because PyTorch takes seconds to import."""
