@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from ifmsr.assessment import Assessment
     from ifmsr.errors import InputError, InputWarning
     from ifmsr.inference.api import assess, super_resolve
+    from ifmsr.viewer.widget import view
 
-__all__ = ["Assessment", "InputError", "InputWarning", "__version__", "assess", "super_resolve"]
+__all__ = ["Assessment", "InputError", "InputWarning", "__version__", "assess", "super_resolve", "view"]
 
 HOMES = {
     "Assessment": "ifmsr.assessment",
@@ -26,6 +27,7 @@ HOMES = {
     "InputWarning": "ifmsr.errors",
     "assess": "ifmsr.inference.api",
     "super_resolve": "ifmsr.inference.api",
+    "view": "ifmsr.viewer.widget",
 }
 """Public name -> its module, imported at first use: PyTorch alone takes seconds, which `ifmsr --help` need not wait."""
 

@@ -7,6 +7,7 @@ from ifmsr.errors import InputError
 EXTRAS = {
     "study": ("filelock", "pandas", "jinja2", "matplotlib", "tensorly", "requests", "yaml"),
     "geo": ("h5py", "rasterio", "spectral", "xarray"),
+    "viewer": ("anywidget",),
     "notebooks": ("ipykernel", "jupyter_client", "nbclient", "nbformat", "papermill", "traitlets"),
 }
 """extra -> the packages of it that ifmsr imports, by the names that it imports them by."""
