@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ifmsr.errors import InputError, InputWarning
     from ifmsr.inference.api import assess, super_resolve
     from ifmsr.study.finished import finished_runs
+    from ifmsr.viewer.widget import view
 
 __all__ = [
     "Assessment",
@@ -27,6 +28,7 @@ __all__ = [
     "assess",
     "finished_runs",
     "super_resolve",
+    "view",
 ]
 
 MODULES = {
@@ -36,6 +38,7 @@ MODULES = {
     "assess": "ifmsr.inference.api",
     "finished_runs": "ifmsr.study.finished",
     "super_resolve": "ifmsr.inference.api",
+    "view": "ifmsr.viewer.widget",
 }
 """Public name -> its module, imported at first use, because PyTorch takes seconds to import."""
 

@@ -7,6 +7,7 @@ from ifmsr.errors import InputError
 EXTRAS = {
     "study": ("filelock", "pandas", "jinja2", "matplotlib", "tensorly", "requests", "yaml"),
     "geo": ("h5py", "rasterio", "spectral", "xarray"),
+    "viewer": ("anywidget",),
     "notebooks": ("ipykernel", "jupyter_client", "nbclient", "nbformat", "papermill", "traitlets"),
 }
 """Extra -> its packages that ifmsr imports, by their import names."""

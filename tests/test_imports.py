@@ -35,6 +35,7 @@ MAY_IMPORT = {
     "training": {"inference", "weights", "methods", "degradation", "scenes", "runs", "metrics"},
     "study": {"published", "methods", "degradation", "scenes", "runs", "metrics"},
     "figures": {"study", "methods", "degradation", "scenes", "runs"},
+    "viewer": {"figures", "io"},
     "experiments": {"figures", "study", "training", "inference", "weights", "methods", "scenes", "runs"},
     "notebooks": {"runs"},
     "doctor": {"inference", "scenes", "runs"},

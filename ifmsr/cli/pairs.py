@@ -67,10 +67,15 @@ def in_options(role: str, files: dict[str, Path] | None = None) -> Iterator[None
     try:
         yield
     except InputError as error:
-        where = (files or {}).get(error.where, KEYWORDS.get(error.where, error.where).format(role=role))
+        where = (files or {}).get(error.where) or _option(error.where, role)
         if type(error) is not InputError:  # a missing extra is no option
             raise
         raise InputError(where, _options(error.problem, role), _options(error.fix, role)) from error
+
+
+def _option(name: str, role: str) -> str:
+    """The option of an argument; anything else as it is. Without a role, ``key`` is --key."""
+    return KEYWORDS.get(name, name).format(role=role).replace("---", "--")
 
 
 def _options(text: str, role: str) -> str:
@@ -79,7 +84,7 @@ def _options(text: str, role: str) -> str:
 
     def option(found: re.Match[str]) -> str:
         value = "" if found[2] in ("", "True") else f" {found[2]}"
-        return KEYWORDS[found[1]].format(role=role) + value
+        return _option(found[1], role) + value
 
     text = re.sub(rf'\b({names})="?(\w*)"?', option, text)
     return text.replace("leave strict out", "leave --strict out")

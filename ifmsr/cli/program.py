@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import ifmsr
-from ifmsr.cli import data, experiments, images, notebooks, study, training
+from ifmsr.cli import data, experiments, images, notebooks, study, training, viewer
 from ifmsr.errors import InputError, RunFailed
 
 
@@ -19,7 +19,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="ifmsr", description=about)
     top.add_argument("--version", action="version", version=f"ifmsr {ifmsr.__version__}")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for group in (images, data, training, study, experiments, notebooks):
+    for group in (images, viewer, data, training, study, experiments, notebooks):
         group.add(commands)
     return top
 

@@ -16,18 +16,21 @@ WITHIN = 30.0  # nm
 MARKERS = (("#D55E00", "-"), ("#0072B2", "--"), ("#009E73", "-."))
 
 
+def bands_near(wavelengths: Image, centres: tuple[float, float, float]) -> tuple[int, int, int] | None:
+    """The band nearest to each of three wavelengths in nm, or None if one lies further than `WITHIN` from it."""
+    red, green, blue = (int(np.abs(wavelengths - centre).argmin()) for centre in centres)
+    far = np.abs(wavelengths[[red, green, blue]] - centres).max() > WITHIN
+    return None if far else (red, green, blue)
+
+
 def shown_bands(bands: int, wavelengths: Image | None) -> tuple[tuple[int, int, int], str]:
     """The three bands that are shown as red, green and blue, and the name of the rendering.
 
     It is "natural colour" if there are bands near the wavelengths `NATURAL`. Otherwise it is "false colour", with one
     band each from the long, the middle and the short third of the spectrum.
     """
-    if wavelengths is not None:
-        nearest = [int(np.abs(wavelengths - centre).argmin()) for centre in NATURAL]
-        if all(
-            abs(wavelengths[band] - centre) <= WITHIN for band, centre in zip(nearest, NATURAL, strict=True)
-        ):
-            return (nearest[0], nearest[1], nearest[2]), "natural colour"
+    if wavelengths is not None and (natural := bands_near(wavelengths, NATURAL)):
+        return natural, "natural colour"
     order = np.arange(bands) if wavelengths is None else np.argsort(wavelengths)
     places = [int(order[bands * part // 6]) for part in (5, 3, 1)]
     return (places[0], places[1], places[2]), "false colour"

@@ -77,17 +77,20 @@ def save_figure(figure: Figure, path: str | Path) -> list[Path]:
     write = partial(figure.savefig, format="pdf", dpi=300, metadata={"CreationDate": None})
     with matplotlib.rc_context({"pdf.fonttype": 42}):
         write_atomically(pdf, write)
-    return [pdf, write_atomically(path.with_name(path.name + ".png"), lambda file: file.write(_png(figure)))]
+    return [
+        pdf,
+        write_atomically(path.with_name(path.name + ".png"), lambda file: file.write(png_of(figure))),
+    ]
 
 
-def _png(figure: Figure) -> bytes:
-    """The figure as PNG, by the first of `PNG_CHOICES` that is small enough, else by the last."""
+def png_of(figure: Figure, largest: int = PNG_BYTES) -> bytes:
+    """The figure as PNG, by the first of `PNG_CHOICES` that takes at most `largest` bytes, else by the last."""
     for resolution, colours in PNG_CHOICES:
         png = io.BytesIO()
         figure.savefig(png, format="png", dpi=resolution, metadata={"Software": None})
         if colours:
             drawn, png = png, io.BytesIO()
             Image.open(drawn).convert("RGB").quantize(colours).save(png, format="png", optimize=True)
-        if png.tell() <= PNG_BYTES:
+        if png.tell() <= largest:
             break
     return png.getvalue()

@@ -56,6 +56,7 @@ def execute(notebook: Path, parameters: Mapping[str, Any], copy: Path, cell_time
                 execution_timeout=cell_timeout,
                 kernel_manager_class=_Kernel,
                 record_timing=False,
+                store_widget_state=False,  # else a converted notebook shows the widget, not its picture
             )
     except PapermillExecutionError as error:
         raise _failure(notebook, copy, error.ename, error.evalue) from error

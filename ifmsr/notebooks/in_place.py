@@ -16,6 +16,7 @@ from ifmsr.notebooks.parameters import check_parameters
 from ifmsr.paths import ROOT
 
 MAX_BYTES = 1_000_000
+WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
 def _path(folder: Path, then: str) -> re.Pattern[str]:
@@ -67,14 +68,22 @@ def _cleaned(notebook: NotebookNode) -> NotebookNode:
         if not cell.metadata.get("tags"):
             cell.metadata.pop("tags", None)
         if cell.cell_type == "code":
-            cell.outputs = [_portable(output) for output in cell.outputs if not _is_progress_bar(output)]
+            cell.outputs = [
+                _portable(_still(output)) for output in cell.outputs if not _is_progress_bar(output)
+            ]
     return notebook
 
 
 def _is_progress_bar(output: NotebookNode) -> bool:
-    return "application/vnd.jupyter.widget-view+json" in output.get("data", {}) or "\r" in output.get(
-        "text", ""
-    )
+    """Whether an output is a widget without a picture, or was overwritten on its line."""
+    data = output.get("data", {})
+    return (WIDGET in data and "image/png" not in data) or "\r" in output.get("text", "")
+
+
+def _still(output: NotebookNode) -> NotebookNode:
+    """The output without its widget, whose state is not kept: its picture is shown instead."""
+    output.get("data", {}).pop(WIDGET, None)
+    return output
 
 
 def _portable(value: Any) -> Any:

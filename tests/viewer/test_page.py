@@ -1,0 +1,94 @@
+import json
+import re
+from base64 import b64decode
+
+import numpy as np
+import pytest
+from viewer.scenes import WAVELENGTHS, images, truth
+
+from ifmsr.cli import main
+from ifmsr.errors import InputError
+from ifmsr.io import Cube, write_cube
+from ifmsr.viewer import page
+from ifmsr.viewer.planes import all_planes, plane
+from ifmsr.viewer.stack import stack_of
+
+
+def content(path):
+    """The page's values and planes."""
+    text = path.read_text(encoding="utf-8")
+    values = re.search(r'id="values">(.*?)</script>', text, re.DOTALL)[1]
+    planes = re.findall(r'id="plane-(\d+)-(\w+)-(\d+)">([^<]*)</script>', text)
+    return json.loads(values), {(int(p), of, int(b)): b64decode(data) for p, of, b, data in planes}
+
+
+def test_a_page_has_every_plane_and_no_remote_address(tmp_path):
+    stack = stack_of(**images())
+    path = page.write_page(tmp_path / "page.html", stack, title='<a href="x">')
+    assert not re.search(r"(https?:)?//[a-z]+\.", path.read_text()) and "http" not in path.read_text()
+    assert "<h1>&lt;a href" in path.read_text()
+    values, planes = content(path)
+    assert set(planes) == set(all_planes(stack))
+    for key, data in planes.items():
+        assert data == plane(stack, *key).tobytes()
+    assert values["mode"] == "natural" and values["about"]["layers"][4]["name"] == "Ground truth"
+
+
+def test_a_name_cannot_leave_the_page_s_values(tmp_path):
+    path = page.write_page(tmp_path / "p.html", stack_of(truth(), results={"</script>": truth()}))
+    assert content(path)[0]["about"]["layers"][1]["name"] == "</script>"
+
+
+def test_a_page_that_is_too_large_or_no_page_is_refused(tmp_path, monkeypatch):
+    with pytest.raises(InputError, match="it is no page"):
+        page.write_page(tmp_path / "page.png", stack_of(truth()))
+    monkeypatch.setattr(page, "LARGEST", 500)
+    with pytest.raises(InputError, match="the page would take"):
+        page.write_page(tmp_path / "page.html", stack_of(truth()))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_writes_the_page_and_says_where(tmp_path, capsys, monkeypatch):
+    given = images()
+    write_cube(tmp_path / "cube.npz", Cube(given["cube"], wavelengths=WAVELENGTHS))
+    np.save(tmp_path / "guide.npy", given["guide"])
+    write_cube(tmp_path / "mine.npz", Cube(given["results"]["Bicubic"]))
+    write_cube(tmp_path / "truth.npz", Cube(given["truth"]))
+    monkeypatch.chdir(tmp_path)
+    beside = [
+        "--guide",
+        "guide.npy",
+        "--result",
+        "mine.npz",
+        "--result",
+        "again=mine.npz",
+        "--truth",
+        "truth.npz",
+    ]
+    assert main(["view", "cube.npz", *beside, "--layout", "CHW"]) == 0
+    assert capsys.readouterr().out == "cube.html\n"
+    values, planes = content(tmp_path / "cube.html")
+    names = [layer["name"] for layer in values["about"]["layers"]]
+    assert names == ["LR cube", "RGB guide", "mine", "again", "Ground truth"]
+    assert values["about"]["wavelengths"] == WAVELENGTHS.tolist()
+    assert planes[4, "band", 1] == plane(stack_of(**given), 4, "band", 1).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--guide", "guide.npy"], "guide.npy: 6 x 6 pixels beside an image of 4 x 6"),
+        (["--result", "two.npz"], "two.npz: 2 bands beside a cube of 4"),
+        (["--result", "cube.npz", "--result", "cube=cube.npz"], "--result: 'cube' is there twice"),
+        (["-o", "page.png"], "page.png: it is no page"),
+        (["--truth", "nowhere.npz"], "nowhere.npz: "),
+        (["--maximum", "0.1"], "--maximum"),
+    ],
+)
+def test_the_command_names_the_file_or_the_option(tmp_path, capsys, monkeypatch, words, message):
+    monkeypatch.chdir(tmp_path)
+    write_cube("cube.npz", Cube(images()["cube"]))
+    write_cube("two.npz", Cube(images()["cube"][:2]))
+    np.save("guide.npy", np.ones((3, 6, 6), np.float32))
+    assert main(["view", "cube.npz", "--layout", "CHW", *words]) == 2
+    assert message in capsys.readouterr().err
