@@ -1,1 +1,1 @@
-"""Speed and memory, measured: `python -m benchmarks` writes CSV files and a plot to results/performance/."""
+"""Benchmarks of speed, memory and accuracy: `python -m benchmarks` writes CSV files to results/performance/."""

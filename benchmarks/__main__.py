@@ -1,4 +1,4 @@
-"""Run all benchmarks, or the named ones: ``python -m benchmarks patch_search beyond``; see `ALL`."""
+"""Run all benchmarks, or some by name: ``python -m benchmarks patch_search beyond``; see `ALL`."""
 
 import sys
 from importlib import import_module
@@ -7,7 +7,7 @@ ALL = ("patch_search", "inference", "scaling", "training", "beyond", "error_map"
 
 
 def main() -> None:
-    """Each benchmark in its own module, with a function `main`."""
+    """Run the chosen benchmarks, one module with a function `main` each."""
     chosen = sys.argv[1:] or ALL
     if unknown := set(chosen) - set(ALL):
         sys.exit(f"benchmarks: unknown {', '.join(sorted(unknown))}; choose from {', '.join(ALL)}")

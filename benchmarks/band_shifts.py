@@ -1,4 +1,4 @@
-"""Whether a subject moved while the bands of CAVE's photo_and_face were taken: where each band lies in four windows."""
+"""Measured displacement of the bands of CAVE's photo_and_face in four windows, caused by motion during the capture."""
 
 import numpy as np
 from scipy.ndimage import gaussian_filter, shift
@@ -13,11 +13,11 @@ WINDOWS = {  # top, bottom, left, right
     "a shirt in the photo": (430, 505, 20, 150),
     "colour chart": (150, 420, 225, 270),
 }
-SMOOTH, BORDER, ROUNDS = 1.5, 6, 6  # pixels, pixels, Newton's
+SMOOTH, BORDER, ITERATIONS = 1.5, 6, 6  # standard deviation and margin in pixels, Newton iterations
 
 
 def main() -> None:
-    """Needs CAVE. `down`, `right`: pixels by which a band is displaced against the middle one."""
+    """Measure the displacement of each band, `down` and `right` in pixels, against the middle band. Needs CAVE."""
     data = cave()
     if data is None:
         return
@@ -32,11 +32,11 @@ def main() -> None:
 
 
 def displacement(reference: Array, image: Array) -> Array:
-    """Pixels (down, right) that make `reference` most like `image` but for a factor and an offset."""
+    """The shift (down, right) in pixels that registers `reference` to `image`, up to a factor and an offset."""
     reference, image = (gaussian_filter(each, SMOOTH) for each in (reference, image))
     inside = (slice(BORDER, -BORDER),) * 2
     found = np.zeros(2)
-    for _ in range(ROUNDS):
+    for _ in range(ITERATIONS):
         moved = shift(reference, found, order=3, mode="nearest")
         down, right = np.gradient(moved)
         columns = [each[inside].ravel() for each in (moved, np.ones_like(moved), -down, -right)]

@@ -1,4 +1,4 @@
-"""The methods beyond the paper on a whole CAVE-sized scene: seconds, memory and multiply-adds, beside IFMSR's."""
+"""Seconds, memory and multiply-adds (MACs) of closed-form and SubspaceNet on a whole scene of CAVE's size."""
 
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -10,13 +10,13 @@ from ifmsr.precision import Precision
 
 
 def estimation() -> dict[str, float]:
-    """Kernel, shift and noise alone."""
+    """Time of the estimation of kernel, shift and noise alone."""
     observation = scene()[1]
     return {"seconds": seconds(lambda: estimate_degradation(observation), 3)}
 
 
 def whole(name: str, precision: Precision) -> dict[str, float]:
-    """The whole method, estimation included."""
+    """Time and MACs of a whole method, including the estimation."""
     observation = scene()[1]
     method = load_method(name, observation.scale, precision=precision)
     best = seconds(lambda: method(observation), 3)
@@ -28,7 +28,7 @@ def whole(name: str, precision: Precision) -> dict[str, float]:
 
 
 def main() -> None:
-    """Each in a process of its own."""
+    """Measure the estimation and each method, each in its own process."""
     rows = [{"method": "estimation", "precision": "float32", **alone(estimation)}]
     rows.append({"method": "closed-form", "precision": "float32", **alone(whole, "closed-form", "float32")})
     for precision in precisions():

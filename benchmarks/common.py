@@ -1,4 +1,4 @@
-"""What all benchmarks share: the machine, its measured peak, memory, and CSV files."""
+"""Common functions of the benchmarks: the machine, its measured peak performance, time, memory, and CSV files."""
 
 import multiprocessing
 import platform
@@ -21,11 +21,11 @@ from ifmsr.precision import Precision, bfloat16_fault, tf32_off
 from ifmsr.scenes import DataSet, open_dataset
 
 FOLDER = RESULTS / "performance"
-PEAK_MACS = 64 * 64 * 9  # a pixel of the 64 -> 64 3x3 convolution
+PEAK_MACS = 64 * 64 * 9  # per pixel of a 64 -> 64 3x3 convolution
 
 
 def machine() -> dict[str, str]:
-    """The device and versions that every row carries."""
+    """The device and the versions, columns of every row."""
     device = choose_device()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
     return {
@@ -46,7 +46,7 @@ def processor() -> str:
 
 
 def precisions() -> list[Precision]:
-    """What this device computes in, float32 first; a line says why if bfloat16 is not among it."""
+    """The precisions that this device supports, float32 first; prints why if bfloat16 is not supported."""
     if fault := bfloat16_fault(choose_device()):
         print(f"not measured: bfloat16: {fault}")
         return ["float32"]
@@ -54,7 +54,7 @@ def precisions() -> list[Precision]:
 
 
 def seconds(function: Callable[[], object], repeats: int = 1, device: torch.device | None = None) -> float:
-    """The shortest of several runs, the device's queue included."""
+    """The shortest time of several runs in seconds, including queued work of the device."""
     best = float("inf")
     for _ in range(repeats):
         started = time.perf_counter()
@@ -67,7 +67,7 @@ def seconds(function: Callable[[], object], repeats: int = 1, device: torch.devi
 
 @tf32_off()
 def conv_peak(device: torch.device, dtype: torch.dtype, backward: bool = False) -> float:
-    """Multiply-adds per second of a 64 -> 64 3x3 convolution, channels-last: the peak that shares are taken of.
+    """Peak performance: multiply-adds per second of a 64 -> 64 3x3 convolution, channels-last.
 
     With `backward`, forward and both gradients count as three times the multiply-adds.
     """
@@ -87,7 +87,7 @@ def conv_peak(device: torch.device, dtype: torch.dtype, backward: bool = False) 
 
 
 def cave() -> DataSet | None:
-    """CAVE, or None and a line that says why."""
+    """The CAVE data set; None if it is not available, and prints why."""
     try:
         return open_dataset("cave")
     except InputError as error:
@@ -96,16 +96,16 @@ def cave() -> DataSet | None:
 
 
 def write_rows(name: str, rows: Sequence[Mapping[str, Any]]) -> Path:
-    """``results/performance/<name>.csv``, each row with the machine."""
+    """Write the rows, each with the columns of `machine`, to ``results/performance/<name>.csv``."""
     frame = pd.DataFrame([{**row, **machine()} for row in rows])
     print(frame.drop(columns=list(machine())).to_string(index=False))
     return write_text(FOLDER / f"{name}.csv", frame.to_csv(index=False, float_format="%.5g"))
 
 
 def alone(function: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
-    """`function` in a process of its own; its row gets `peak_mb`, the most anonymous memory that process had.
+    """Run `function` in its own process and add `peak_mb` to its row, the process's peak of anonymous memory in MB.
 
-    Pages of mapped files are not counted: the system takes them back whenever it needs to.
+    Pages of mapped files are not counted, because the system can reclaim them at any time.
     """
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:

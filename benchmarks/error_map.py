@@ -1,4 +1,4 @@
-"""Whether SubspaceNet's expected error is the one that happens: all pixels of CAVE's test scenes of split figure4."""
+"""SubspaceNet's predicted error against the true error, for all pixels of CAVE's test scenes of split figure4."""
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -11,7 +11,11 @@ SEED = 0
 
 
 def main() -> None:
-    """Needs CAVE. `most_trusted`, `least_trusted`: the error in the tenths of the pixels expected to be best, worst."""
+    """Compare predicted and true errors per scene. Needs CAVE.
+
+    `most_trusted` and `least_trusted` are the true errors of the 10 % of pixels with the lowest and the highest
+    predicted error.
+    """
     data = cave()
     if data is None:
         return
@@ -22,17 +26,17 @@ def main() -> None:
             method = load_method("subspace-net", scale, precision="bfloat16")
             assert isinstance(method, Learned)
             sr, expected = method.with_error(degrade(scene, scale, seed=SEED))
-            happened = np.abs(sr - scene.cube).mean(axis=0)
-            tenths = np.array_split(happened.flat[np.argsort(expected, axis=None)], 10)
+            true = np.abs(sr - scene.cube).mean(axis=0)
+            tenths = np.array_split(true.flat[np.argsort(expected, axis=None)], 10)
             rows.append(
                 {
                     "scene": name,
                     "scale": scale,
                     "seed": SEED,
                     "weights": method.fingerprint,
-                    "rank_correlation": spearmanr(expected.ravel(), happened.ravel()).statistic,
+                    "rank_correlation": spearmanr(expected.ravel(), true.ravel()).statistic,
                     "expected": expected.mean(),
-                    "happened": happened.mean(),
+                    "happened": true.mean(),
                     "most_trusted": tenths[0].mean(),
                     "least_trusted": tenths[-1].mean(),
                 }

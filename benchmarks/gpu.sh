@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Everything that needs a GPU, in one go: correctness first, then speed, then as much of the paper's schedule as fits.
-# Usage: benchmarks/gpu.sh OUT [SECONDS], from the project's root, with IFMSR_DATA naming the folder that holds cave/.
+# On a GPU: tests, speed, and then SECONDS (default: 1800) of a training by the paper's schedule.
+# Usage: benchmarks/gpu.sh OUT [SECONDS], from the project's root; IFMSR_DATA is the folder that contains cave/.
 set -euo pipefail
 out=$1
 budget=${2:-1800}
@@ -12,6 +12,6 @@ $python -m pytest -q tests/training/test_on_device.py tests/inference/fast_ifmsr
 $python -m benchmarks patch_search inference scaling training | tee "$out/benchmarks.log"
 cp -r results/performance "$out/"
 
-# The paper's protocol with all bands in one step; checkpoints every minute, so that a second call goes on.
+# The paper's protocol with all bands in one step; with a checkpoint per minute, so that a second call resumes.
 timeout --signal TERM "$budget" $python -m ifmsr train --preset paper --data cave --split figure4 --scale 4 \
     --set steps=batched --set precision=bfloat16 --set checkpoint_every=60 --compile --out "$out/ifmsr-x4" || test $? -eq 143

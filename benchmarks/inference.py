@@ -1,4 +1,4 @@
-"""IFMSR on a whole CAVE-sized scene: the plain network, strips, and strips in bfloat16."""
+"""Speed of IFMSR on a whole scene of CAVE's size: the plain network, strips, and strips in bfloat16."""
 
 import torch
 
@@ -14,12 +14,12 @@ from ifmsr.scenes.scene import Array, Observation
 from ifmsr.weights import load_weights
 
 SCENE = "balloons"
-PLAIN_BANDS = slice(10, 13)  # the plain network takes its time
-MACS = 1_720_256  # of the full network, a pixel and band
+PLAIN_BANDS = slice(10, 13)  # only three bands, because the plain network is slow
+MACS = 1_720_256  # of the full network, per pixel and band
 
 
 def scene() -> tuple[Array, Observation]:
-    """A CAVE scene and its observation; without the data, Indian Pines laid out in tiles of the same size."""
+    """A CAVE scene and its observation; without CAVE, tiles of Indian Pines of the same size."""
     try:
         chosen = open_dataset("cave").load(SCENE)
         return chosen.cube, degrade(chosen, 4)
@@ -30,7 +30,7 @@ def scene() -> tuple[Array, Observation]:
 
 
 def whole(precision: Precision) -> dict[str, float]:
-    """The scene in strips, all bands."""
+    """Time, performance and PSNR of the inference in strips, all bands."""
     truth, observation = scene()
     device, dtype = choose_device(), getattr(torch, precision)
     net = load_weights(WEIGHTS / "ifmsr-x4.safetensors")[0]
@@ -51,7 +51,7 @@ def whole(precision: Precision) -> dict[str, float]:
 
 
 def plain() -> dict[str, float]:
-    """Three bands through the plain network, and how far the strips are from it."""
+    """Time and performance of the plain network, extrapolated from three bands, and its difference from the strips."""
     truth, observation = scene()
     device = choose_device()
     net = load_weights(WEIGHTS / "ifmsr-x4.safetensors")[0].to(device)
@@ -79,7 +79,7 @@ def plain() -> dict[str, float]:
 
 
 def main() -> None:
-    """Each variant in a process of its own; the plain network on three bands, multiplied up."""
+    """Measure each variant in its own process."""
     rows = [
         {"variant": "plain network, float32", **alone(plain)},
         *({"variant": f"strips, {precision}", **alone(whole, precision)} for precision in precisions()),

@@ -1,6 +1,6 @@
-"""Whether each supervised competitor can learn one real patch: the steps until it is reproduced with 50 dB.
+"""Sanity check of the supervised competitors: training steps until each network overfits a single patch to 50 dB.
 
-A network whose wiring hides its input from a part of it, or whose loss pulls elsewhere, stays far below.
+A network with a wrong connection or a wrong loss stays far below 50 dB.
 """
 
 import torch
@@ -12,13 +12,13 @@ from ifmsr.metrics import psnr
 from ifmsr.scenes import Scene
 
 SCENE, SIDE, SCALE, SEED = "balloons", 32, 4, 0
-RATES = {"pzres-net": 2e-3, "mhf-net": 1e-3, "mog-dcn": 5e-4, "ual": 5e-4}  # Adam's, at the top of one cycle
+RATES = {"pzres-net": 2e-3, "mhf-net": 1e-3, "mog-dcn": 5e-4, "ual": 5e-4}  # maximum learning rates of Adam
 STEPS, EVERY = 1500, 25
 ENOUGH = 50.0  # dB
 
 
 def learn(name: str, scene: Scene) -> dict[str, object]:
-    """Train one network on the patch alone until `ENOUGH` or `STEPS`."""
+    """Train one network on the patch alone, until it reaches `ENOUGH` dB or after `STEPS` steps."""
     observation = degrade(scene, SCALE, seed=SEED)
     lr, rgb, truth = (
         torch.from_numpy(image)[None] for image in (observation.lr, observation.rgb, scene.cube)
@@ -42,7 +42,7 @@ def learn(name: str, scene: Scene) -> dict[str, object]:
 
 
 def main() -> None:
-    """Needs CAVE. Ten minutes on a CPU core."""
+    """Train all networks on one patch of CAVE, which takes ten minutes on one CPU core."""
     data = cave()
     if data is None:
         return

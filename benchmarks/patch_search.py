@@ -1,4 +1,4 @@
-"""MCPA's patch search: blocked matrix products against the definition, a loop over all pairs of patches."""
+"""Speed of MCPA's patch search: blocked matrix products against a loop over all pairs of patches."""
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +10,7 @@ PATCH, NEIGHBOURS, SIDES, ROWS = 12, 3, (256, 512, 1024, 2048), 4
 
 
 def pairwise(vectors: torch.Tensor, rows: int) -> list[list[int]]:
-    """The definition, for the first `rows` patches: (L, d) -> each one's best others."""
+    """The definition of the search as a loop, for the first `rows` patches of (L, d): their most similar patches."""
     best = []
     for i in range(rows):
         similar = [float(F.cosine_similarity(vectors[i], other, dim=0)) for other in vectors]
@@ -20,13 +20,13 @@ def pairwise(vectors: torch.Tensor, rows: int) -> list[list[int]]:
 
 
 def search(side: int) -> dict[str, float]:
-    """One size, with the memory it takes."""
+    """Time of the search in an image of `side` x `side` pixels."""
     rgb = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
     return {"side": side, "seconds": seconds(lambda: similar_patches(rgb, PATCH, NEIGHBOURS), 3)}
 
 
 def main() -> None:
-    """The loop is timed on a few rows of patches and multiplied up; its answers must be ours."""
+    """Measure all sizes. The loop's time is extrapolated from a few patches; its result must be the same."""
     rows = []
     for side in SIDES:
         rgb = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))

@@ -1,4 +1,4 @@
-"""IFMSR's time and memory against the number of pixels, with maps in memory and with maps in files."""
+"""IFMSR's time and memory against the number of pixels, with feature maps in memory and in files."""
 
 import torch
 
@@ -12,11 +12,11 @@ from ifmsr.inference.fast_ifmsr.thread_pool import ThreadPool
 from ifmsr.methods.ifmsr.network import IFMSR, similar_patches
 
 SIDES = ((512, 512), (720, 720), (1040, 1392), (2048, 2048))
-LITTLE = 1 << 28  # bytes of whole feature maps, where they are to go to files
+LITTLE = 1 << 28  # memory limit in bytes that moves whole feature maps to files
 
 
 def one(height: int, width: int, memory: int | None) -> dict[str, float]:
-    """An image of three bands, and the time of one of them; what bands share and the patch search are apart."""
+    """Time per band of an image of three bands; the patch search and the part common to all bands are separate."""
     torch.manual_seed(0)
     net, device = IFMSR().eval().to(choose_device()), choose_device()
     lr = torch.rand(1, 3, height // 4, width // 4, device=device)
@@ -29,7 +29,7 @@ def one(height: int, width: int, memory: int | None) -> dict[str, float]:
     with torch.inference_mode(), Workspace(device, budget) as workspace, ThreadPool(workers) as pool:
         arguments = net, lr, rgb, torch.float32, workspace, pool, 1, strip
         shared = seconds(lambda: made.append(StripIFMSR(*arguments)), 1, device) - search
-        band = seconds(lambda: made[0].bands(lr), 2, device)  # the first one also gets its memory
+        band = seconds(lambda: made[0].bands(lr), 2, device)  # the first run also allocates memory
     megapixels = height * width / 1e6
     return {
         "megapixels": megapixels,
@@ -41,7 +41,7 @@ def one(height: int, width: int, memory: int | None) -> dict[str, float]:
 
 
 def main() -> None:
-    """Every size in a process of its own, and the plot."""
+    """Measure each size in its own process, and plot the results."""
     rows = [
         {"maps": maps, "height": height, "width": width, **alone(one, height, width, memory)}
         for maps, memory in (("in memory", None), ("in files", LITTLE))

@@ -1,8 +1,8 @@
-"""Training throughput: samples from the plain loader, samples made on the device, and the network compiled.
+"""Training throughput with samples from the data loader, samples made on the device, and a compiled network.
 
-A patch-band is one band of one patch, forward and backward; its useful multiply-adds are those of the plain network's
-convolutions and matrix products, counted as it runs. On a GPU: the paper's network and batch in bfloat16, all bands in
-one step and one band a step. On a CPU a small network, so that it takes two minutes.
+A patch-band is one band of one patch, forward and backward; its useful multiply-adds (MACs) are those of the plain
+network's convolutions and matrix products, counted during a step. On a GPU the paper's network and batch are measured
+in bfloat16, with all bands in one step and with one step per band; on a CPU a small network, in two minutes.
 """
 
 from collections.abc import Iterator
@@ -26,13 +26,13 @@ from ifmsr.training.loop import loaded
 from ifmsr.training.on_device import Batches, OnDevice
 from ifmsr.training.state import State
 
-WARM = 3  # batches before the clock starts: compilation, allocation
+WARM = 3  # warm-up batches, which compile and allocate
 PAPER = PRESETS["paper"]
 SCHEDULE = PAPER.epochs * 26 * PAPER.crops_per_scene * 31  # patch-bands of CAVE's split figure4
 
 
 def configurations(device: torch.device) -> list[TrainConfig]:
-    """What to train here: every network that is worth its time."""
+    """The configurations that are measured on this device."""
     if device.type == "cuda":
         paper = replace(PAPER, precision="bfloat16").on(device)
         return [replace(paper, steps="batched"), paper]
@@ -40,13 +40,13 @@ def configurations(device: torch.device) -> list[TrainConfig]:
 
 
 def scene() -> Scene:
-    """31 bands of Indian Pines, which comes with the package: throughput does not depend on what is seen."""
+    """31 bands of Indian Pines, which needs no download; throughput does not depend on the content."""
     part = open_dataset("indian-pines").load("train")
     return Scene(part.name, part.cube[20:51].copy(), rgb_bands=(9, 5, 1))
 
 
 def patch_bands(config: TrainConfig, scenes: list[Scene]) -> int:
-    """How many patch-bands a batch is."""
+    """The number of patch-bands per batch."""
     bands = config.bands_per_step if config.steps == "batched" else 0
     return config.batch * (bands or len(scenes[0].cube))
 
@@ -62,7 +62,7 @@ def useful(config: TrainConfig, scenes: list[Scene], device: torch.device, folde
 
 
 def seconds(batches: Batches, count: int, device: torch.device, state: State | None = None) -> float:
-    """Time of a batch, after `WARM` others: made, and learned from if there is a `state`."""
+    """Time per batch after `WARM` warm-up batches: of the samples, and of the training step if there is a `state`."""
 
     def run(some: Iterator[tuple[torch.Tensor, ...]]) -> None:
         for lr, rgb, truth in some:
@@ -84,7 +84,7 @@ def seconds(batches: Batches, count: int, device: torch.device, state: State | N
 
 
 def measure(config: TrainConfig, device: torch.device, count: int) -> list[dict[str, Any]]:
-    """One configuration every way, on `count` batches each."""
+    """Measure one configuration in all variants, on `count` batches each."""
     scenes = [scene()]
     config = replace(config, crops_per_scene=config.batch * (WARM + count), checkpoint_every=1e9)
     patches = Patches(scenes, config)
@@ -92,7 +92,7 @@ def measure(config: TrainConfig, device: torch.device, count: int) -> list[dict[
     peak = conv_peak(device, getattr(torch, config.precision), backward=True)
     rows = []
     with TemporaryDirectory() as folder:
-        madds = useful(config, scenes, device, Path(folder))
+        macs = useful(config, scenes, device, Path(folder))
         for way, compiled in (("loader", False), ("on device", False), ("on device", True)):
             pinned = device.type == "cuda"
             batches = partial(loaded, patches, 0, pinned) if way == "loader" else made.batches
@@ -111,9 +111,9 @@ def measure(config: TrainConfig, device: torch.device, count: int) -> list[dict[
                     "seconds_of_samples": samples,
                     "seconds_per_batch": whole,
                     "patch_bands_per_second": rate,
-                    "gmacs": madds * rate / 1e9,
+                    "gmacs": macs * rate / 1e9,
                     "peak_gmacs": peak / 1e9,
-                    "share": madds * rate / peak,
+                    "share": macs * rate / peak,
                     "paper_schedule_minutes": None if config.options else SCHEDULE / rate / 60,
                 }
             )
@@ -121,7 +121,7 @@ def measure(config: TrainConfig, device: torch.device, count: int) -> list[dict[
 
 
 def main() -> None:
-    """Every configuration of this device."""
+    """Measure all configurations of this device."""
     device = choose_device()
     count = 40 if device.type == "cuda" else 6
     write_rows(

@@ -17,19 +17,30 @@ if TYPE_CHECKING:
     from ifmsr.assessment import Assessment
     from ifmsr.errors import InputError, InputWarning
     from ifmsr.inference.api import assess, super_resolve
+    from ifmsr.study.finished import finished_runs
     from ifmsr.viewer.widget import view
 
-__all__ = ["Assessment", "InputError", "InputWarning", "__version__", "assess", "super_resolve", "view"]
+__all__ = [
+    "Assessment",
+    "InputError",
+    "InputWarning",
+    "__version__",
+    "assess",
+    "finished_runs",
+    "super_resolve",
+    "view",
+]
 
-HOMES = {
+MODULES = {
     "Assessment": "ifmsr.assessment",
     "InputError": "ifmsr.errors",
     "InputWarning": "ifmsr.errors",
     "assess": "ifmsr.inference.api",
+    "finished_runs": "ifmsr.study.finished",
     "super_resolve": "ifmsr.inference.api",
     "view": "ifmsr.viewer.widget",
 }
-"""Public name -> its module, imported at first use: PyTorch alone takes seconds, which `ifmsr --help` need not wait."""
+"""Public name -> its module, imported at first use, because PyTorch takes seconds to import."""
 
 try:
     __version__ = version("ifmsr")
@@ -38,12 +49,12 @@ except PackageNotFoundError:  # a source tree on the path, not installed
 
 
 def __getattr__(name: str) -> Any:
-    """The public names, imported at first use."""
-    if name not in HOMES:
+    """Import a public name at first use."""
+    if name not in MODULES:
         raise AttributeError(f"module 'ifmsr' has no attribute {name!r}")
-    return getattr(import_module(HOMES[name]), name)
+    return getattr(import_module(MODULES[name]), name)
 
 
 def __dir__() -> list[str]:
-    """The names here, the public ones that were not used yet among them."""
+    """All names of the module, including public ones that are not yet imported."""
     return sorted({*globals(), *__all__})

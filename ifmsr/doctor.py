@@ -1,4 +1,4 @@
-"""What a bug report needs, and what a newcomer wonders about: versions, device, data, weights."""
+"""Report on the installation, for example for bug reports: versions, device, extras, data, weights."""
 
 import os
 import platform
@@ -15,7 +15,7 @@ from ifmsr.scenes import DATASETS, download
 
 
 def report() -> str:
-    """Several lines of plain text; missing data and weights are said, never raised."""
+    """The report as several lines of plain text. Missing data and weights are listed and raise no error."""
     device = choose_device()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     fault = bfloat16_fault(device)
@@ -38,13 +38,13 @@ def report() -> str:
 
 
 def _weights(folder: Path) -> str:
-    """The weights in one of the folders that they are looked for in."""
+    """One line on the weights in a folder."""
     names = sorted(path.stem for path in folder.glob("*.safetensors"))
     return f"weights in {folder}: {', '.join(names) or 'none'}"
 
 
 def _extra(extra: str) -> str:
-    """Whether an extra of the installation is complete."""
+    """One line that says whether an extra of the installation is complete."""
     lacking = missing(extra)
     what = f'without {", ".join(lacking)} (pip install "ifmsr[{extra}]")' if lacking else "installed"
     return f"extra {extra}: {what}"

@@ -1,4 +1,4 @@
-"""The one error that bad input gets, the warning of doubtful input, and the checks of single values."""
+"""`InputError` for unusable input, `InputWarning` for doubtful input, and checks of single values."""
 
 import difflib
 import os
@@ -12,10 +12,7 @@ LARGEST = sys.float_info.max
 
 
 class InputError(ValueError):
-    """Something the user handed over cannot be used.
-
-    The message always has three parts, so that nobody has to read a traceback: where (the file or the
-    argument), what was wrong, and what to do about it.
+    """Error for input that cannot be used; the message names the place, the problem and the remedy.
 
     Parameters
     ----------
@@ -32,11 +29,11 @@ class InputError(ValueError):
 
 
 class InputWarning(UserWarning):
-    """Doubtful input: the result is given, and the warning says what to doubt about it."""
+    """Warning about doubtful input; there is a result, and the message says what may be wrong with it."""
 
 
 class RunFailed(RuntimeError):
-    """A training or a notebook did not reach its end."""
+    """Error for a training or a notebook that did not finish."""
 
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
@@ -50,9 +47,9 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
-    """``"Did you mean x? "`` for the names among `known` that are spelled alike, or ``""``.
+    """``"Did you mean x? "`` for the most similar names of `known`, or ``""``.
 
-    What stands before a dot, as in ``options.features``, does not count.
+    Only the part after the last dot is compared, as in ``options.features``.
     """
     endings = {entry.rpartition(".")[2]: entry for entry in known}
     close = difflib.get_close_matches(str(name).rpartition(".")[2], endings)
@@ -60,9 +57,9 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
 
 
 def whole(where: object, value: object, least: float = -inf, most: float = inf) -> int:
-    """`value` as an int: 4, 4.0 and NumPy's 4 are all 4.
+    """`value` as an int; whole floats and NumPy scalars are accepted.
 
-    Raises InputError, naming `where`, for anything else, and for numbers that are not from `least` to `most`.
+    Raises InputError, naming `where`, for anything else and for numbers outside [`least`, `most`].
     """
     number = plain(value)
     usable = isinstance(number, int | float) and not isinstance(number, bool) and number % 1 == 0
@@ -72,7 +69,7 @@ def whole(where: object, value: object, least: float = -inf, most: float = inf) 
 
 
 def real(where: object, value: object, least: float = -inf, most: float = inf) -> float:
-    """`value` as a float. Raises InputError, naming `where`, unless it is a finite number from `least` to `most`."""
+    """`value` as a float. Raises InputError, naming `where`, unless it is a finite number in [`least`, `most`]."""
     number = plain(value)
     usable = isinstance(number, int | float) and not isinstance(number, bool) and abs(number) <= LARGEST
     if not usable or not least <= number <= most:
@@ -81,19 +78,19 @@ def real(where: object, value: object, least: float = -inf, most: float = inf) -
 
 
 def as_path(where: object, value: object) -> Path:
-    """`value` as a Path. Raises InputError, naming `where`, unless it is a text or a path."""
+    """`value` as a Path. Raises InputError, naming `where`, unless it is a string or a path."""
     if not isinstance(value, str | os.PathLike):
         raise InputError(where, f"found {shown(value)}", "Give the path of a file")
     return Path(value)
 
 
 def plain(value: Any) -> Any:
-    """A NumPy or torch scalar as a Python number; anything else as it is."""
+    """A NumPy or torch scalar as a Python number; other values unchanged."""
     return value.item() if getattr(value, "ndim", None) == 0 else value
 
 
 def shown(value: object) -> str:
-    """A value as one short piece of a message: numbers and texts as they are, anything else by its type."""
+    """A value as a short part of a message: the repr of numbers and strings, the type of anything else."""
     number = plain(value)
     return repr(number) if isinstance(number, int | float | str | None) else type(value).__name__
 

@@ -1,4 +1,4 @@
-"""Optional packages: which extra of the installation brings each, and one clear sentence where one is missing."""
+"""Optional packages: the extra of the installation that contains each, and the error if one is missing."""
 
 from importlib.util import find_spec
 
@@ -10,15 +10,15 @@ EXTRAS = {
     "viewer": ("anywidget",),
     "notebooks": ("ipykernel", "jupyter_client", "nbclient", "nbformat", "papermill", "traitlets"),
 }
-"""extra -> the packages of it that ifmsr imports, by the names that it imports them by."""
+"""Extra -> its packages that ifmsr imports, by their import names."""
 
 
 class MissingExtra(InputError, ImportError):
-    """An optional package is needed and not installed; the message says the `pip install` line."""
+    """Error for an optional package that is not installed; the message has the `pip install` command."""
 
 
 def require(*packages: str) -> None:
-    """Raise MissingExtra, naming the extra that brings it, unless each of these `packages` of `EXTRAS` is installed."""
+    """Raise MissingExtra, naming its extra, if one of these `packages` of `EXTRAS` is not installed."""
     for package in packages:
         if find_spec(package) is None:
             extra = next(extra for extra, content in EXTRAS.items() if package in content)

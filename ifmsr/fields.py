@@ -1,4 +1,4 @@
-"""Configurations that check themselves: dataclasses whose fields hold what their annotations say."""
+"""Type checks of configurations: dataclass fields are converted to their annotated types."""
 
 import os
 from collections.abc import Mapping
@@ -9,13 +9,13 @@ from ifmsr.errors import InputError, check_choice, plain, real, shown, whole
 
 
 def check_fields(config: Any) -> None:
-    """Turn every field of a dataclass, frozen or not, into its annotated type; for `__post_init__`.
+    """Convert each field of a dataclass, frozen or not, to its annotated type; for `__post_init__`.
 
-    Known are int, float, bool, str, ``Literal[...]``, ``tuple[x, ...]`` and ``Mapping[str, Any]``.
+    Supported types are int, float, bool, str, ``Literal[...]``, ``tuple[x, ...]`` and ``Mapping[str, Any]``.
 
     Raises
     ------
-    InputError : a value is not of its field's type; it names the field.
+    InputError : a value is not of its field's type; the message names the field.
     """
     kinds = get_type_hints(type(config))
     for entry in fields(config):
@@ -24,7 +24,7 @@ def check_fields(config: Any) -> None:
 
 
 def fitted(where: str, value: Any, kind: Any) -> Any:
-    """`value` as one of type `kind`: whole floats become ints, ints floats, lists tuples. Errors name `where`."""
+    """`value` as type `kind`: whole floats become ints, ints become floats, lists tuples. Errors name `where`."""
     if kind is int:
         return whole(where, value)
     if kind is float:

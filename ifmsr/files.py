@@ -1,4 +1,4 @@
-"""Writing files so that a crash never leaves half of one, and telling them apart by content."""
+"""Atomic writing of files, creation of folders, and SHA-256 of files."""
 
 import hashlib
 import os
@@ -11,7 +11,7 @@ from ifmsr.errors import InputError
 
 
 def make_folder(path: str | Path) -> Path:
-    """The folder `path` and those above it, made where they are missing. Raises InputError if that is impossible."""
+    """Create the folder `path` and its parents if they are missing. Raises InputError if that is impossible."""
     path = Path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -21,15 +21,16 @@ def make_folder(path: str | Path) -> Path:
 
 
 def write_atomically(path: str | Path, write: Callable[[IO[Any]], object]) -> Path:
-    """Call `write(file)` on a temporary binary file beside `path`, then move it into place.
+    """Call `write(file)` on a temporary binary file in the same folder, then rename it to `path`.
 
-    The old content of `path` survives any failure (full disk, interrupt, exception in `write`), and the
-    failure is raised.
+    After a failure (full disk, interrupt, exception in `write`) the old content of `path` is unchanged, and the
+    exception is raised.
 
-    Raises InputError if `path` is no ordinary file (a link is none), or lies in what cannot be a folder.
+    Raises InputError if `path` exists and is not an ordinary file (for example a link), or if its folder cannot be
+    created.
     """
     path = Path(path)
-    # a folder, a link whose target would stay as it is, or a device such as /dev/null, which root could replace
+    # a folder, a link, which would be replaced instead of its target, or a device such as /dev/null
     if path.is_symlink() or (path.exists() and not path.is_file()):
         raise InputError(path, "it is no ordinary file", "Name another one")
     make_folder(path.parent)
@@ -48,7 +49,7 @@ def write_atomically(path: str | Path, write: Callable[[IO[Any]], object]) -> Pa
 
 
 def write_text(path: str | Path, text: str) -> Path:
-    """Write `text` atomically, in UTF-8 whatever the locale."""
+    """Write `text` atomically in UTF-8, whatever the locale; returns the path."""
     return write_atomically(path, lambda file: file.write(text.encode()))
 
 

@@ -1,8 +1,8 @@
-"""The five numbers of the paper's Table IV, and how each one is counted.
+"""The five metrics of the paper's Table IV: PSNR, SSIM, SAM, ERGAS and RMSE.
 
-Every function takes the truth and the prediction as (B, H, W) floating-point NumPy arrays or torch tensors
-with peak value 1, on any device, and returns a Python float. The work is done in float64, one
-tile of the image after another, on the GPU if either cube is there; the inputs are never changed.
+Each function takes the truth and the prediction as (B, H, W) floating-point NumPy arrays or torch tensors with peak
+value 1, on any device, and returns a Python float. Metrics are computed in float64, tile by tile, on the GPU if either
+cube is there; the inputs are not changed.
 
 ====================  ========  ============================================================================
 function              better    convention
@@ -13,14 +13,14 @@ function              better    convention
 ``sam``               lower     degrees, mean over all pixels; exact zeros count as 2.2e-16
 ``ergas``             lower     100 / scale * sqrt(mean over bands of mse_b / mean(truth_b) ** 2)
 ``rmse``              lower     square root of the mean squared error over the whole cube
-``evaluate``                    these five by the paper's protocol: the prediction is clipped to [0, 1] first
-``psnr_band_mean``    higher    not the paper's: PSNR of each band, then the mean over bands
-``sam_bright``        lower     not the paper's: SAM over the pixels that are not nearly black in the truth
+``evaluate``                    all five by the paper's protocol: the prediction is clipped to [0, 1] first
+``psnr_band_mean``    higher    not in the paper: mean over bands of each band's PSNR
+``sam_bright``        lower     not in the paper: SAM over the pixels that are not nearly black in the truth
 ====================  ========  ============================================================================
 
 Source: paper, section IV (protocol); the constants are those of the authors' released program. Only
 `evaluate` clips. All raise InputError, naming the argument, for cubes that are not (B, H, W) floating-point,
-differ in shape, are empty, or hold NaN or infinite values.
+differ in shape, are empty, or contain NaN or infinite values.
 """
 
 import math
@@ -38,7 +38,7 @@ from ifmsr.errors import InputError
 Cube = NDArray[np.floating[Any]] | Tensor
 
 VALUES_A_TILE = {
-    "cpu": 2**15,  # stays in the cache, and torch sends no smaller operation to several threads
+    "cpu": 2**15,  # fits into the cache; torch does not parallelise smaller operations
     "cuda": 2**22,  # 32 MB of float64
 }
 ALL_BANDS = slice(None)
@@ -66,17 +66,17 @@ def sam(truth: Cube, pred: Cube) -> float:
 
 
 def ergas(truth: Cube, pred: Cube, scale: float) -> float:
-    """Relative global error (ERGAS); `scale` is the ratio r of high to low resolution.
+    """Relative global error (ERGAS, without unit); `scale` is the ratio r of high to low resolution.
 
-    A band whose truth has mean 0 has no relative error and is left out of the mean. If that is every band,
-    the result is 0 for equal cubes and inf otherwise; it is never NaN. Raises InputError for `scale` <= 0.
+    Bands whose truth has mean 0 have no relative error and are omitted. If all bands are omitted, the result is 0 for
+    equal cubes and inf otherwise; it is never NaN. Raises InputError for `scale` <= 0.
     """
     pair = _Pair.of(truth, pred)
     return _ergas(pair, _mse_of_bands(pair), scale)
 
 
 def rmse(truth: Cube, pred: Cube) -> float:
-    """Root mean squared error over the whole cube, in the cube's own unit."""
+    """Root mean squared error over the whole cube, in the unit of the cube."""
     return math.sqrt(_mse_of_bands(_Pair.of(truth, pred)).mean().item())
 
 
@@ -94,18 +94,18 @@ def evaluate(truth: Cube, pred: Cube, scale: float) -> dict[str, float]:
 
 
 def psnr_band_mean(truth: Cube, pred: Cube) -> float:
-    """Mean over bands of each band's PSNR in dB, peak 1; inf as soon as one band is equal.
+    """Mean over bands of each band's PSNR in dB, peak 1; inf if one band is equal.
 
-    Many papers print this number. It is never below `psnr`, and the higher the less equal the bands' errors.
+    Many papers report this metric. It is at least `psnr`; the difference grows with the spread of the bands' errors.
     """
     mse = _mse_of_bands(_Pair.of(truth, pred))
     return sum(map(_decibel, mse.tolist())) / len(mse)
 
 
 def sam_bright(truth: Cube, pred: Cube, threshold: float = 0.05) -> float:
-    """Spectral angle in degrees, mean over the pixels whose mean truth over bands exceeds `threshold`.
+    """Spectral angle in degrees, mean over the pixels whose true spectrum has a mean above `threshold`.
 
-    The angle of a nearly black pixel is the angle of its noise. Raises InputError if no pixel is that bright.
+    The angle of nearly black pixels is dominated by noise. Raises InputError if no pixel exceeds the threshold.
     """
     pair = _Pair.of(truth, pred)
     total, count = 0.0, 0
@@ -156,9 +156,9 @@ def _angles(true: Tensor, predicted: Tensor) -> Tensor:
 
 
 def _directions(spectra: Tensor) -> Tensor:
-    """(B, h, W) -> the same, every pixel's spectrum of length 1."""
+    """(B, h, W) -> the same, with the spectrum of each pixel normalised to length 1."""
     spectra = torch.where(spectra == 0, SAM_ZERO, spectra)
-    spectra = spectra / spectra.abs().amax(dim=0)  # first, so that the squares of tiny values do not vanish
+    spectra = spectra / spectra.abs().amax(dim=0)  # avoids underflow of the squares
     return spectra / spectra.norm(dim=0)
 
 
@@ -181,7 +181,7 @@ def _ssim(pair: "_Pair") -> float:
 
 
 def _ssim_map(x: Tensor, y: Tensor, window: list[float]) -> Tensor:
-    """(B, h, W) twice -> (B, h - 10, W - 10): every band's index where the whole window is inside."""
+    """(B, h, W) twice -> (B, h - 10, W - 10): SSIM of each band where the whole window is inside."""
     mean_x, mean_y = _blur(x, window), _blur(y, window)
     variances = _blur(x * x + y * y, window) - mean_x**2 - mean_y**2
     covariance = _blur(x * y, window) - mean_x * mean_y
@@ -190,7 +190,7 @@ def _ssim_map(x: Tensor, y: Tensor, window: list[float]) -> Tensor:
 
 
 def _blur(images: Tensor, window: list[float]) -> Tensor:
-    """Weighted mean under the separable window, 'valid': first along rows, then along columns."""
+    """Weighted mean under the separable window, 'valid'."""
     for axis in (-2, -1):
         size = images.shape[axis] - len(window) + 1
         images, unblurred = torch.zeros_like(images.narrow(axis, 0, size)), images
@@ -201,7 +201,7 @@ def _blur(images: Tensor, window: list[float]) -> Tensor:
 
 @dataclass(frozen=True)
 class _Pair:
-    """Two checked cubes that are read as float64 tiles."""
+    """Two checked cubes, read as float64 tiles."""
 
     truth: Cube
     pred: Cube

@@ -1,8 +1,8 @@
-"""Where the project's folders are.
+"""Paths of the project's folders.
 
-In a checkout (an editable installation, or the tests) they are its own, whatever the current folder: notebooks run
-from their own folder under nbval and from the caller's under papermill. Installed from a wheel, results and data are
-looked for in the current folder, and nothing is ever written beside the installed package.
+In a checkout (an editable installation, or the tests) they are the folders of the checkout, whatever the current folder
+is. If the package is installed from a wheel, results and data are looked for in the current folder, and nothing is
+written beside the installed package.
 """
 
 import os
@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parent
 
 
 def is_checkout(folder: Path) -> bool:
-    """Whether `folder` is the source tree and not, say, site-packages."""
+    """Whether `folder` is the source tree, not for example site-packages."""
     return (folder / "pyproject.toml").is_file() and (folder / "results" / "paper").is_dir()
 
 
@@ -21,13 +21,13 @@ ROOT = PACKAGE.parent if CHECKOUT else Path()
 RESULTS = ROOT / "results"
 WEIGHTS = RESULTS / "weights"
 SHIPPED = RESULTS if CHECKOUT else PACKAGE / "shipped"
-"""Read only: ``weights/`` and ``paper/``; in a wheel without the large weights (see ``setup.py``)."""
+"""Read-only folder with ``weights/`` and ``paper/``; a wheel does not contain the large weights (see ``setup.py``)."""
 
 
 def in_project(path: str | Path) -> Path:
-    """`path` itself if it is absolute, else the same path counted from the project's root.
+    """`path` itself if it is absolute, else the path relative to the project's root.
 
-    A file of ``results/weights`` that is not there is looked for in the other `weights_folders`.
+    A file of ``results/weights`` that does not exist is looked for in the other `weights_folders`.
     """
     place = ROOT / path
     if place.parent != WEIGHTS or place.exists():
@@ -36,15 +36,15 @@ def in_project(path: str | Path) -> Path:
 
 
 def data_root() -> Path:
-    """The folder that holds the data sets: `IFMSR_DATA` if set, else `data/` in the checkout or the current folder.
+    """The folder of the data sets: `IFMSR_DATA` if set, else `data/` in the checkout or the current folder.
 
-    `cave/`, `harvard/`, `chikusei/` and `worldview2/` are looked for inside it.
+    It contains `cave/`, `harvard/`, `chikusei/` and `worldview2/`.
     """
     return Path(os.environ.get("IFMSR_DATA", ROOT / "data")).expanduser()
 
 
 def weights_folders() -> list[Path]:
-    """Where weights are looked for by name: `IFMSR_WEIGHTS` if set, `results/weights`, what the package ships."""
+    """The folders in which weights are looked for: `IFMSR_WEIGHTS` if set, `results/weights`, and the package's own."""
     own = os.environ.get("IFMSR_WEIGHTS")
     folders = [Path(own).expanduser()] if own else []
     return list(dict.fromkeys([*folders, WEIGHTS, SHIPPED / "weights"]))

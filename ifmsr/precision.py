@@ -1,4 +1,4 @@
-"""What a device computes convolutions in: bfloat16 if it can, and float32 that no GPU rounds to TF32."""
+"""Precision of convolutions: bfloat16 where a device supports it, and float32 without TF32."""
 
 import warnings
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ BFLOAT16_NOTE = "; inference in bfloat16"  # at the end of a row's schedule
 
 @cache
 def usable_precision(precision: Precision, device: torch.device) -> Precision:
-    """`precision` if `device` can compute in it, else ``"float32"``, with a warning that says why, once a process."""
+    """`precision` if `device` supports it, else ``"float32"``, with a warning that says why, once per process."""
     fault = bfloat16_fault(device) if precision == "bfloat16" else ""
     if not fault:
         return precision
@@ -23,9 +23,9 @@ def usable_precision(precision: Precision, device: torch.device) -> Precision:
 
 
 def bfloat16_fault(device: torch.device) -> str:
-    """Why `device` cannot compute in bfloat16; "" if it can.
+    """The reason why `device` does not support bfloat16; "" if it does.
 
-    PyTorch can emulate it on any processor, but ten to a hundred times slower than float32: that does not count.
+    PyTorch's emulation, ten to a hundred times slower than float32, does not count as support.
     """
     if device.type == "cpu":
         return onednn_fault(torch.bfloat16)
@@ -38,7 +38,7 @@ def bfloat16_fault(device: torch.device) -> str:
 
 @cache
 def onednn_fault(dtype: torch.dtype) -> str:
-    """Why oneDNN cannot convolve numbers of `dtype` on this processor; "" if it can, as a tiny convolution shows."""
+    """The reason why oneDNN cannot convolve `dtype` on this processor; "" if a small test convolution succeeds."""
     if not torch.backends.mkldnn.is_available():
         return "this PyTorch was built without oneDNN"
     one = torch.ones(1, 1, 1, 1, dtype=dtype)
@@ -51,7 +51,7 @@ def onednn_fault(dtype: torch.dtype) -> str:
 
 @contextmanager
 def float32_by_default() -> Iterator[None]:
-    """New tensors are float32 inside, whatever `torch.set_default_dtype` chose; also a decorator of functions."""
+    """Context manager and decorator: new tensors are float32, whatever `torch.set_default_dtype` has chosen."""
     chosen = torch.get_default_dtype()
     torch.set_default_dtype(torch.float32)
     try:
@@ -62,13 +62,14 @@ def float32_by_default() -> Iterator[None]:
 
 @contextmanager
 def tf32_off() -> Iterator[None]:
-    """Float32 convolutions and matrix products in float32 inside, whatever was set; also a decorator of functions.
+    """Context manager and decorator: GPUs compute float32 convolutions and matrix products without TF32.
 
-    GPUs since Ampere otherwise take TF32 for them, which has three digits.
+    TF32, the default of PyTorch for convolutions on GPUs since Ampere, has a precision of three digits.
     """
     cudnn, operations = torch.backends.cudnn, _operations()
     settings = [operation.fp32_precision for operation in operations]
-    convolutions, matrices = _told(lambda: cudnn.allow_tf32), _told(torch.get_float32_matmul_precision)
+    convolutions = _legacy_setting(lambda: cudnn.allow_tf32)
+    matrices = _legacy_setting(torch.get_float32_matmul_precision)
     cudnn.allow_tf32 = False
     torch.set_float32_matmul_precision("highest")
     for operation in operations:
@@ -85,14 +86,14 @@ def tf32_off() -> Iterator[None]:
 
 
 def tf32_allowed() -> bool:
-    """Whether a GPU may take TF32 for float32 now."""
+    """Whether GPUs may use TF32 for float32 under the current settings."""
     if operations := _operations():
         return any(operation.fp32_precision == "tf32" for operation in operations)
     return torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32
 
 
 def _operations() -> list[Any]:
-    """What has an `fp32_precision` of its own, since PyTorch 2.9; the older settings stand beside it."""
+    """The backends with an `fp32_precision` setting (since PyTorch 2.9, in addition to the legacy settings)."""
     cudnn = torch.backends.cudnn
     if not hasattr(cudnn, "conv"):
         return []
@@ -100,8 +101,8 @@ def _operations() -> list[Any]:
     return [cudnn.conv, cudnn.rnn, torch.backends.cuda.matmul, cpus]
 
 
-def _told(read: Callable[[], Any]) -> Any:
-    """One of the older settings; None if PyTorch refuses to tell it because `fp32_precision` says otherwise."""
+def _legacy_setting(read: Callable[[], Any]) -> Any:
+    """Read a legacy setting; None if PyTorch refuses because `fp32_precision` contradicts it."""
     try:
         return read()
     except RuntimeError:

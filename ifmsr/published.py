@@ -1,4 +1,4 @@
-"""The paper's Table IV as published; our own rows stand beside it in `ifmsr.study.table4`."""
+"""The paper's Table IV as published; `ifmsr.study.table4` adds the measured rows."""
 
 import csv
 
@@ -10,9 +10,9 @@ MISPRINT_NOTE = "PZRes-Net's RMSE, kept as printed, contradicts its own PSNR: 41
 
 
 def table() -> str:
-    """The published figures as plain text, one line per data set, scale and metric.
+    """The published values as plain text, one line per data set, scale and metric.
 
-    Where the paper prints no figure there is a dash; the misprint is marked with a star and explained below.
+    A dash stands for a value that the paper does not have; the misprint is marked with a star and explained below.
     """
     with PUBLISHED.open(encoding="utf-8", newline="") as file:
         lines = [[cell or "-" for cell in line] for line in csv.reader(file)]

@@ -1,4 +1,4 @@
-"""Things by name: those of this package, of installed packages, and those that a program registers."""
+"""Registries of methods, networks and data sets by name, from this package, installed packages and programs."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -15,27 +15,27 @@ Thing = TypeVar("Thing")
 
 
 def resolve(place: str) -> Any:
-    """Import what ``"package.module:attribute"`` names."""
+    """Import the object ``"package.module:attribute"``."""
     module, _, attribute = place.partition(":")
     return reduce(getattr, attribute.split("."), import_module(module))
 
 
 def place_of(thing: object) -> str:
-    """Where a thing was defined, as ``"package.module:attribute"``."""
+    """The place where an object was defined, as ``"package.module:attribute"``."""
     return f"{getattr(thing, '__module__', '')}:{getattr(thing, '__qualname__', repr(thing))}"
 
 
 class Registry(Mapping[str, Thing]):
-    """A mapping from names to things. Names are known at once; a thing is imported when it is looked up.
+    """A mapping from names to objects that are imported when they are looked up.
 
-    The names come from three sources: this package's own, the entry points of installed packages, and `register`.
+    The names come from three sources: this package, the entry points of installed packages, and `register`.
 
     Parameters
     ----------
-    kind : what the things are called in error messages.
-    group : the group of entry points that other packages announce theirs in; it is read once, on first use.
-    own : name -> ``"module:attribute"`` of this package's own.
-    check : called with name and thing of another package; raises InputError if the thing cannot be used.
+    kind : the kind of object in error messages, for example "method".
+    group : the group of entry points of other packages; it is read once, at first use.
+    own : name -> ``"module:attribute"`` for the objects of this package.
+    check : called with name and object of another package; raises InputError if the object cannot be used.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Registry(Mapping[str, Thing]):
 
     @cached_property
     def places(self) -> dict[str, str]:
-        """Name -> ``"module:attribute"``, of this package and of installed ones."""
+        """Name -> ``"module:attribute"``, of this package and of installed packages."""
         places = dict(self.own)
         for entry in entry_points(group=self.group):
             self._check_name(entry.name, entry.value, places)
@@ -54,11 +54,13 @@ class Registry(Mapping[str, Thing]):
         return places
 
     def register(self, name: str, thing: Thing) -> Thing:
-        """Add a thing under a new name and return it. The same definition may come again, as a notebook cell does.
+        """Add an object under a new name and return it.
+
+        The same definition may be registered again, for example by running a notebook cell twice.
 
         Raises
         ------
-        InputError : the name is taken or cannot be a name, or the thing cannot be used.
+        InputError : the name is taken or cannot be a name, or the object cannot be used.
         """
         known = {other: place_of(value) for other, value in self.registered.items()}
         self._check_name(name, place_of(thing), self.places | known)

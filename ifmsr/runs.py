@@ -1,4 +1,4 @@
-"""A run is a folder whose `manifest.json` is written last; without it nothing in the folder counts."""
+"""Runs: folders of results with a `manifest.json`, which is written last and marks the run as finished."""
 
 import json
 import os
@@ -28,27 +28,27 @@ RESTORE = "Restore it (git checkout), or delete it and run the command that fill
 
 
 class Run:
-    """Fill a folder so that everybody can tell whether it was finished, and from what it was made.
+    """Context manager of a run: writes a manifest with the origin of the results into a folder.
 
-    Entering makes the folder. The manifest of an earlier run stays until the first result changes (`record`,
+    Entering creates the folder. The manifest of an earlier run remains until the first result changes (`record`,
     `unfinish`), so a run that fails before that leaves the earlier one finished. Leaving without an exception writes
-    a new manifest with the git commit, config, seeds, data hashes, versions, machine and times. After an exception,
-    an interrupt or a killed process that came later than the first change there is none. Inside, GPUs compute float32
-    without TF32; the manifest says so if that is changed.
+    a new manifest with the git commit, config, seeds, data hashes, versions, machine and times. If an exception or an
+    interrupt occurs, or the process is killed, after the first change, the folder has no manifest. Inside, GPUs compute
+    float32 without TF32; the manifest records the setting.
 
     Parameters
     ----------
-    folder : the run's folder; made if missing.
-    config : everything that decides the result: numbers, strings, lists, dicts, paths.
+    folder : the run's folder; created if missing.
+    config : everything that determines the result: numbers, strings, lists, dicts, paths.
     seeds : the seeds that were used.
-    data : SHA-256 of every file that was read, by a name that means something on other machines.
+    data : SHA-256 of each input file, by a name that is valid on other machines.
 
     Absolute paths become relative to the project's root, or, where the package is installed, to the current folder
     (`ifmsr.paths.in_project` finds them again).
 
     Raises
     ------
-    InputError : `config`, `seeds` or `data` hold something that JSON cannot.
+    InputError : `config`, `seeds` or `data` contain a value that JSON cannot represent.
 
     Examples
     --------
@@ -72,10 +72,10 @@ class Run:
         self._recorded: list[Path] = []
 
     def record(self, name: str | Path) -> Path:
-        """The path of the result file `name` inside the folder, whose SHA-256 goes into the manifest.
+        """Register the result file `name`, whose SHA-256 the manifest will contain; returns its path.
 
-        Call it before writing the file: from then on an earlier run in the folder no longer counts. The file need
-        not exist before the run ends. `read_manifest` refuses the run if it is changed later.
+        Call it before writing the file: it removes the manifest of an earlier run. The file must exist when the run
+        ends. `read_manifest` raises InputError if it is changed later.
         """
         path = self.folder / name
         if not path.resolve().is_relative_to(self.folder.resolve()):
@@ -85,17 +85,17 @@ class Run:
         return path
 
     def unfinish(self) -> None:
-        """Remove the manifest of an earlier run, because results of the folder are about to change."""
+        """Remove the manifest of an earlier run, before results in the folder change."""
         (self.folder / MANIFEST).unlink(missing_ok=True)
 
-    def tell(self, config: Mapping[str, Any] | None = None, data: Mapping[Any, str] | None = None) -> None:
-        """Add to `config` and `data` what is known only after the work."""
+    def update(self, config: Mapping[str, Any] | None = None, data: Mapping[Any, str] | None = None) -> None:
+        """Add entries to the manifest's `config` and `data` that are known only during the run."""
         self._about["config"].update(_portable("config", config or {}))
         self._about["data"].update(_portable("data", data or {}))
 
     def __enter__(self) -> Self:
         make_folder(self.folder)
-        self._git = git_state()  # the code as it is now, not as it is when a long run ends
+        self._git = git_state()  # the code at the start of the run
         self._started = datetime.now(UTC)
         self._clock = time.perf_counter()
         self._finished = False
@@ -106,12 +106,12 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._settings:  # and back to those from before
+        with self._settings:  # restores the earlier settings
             if kind is None and not self._finished:
                 self.finish()
 
     def finish(self) -> None:
-        """Write the manifest now, not on leaving: for a folder whose lock is held only here."""
+        """Write the manifest now instead of on leaving, for example while a lock on the folder is held."""
         seconds = time.perf_counter() - self._clock
         manifest = {
             "git": self._git,
@@ -128,12 +128,12 @@ class Run:
 
 
 def read_manifest(folder: str | Path) -> dict[str, Any]:
-    """The manifest of a finished run.
+    """Read the manifest of a finished run.
 
     Raises
     ------
-    InputError : there is no such run, it was never finished, its manifest cannot be read, or one of its
-        recorded files is missing or was changed since.
+    InputError : there is no such run, it is unfinished, its manifest cannot be read, or one of its recorded files is
+        missing or was changed since.
     """
     folder = Path(folder)
     path = folder / MANIFEST
@@ -155,7 +155,7 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
 
 
 def git_state() -> dict[str, Any] | None:
-    """Commit of the project, and whether anything outside results/ differs from it; None outside a git checkout."""
+    """The commit of the project, and whether files outside results/ differ from it; None outside a git checkout."""
     if not CHECKOUT:
         return None
     top = _git("rev-parse", "--show-toplevel")
@@ -167,7 +167,7 @@ def git_state() -> dict[str, Any] | None:
 
 
 def versions() -> dict[str, str | None]:
-    """Versions of Python and of the packages that the numbers depend on; None for one not installed."""
+    """Versions of Python and of the packages that results depend on; None for one that is not installed."""
     found: dict[str, str | None] = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -178,7 +178,7 @@ def versions() -> dict[str, str | None]:
 
 
 def machine() -> dict[str, Any]:
-    """What the run ran on: system, processor, number of CPUs, the GPU's name or None, and whether it may take TF32."""
+    """The machine: system, processor, number of CPUs, name of the GPU or None, and whether TF32 is allowed."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {
         "system": platform.system(),
@@ -190,7 +190,7 @@ def machine() -> dict[str, Any]:
 
 
 def _git(*arguments: str) -> str | None:
-    """What git prints, or None if there is no git or it fails."""
+    """The output of a git command, or None if git is missing or fails."""
     try:
         done = subprocess.run(
             ["git", "-C", ROOT, *arguments], capture_output=True, encoding="utf-8", check=True
@@ -201,7 +201,7 @@ def _git(*arguments: str) -> str | None:
 
 
 def _portable(where: str, value: Any) -> Any:
-    """`value` as JSON holds it, with absolute paths turned into paths from the project's root."""
+    """Convert `value` to JSON types; absolute paths become relative to the project's root."""
     match value:
         case None | bool() | int() | float():
             return value

@@ -1,4 +1,4 @@
-"""Network weights on disk: safetensors files that say themselves which network they belong to."""
+"""Files of network weights: safetensors with the network's name, configuration and training as metadata."""
 
 import json
 import os
@@ -18,11 +18,11 @@ from ifmsr.paths import find_weights, weights_folders
 
 
 def save_weights(path: str | Path, net: Network, network: str, schedule: str) -> Path:
-    """Store a network's weights, its configuration and how it was trained in one .safetensors file.
+    """Store the weights, configuration and training schedule of a network in one .safetensors file.
 
-    Floating-point numbers are written in half precision, which takes half the room and moved no test scene of CAVE
-    by more than 0.006 dB; a tensor with values beyond half precision's range stays as it is. A training goes on from
-    its checkpoint, in float32.
+    Floating-point tensors are stored in half precision, which halves the file and changes no test scene of CAVE by more
+    than 0.006 dB. A tensor with values beyond the range of half precision keeps its type. Trainings resume from their
+    checkpoints, which are float32.
     """
     metadata = {"network": network, "config": json.dumps(asdict(net.config)), "schedule": schedule}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
@@ -33,12 +33,12 @@ def save_weights(path: str | Path, net: Network, network: str, schedule: str) ->
 
 
 def shipped_weights(name: str) -> Path:
-    """The file ``<name>.safetensors`` in the first of `ifmsr.paths.weights_folders` that has it.
+    """The file ``<name>.safetensors`` in the first of `ifmsr.paths.weights_folders` that contains it.
 
     Raises
     ------
-    InputError : none of them has it. Where its card is there, the weights exist but are too large for the installed
-        package, and the message says how to get them.
+    InputError : no folder contains it. If one has its card, the weights are too large for the installed package, and
+        the message says how to get them.
     """
     path = find_weights(f"{name}.safetensors")
     if path is not None:
@@ -59,16 +59,16 @@ def shipped_weights(name: str) -> Path:
 
 
 def load_weights(path: str | Path) -> tuple[Network, dict[str, Any]]:
-    """Read what `save_weights` wrote, after comparing it with the SHA-256 on its card, if it has one.
+    """Load a file of `save_weights`, after comparing it with the SHA-256 on its card, if it has one.
 
     Returns
     -------
-    The network on the CPU in evaluation mode, and ``{"network", "config", "schedule"}``.
+    The network on the CPU in evaluation mode, and its metadata with the keys "network", "config" and "schedule".
 
     Raises
     ------
-    InputError : the file is missing, damaged, changed or not ours; its network is not registered; names or shapes do
-        not fit its configuration; a weight is NaN or infinite.
+    InputError : the file is missing, damaged, changed or not written by `save_weights`; its network is not registered;
+        names or shapes do not fit its configuration; a weight is NaN or infinite.
     """
     path = as_path("weights", path)
     if not os.path.isfile(path):
@@ -117,7 +117,7 @@ def not_ours(path: str | Path, error: Exception) -> InputError:
 
 
 def digest_on(card: str | Path) -> str:
-    """The SHA-256 that a card (see `ifmsr.experiments.cards`) tells; ``""`` if the file is missing or is no card."""
+    """The SHA-256 on a card (see `ifmsr.experiments.cards`); ``""`` if the file is missing or not a card."""
     try:
         content = json.loads(Path(card).read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Every path that can be asked for bfloat16, once in it and once in float32: printed as JSON for test_precision."""
+"""All computations with a bfloat16 option, in bfloat16 and in float32; prints JSON for test_precision."""
 
 import json
 import sys

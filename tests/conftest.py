@@ -1,4 +1,4 @@
-"""Real data where it is at hand, and small real scenes where it is not."""
+"""Fixtures with real data if they are available, and small real scenes otherwise."""
 
 import os
 from pathlib import Path

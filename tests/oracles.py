@@ -1,4 +1,4 @@
-"""Slow and obvious versions that the fast code must equal."""
+"""Slow reference implementations, with which tests compare the fast code."""
 
 import math
 

@@ -159,7 +159,7 @@ def test_invalid_pixels_of_the_cube_are_nan_in_the_result_and_cost_nothing_elsew
 
 
 def test_pixels_without_a_spectrum_stay_as_they_are(cloth):
-    """Before, they pulled every fit: 3 dB less in the rest of the image."""
+    """Invalid pixels do not affect the fits; otherwise the other pixels lose 3 dB."""
     truth, observation = cloth
     lr = observation.lr.copy()
     lr[:, :, -8:] = 0

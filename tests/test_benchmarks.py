@@ -1,4 +1,4 @@
-"""Benchmarks are run by hand, the GPU script on machines that the suite never sees: what they name must be there."""
+"""Files and modules that the benchmarks and the GPU script name exist; the benchmarks are run by hand."""
 
 import re
 from importlib.util import find_spec

@@ -1,4 +1,4 @@
-"""A package of somebody else's brings a data set, a network and a method; nothing of ours is edited for it."""
+"""Another package adds a data set, a network and a method by entry points."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Imports run one way: which room may import from which, and no module from one that imports it."""
+"""The direction of imports between the subpackages, and the absence of import cycles."""
 
 import ast
 import re
@@ -18,7 +18,7 @@ BASICS = {
     "paths",
     "precision",
     "registry",
-}  # known to everybody, know nobody
+}  # imported by all, import none of the others
 MAY_IMPORT = {
     **{basic: BASICS - {basic} for basic in BASICS},
     "metrics": {"errors"},
@@ -91,7 +91,7 @@ def imported(tree):
 
 
 def named(tree):
-    """The places ``"ifmsr.module:attribute"`` that a module names in strings."""
+    """The objects ``"ifmsr.module:attribute"`` that a module names in strings."""
     strings = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
     return {text for text in strings if isinstance(text, str) and re.fullmatch(r"ifmsr[\w.]*:\w+", text)}
 

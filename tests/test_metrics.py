@@ -38,7 +38,7 @@ def noisy_pair(shape=(5, 23, 31), sigma=0.1, seed=0):
 
 @pytest.fixture(scope="module")
 def cave_pair():
-    """A real crop with its own four-times smaller image enlarged again, out of [0, 1] in places."""
+    """A real crop, and its upsampled x4 reduction, which partly exceeds [0, 1]."""
 
     def make(cave_root):
         truth = open_dataset("cave", cave_root).load("feathers", window=(200, 180, 48, 40)).cube

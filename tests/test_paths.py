@@ -99,7 +99,7 @@ def test_a_preset_that_starts_from_shipped_weights_finds_them_in_the_package(two
     assert in_project("results/weights") == own
 
 
-def test_weights_that_do_not_travel_say_where_they_are(two_folders):
+def test_weights_outside_the_wheel_say_where_they_are(two_folders):
     _, shipped = two_folders
     shutil.copy(WEIGHTS / "mog-dcn-x4.json", shipped)
     with pytest.raises(InputError, match=r"mog-dcn-x4\.safetensors: .*too large") as said:

@@ -1,4 +1,4 @@
-"""What is computed in which precision, on this processor and on others, which oneDNN and PyTorch can be told to be."""
+"""Precision of computations on this processor and on others, which settings of oneDNN and PyTorch simulate."""
 
 import json
 import os
@@ -142,19 +142,19 @@ def test_strips_do_without_onednn_where_it_is_off_or_cannot(fresh, monkeypatch):
 
 
 def precision_settings():
-    """All that PyTorch tells; it refuses to tell some of the older ones after newer ones were set."""
+    """All precision settings of PyTorch, "refused" for legacy ones that cannot be read after newer ones were set."""
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     readers = [lambda: cudnn.allow_tf32, lambda: matmul.allow_tf32, torch.get_float32_matmul_precision]
     if hasattr(torch.backends, "fp32_precision"):
         operations = (cudnn.conv, cudnn.rnn, matmul, torch.backends.mkldnn.matmul, torch.backends)
         readers += [lambda operation=operation: operation.fp32_precision for operation in operations]
-    told = []
+    settings = []
     for read in readers:
         try:
-            told.append(read())
+            settings.append(read())
         except RuntimeError:
-            told.append("refused")
-    return told
+            settings.append("refused")
+    return settings
 
 
 def assert_tf32_is_off_inside_and_as_it_was_afterwards():
@@ -180,7 +180,7 @@ def test_tf32_is_off_inside_and_as_it_was_afterwards():
 
 @pytest.mark.skipif(not hasattr(torch.backends, "fp32_precision"), reason="this PyTorch has older names only")
 def test_tf32_is_off_inside_and_as_it_was_afterwards_by_its_newer_name():
-    """In a process of its own: once both names were used, not everything can be set back."""
+    """In its own process, because after the use of both names not all settings can be restored."""
     code = """
 import torch
 from test_precision import assert_tf32_is_off_inside_and_as_it_was_afterwards

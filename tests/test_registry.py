@@ -1,4 +1,4 @@
-"""Things by name: what is registered, what is refused, and what is imported when."""
+"""Registries: registration, rejected objects, and the time of imports."""
 
 import subprocess
 import sys
@@ -202,7 +202,7 @@ def test_a_name_is_a_word_for_folders_and_the_command_line(name):
         register_method(name, Grey)
 
 
-def test_things_that_cannot_be_used_are_refused_at_once():
+def test_unusable_objects_are_refused_at_registration():
     with pytest.raises(InputError, match="cannot be called"):
         register_method("grey", 0.5)
     with pytest.raises(InputError, match="is no Network"):
@@ -218,7 +218,7 @@ def test_things_that_cannot_be_used_are_refused_at_once():
 
 @pytest.fixture
 def announced(monkeypatch):
-    """A registry of one thing of its own, and entry points: name -> place."""
+    """A registry with one object of its own and entry points, name -> ``"module:attribute"``."""
 
     def make(**places):
         calls = []

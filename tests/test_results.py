@@ -1,4 +1,4 @@
-"""What is committed under results/ says truly where it comes from."""
+"""The recorded origin of the committed results is correct."""
 
 import json
 import subprocess

@@ -68,7 +68,7 @@ def test_a_run_computes_without_tf32_and_says_so_unless_it_was_allowed_inside(tm
 
 def test_what_becomes_known_later_is_added(tmp_path):
     with Run(tmp_path, {"scale": 4}, data={"a": "1"}) as run:
-        run.tell(config={"methods": ("bicubic",)}, data={"b": "2"})
+        run.update(config={"methods": ("bicubic",)}, data={"b": "2"})
     manifest = read_manifest(tmp_path)
     assert manifest["config"] == {"scale": 4, "methods": ["bicubic"]}
     assert manifest["data"] == {"a": "1", "b": "2"}
@@ -104,7 +104,7 @@ def test_a_run_can_be_finished_before_it_is_left(tmp_path):
         run.record("rows.csv").write_text("31.2")
         run.finish()
         before = read_manifest(tmp_path)
-        run.tell(config={"late": 1})
+        run.update(config={"late": 1})
     assert read_manifest(tmp_path) == before
     with pytest.raises(InputError, match="unfinished"), Run(tmp_path) as run:
         run.unfinish()

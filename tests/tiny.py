@@ -1,4 +1,4 @@
-"""Small, fast pieces that several tests share: a training, observations, and a method that counts its calls."""
+"""Small, fast fixtures of several tests: a training, observations, and a method that counts its calls."""
 
 import numpy as np
 import torch

@@ -13,6 +13,7 @@ DEGRADATIONS = ("test", "train", "lttr", "cms", "pzres-net", "mhf-net", "mog-dcn
 ALIGNMENTS = ("released", "centred")
 PRECISIONS = ("float32", "bfloat16")
 GRIDS = ("degradations", "guides", "cameras")
+METRICS = ("PSNR", "SSIM", "SAM", "ERGAS", "RMSE")
 GUIDES = ("auto", "linear", "srgb")
 METHOD = "a name that `ifmsr methods` lists"
 ROOT = "the data set's folder (default: $IFMSR_DATA/<data set>)"

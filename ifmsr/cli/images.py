@@ -1,6 +1,7 @@
 """One's own images: `ifmsr super-resolve` and `ifmsr assess`, and the `methods` and `cameras` to choose from."""
 
 import argparse
+import os
 import sys
 import time
 from pathlib import Path
@@ -49,6 +50,8 @@ def super_resolve(args: argparse.Namespace) -> None:
     from ifmsr.io import check_target
     from ifmsr.io.writing import WRITERS
 
+    if args.quiet or args.json:
+        os.environ.setdefault("TQDM_DISABLE", "1")
     pairs = pairs_of(args.images)
     single = args.out.suffix.lower() in WRITERS
     if args.report is not None:
@@ -158,7 +161,7 @@ def write(args: argparse.Namespace, pair: "Pair", out: Path, sr: Any, error: Any
 
 
 def assess(args: argparse.Namespace) -> None:
-    """Say what an LR cube and its RGB guide tell about themselves, and what to doubt."""
+    """Assess an LR cube and its RGB guide: estimated degradation, noise and registration, and warnings."""
     from ifmsr.inference import api
 
     if args.out is not None:

@@ -49,7 +49,7 @@ def write_report(
     with Run(
         folder, config={key: value for key, value in config.items() if value is not None}, data=data
     ) as run:
-        preview, told = run.record("preview.png"), run.record("assessment.json")
+        preview, assessed = run.record("preview.png"), run.record("assessment.json")
         save_picture(
             result_figure(pair.cube.values, pair.guide.values, sr, pair.scale, pair.cube.wavelengths), preview
         )
@@ -57,8 +57,8 @@ def write_report(
             f"  {json.dumps(key)}: {json.dumps(value)}" for key, value in as_json(pair, assessment).items()
         )
         text = "{\n" + ",\n".join(lines) + "\n}\n"
-        write_atomically(told, lambda file: file.write(text.encode()))
-    return [folder / name for name in (preview.name, told.name, MANIFEST)]
+        write_atomically(assessed, lambda file: file.write(text.encode()))
+    return [folder / name for name in (preview.name, assessed.name, MANIFEST)]
 
 
 def save_picture(figure: Any, path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Evaluation: `ifmsr evaluate`, `robustness`, `tables` and `figures`."""
+"""Evaluation: `ifmsr evaluate`, `robustness`, `tables`, `figures`, `runs` and `compare`."""
 
 import argparse
 from pathlib import Path
@@ -8,6 +8,7 @@ from ifmsr.cli.arguments import (
     DEGRADATIONS,
     GRIDS,
     METHOD,
+    METRICS,
     PRECISIONS,
     Commands,
     add_again,
@@ -99,6 +100,32 @@ def make_figures(args: argparse.Namespace) -> None:
         print(*figures.save_figure(draw(args.evaluation), args.out / name), sep="\n")
 
 
+def list_runs(args: argparse.Namespace) -> None:
+    """List the finished runs below a folder: evaluations with their metrics, trainings with their best PSNR."""
+    from ifmsr.files import write_text
+    from ifmsr.study.finished import finished_runs
+    from ifmsr.study.names import HIGHER_IS_BETTER
+
+    rows = finished_runs(args.folder)
+    if args.kind:
+        rows = rows[rows["kind"] == args.kind]
+    if args.sort:
+        check_choice("--sort", args.sort, tuple(rows.columns))
+        rows = rows.sort_values(args.sort, ascending=args.sort not in HIGHER_IS_BETTER, kind="stable")
+    if args.csv is not None:
+        print(write_text(args.csv, rows.to_csv(index=False)))
+        return
+    print(rows.to_string(index=False, na_rep="", float_format=lambda value: f"{value:.4g}"))
+
+
+def compare(args: argparse.Namespace) -> None:
+    """Compare two evaluations scene by scene: SECOND minus FIRST."""
+    from ifmsr.study.finished import compare_runs
+
+    table = compare_runs(args.first, args.second, args.metric)
+    print(table.to_string(index=False, na_rep="", float_format=lambda value: f"{value:.4g}"))
+
+
 def add(commands: Commands) -> None:
     """The commands of this file."""
     made = command(commands, "evaluate", evaluate)
@@ -159,6 +186,17 @@ def add(commands: Commands) -> None:
     made = command(commands, "tables", make_tables)
     made.add_argument("evaluations", nargs="*", type=Path, help="folders that `ifmsr evaluate` filled")
     made.add_argument("--out", type=Path, help="folder for the tables")
+
+    made = command(commands, "runs", list_runs)
+    made.add_argument("folder", nargs="?", type=Path, default=Path("results"), help="default: results")
+    made.add_argument("--kind", choices=("evaluation", "robustness", "training", "other"), help="only these")
+    made.add_argument("--sort", metavar="COLUMN", help="sort by a column, the best first for PSNR and SSIM")
+    made.add_argument("--csv", type=Path, metavar="FILE", help="write the table there instead of printing it")
+
+    made = command(commands, "compare", compare)
+    made.add_argument("first", type=Path, metavar="FIRST", help="a folder that `ifmsr evaluate` filled")
+    made.add_argument("second", type=Path, metavar="SECOND", help="another one, on the same scenes and seeds")
+    made.add_argument("--metric", choices=METRICS, default="PSNR", help="default %(default)s")
 
     made = command(commands, "figures", make_figures)
     made.add_argument("evaluation", type=Path, help="a folder that `ifmsr evaluate` filled")

@@ -132,7 +132,7 @@ def estimate_degradation(observation: Observation) -> Estimate:
 def estimate_pair(pair: Pair) -> Estimate:
     """`estimate_degradation` in the pair's own units."""
     lr, rgb, scale = pair.lr, pair.rgb, pair.scale
-    usable, noise = pair.usable_by_any, signal_basis(pair.lr, pair.lr_valid)[1]
+    usable, noise = pair.measured(pair.usable_by_any), signal_basis(pair.lr, pair.measured(pair.lr_valid))[1]
     edges = Edges(usable)
     if len(edges) < FEWEST_EDGES:
         return of_a_small_pair(pair, edges, noise)

@@ -13,6 +13,8 @@ from ifmsr.degradation.kernels import gaussians, kernel_side
 from ifmsr.degradation.sampling import decimate
 from ifmsr.scenes.scene import Observation
 
+CLIPPED = 0.1  # of the bands: pixels with more of them at 0 have lost half of their noise
+UNCLIPPED = 4  # pixels per band that suffice without the clipped ones
 COVERED = 0.98  # of a kernel's weight on valid pixels of the guide, where an LR pixel may be compared with it
 
 
@@ -43,6 +45,14 @@ class Pair(NamedTuple):
         if self.rgb_valid.all():
             return self.lr_valid
         return self.lr_valid & (decimate(self.rgb_valid[None].float(), kernel, self.scale)[0] > COVERED)
+
+    def measured(self, usable: Tensor) -> Tensor:
+        """(h, w) bool: those of the `usable` LR pixels whose noise is not clipped at 0, or all if these are too few.
+
+        Clipped noise has a mean above 0 and a smaller variance.
+        """
+        unclipped = usable & ((self.lr <= 0).float().mean(0) <= CLIPPED)
+        return unclipped if int(unclipped.sum()) >= UNCLIPPED * len(self.lr) else usable
 
     @property
     def usable_by_any(self) -> Tensor:

@@ -1,4 +1,4 @@
-"""Whole experiments: ablations, committed evaluations again, weights shipped with their cards."""
+"""Complete experiments: the ablation study, the reproduction of committed evaluations, shipped weights with cards."""
 
 from ifmsr.extras import require
 

@@ -1,4 +1,4 @@
-"""The ablation study: one training for every answer to a question about IFMSR, all else equal."""
+"""The ablation study of IFMSR: one training per variant, each of which differs from the full network in one setting."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +21,13 @@ from ifmsr.training.config import TrainConfig, with_settings
 
 @dataclass(frozen=True)
 class Variant:
-    """One answer: what it changes in the full network's training, see `ifmsr.training.config.with_settings`."""
+    """One variant of the ablation study.
+
+    Attributes
+    ----------
+    question : the group of variants that it belongs to.
+    changes : settings that differ from the full network's training, see `ifmsr.training.config.with_settings`.
+    """
 
     question: str
     changes: Mapping[str, Any] = field(default_factory=dict)
@@ -47,8 +53,9 @@ VARIANTS = {
     "seed 1": Variant("seed", {"seed": 1}),
     "seed 2": Variant("seed", {"seed": 2}),
 }
-"""Every name but ``full`` says the one thing that differs from it; preset ``ablation`` is meant for them: the released
-network but for its width, batched steps, beta2 0.999, released alignment, seed 0."""
+"""Variant name -> variant. Each name except ``full`` says what differs from ``full``. The intended base is the preset
+``ablation``: the released network with fewer features, batched steps, beta2 0.999, released alignment, seed 0.
+``"reading"`` is the question in which the paper's drawing and the released program differ."""
 
 
 def ablate(
@@ -61,25 +68,29 @@ def ablate(
     side: int = 0,
     device: str | None = None,
 ) -> pd.DataFrame:
-    """Train and measure some of `VARIANTS` and compare them with the full network.
+    """Train and evaluate some of `VARIANTS` and compare them with the full network.
 
-    The folder `out` gets a finished training for each variant, an evaluation for each alignment and, last,
-    ``ablations.csv`` and ``manifest.json``. What is finished there already is not done again.
+    The folder `out` gets one training per variant, one evaluation per alignment and, last, ``ablations.csv`` and
+    ``manifest.json``. Finished parts are not repeated.
 
     Parameters
     ----------
-    base : how the full network is trained. Its patches and their order are every variant's.
-    side : measure only the middle of every test scene, this many pixels square; 0 means whole scenes.
+    base : the training of the full network. All variants use its patches in the same order.
+    variants : names of `VARIANTS`.
+    dataset, split, root : the data; `root` None: the default folder.
+    out : folder of the results.
+    side : evaluate only the central `side` x `side` pixels of each test scene; 0: whole scenes.
+    device : None: the GPU if there is one.
 
     Returns
     -------
-    One row a variant: question, variant, alignment, parameters, steps, patch_bands (how many bands of patches it
-    learned from), training_seconds, val_psnr (last epoch), best_val_psnr (best epoch), the five metrics, and
-    `difference`, PSNR less that of ``full``; empty for another alignment, which is another task.
+    One row per variant: question, variant, alignment, parameters, steps, patch_bands (number of bands of patches used
+    in training), training_seconds, val_psnr (last epoch), best_val_psnr (best epoch), the five metrics, and
+    `difference`, the PSNR minus that of ``full`` in dB; empty for another alignment, which is another task.
 
     Raises
     ------
-    InputError : a name is none of `VARIANTS`, or the training or its data cannot be had.
+    InputError : a name is not in `VARIANTS`, or the training or its data are not available.
     """
     if unknown := sorted(set(variants) - set(VARIANTS)):
         raise InputError(
@@ -127,7 +138,10 @@ def ablate(
 
 
 def configuration(base: TrainConfig, variant: str, bands: int) -> TrainConfig:
-    """The variant's training. One step a band gets as many bands of patches as the others, thus fewer patches."""
+    """The training configuration of a variant.
+
+    With one step per band, the number of patches is reduced, so that the number of bands of patches is the same.
+    """
     config = with_settings(base, VARIANTS[variant].changes)
     if config.steps != base.steps:
         crops = round(base.crops_per_scene * (base.bands_per_step or bands) / bands)

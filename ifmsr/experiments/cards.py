@@ -1,4 +1,4 @@
-"""Weights that the project ships, each with a card that says where they come from."""
+"""Shipped weights and their cards, JSON files with the origin of the weights."""
 
 import json
 import shutil
@@ -20,24 +20,25 @@ from ifmsr.weights import digest_on, load_weights
 def ship(
     training: str | Path, evaluations: Sequence[str | Path], folder: str | Path = WEIGHTS, name: str = ""
 ) -> Path:
-    """Copy a training's weights to ``<folder>/<name>.safetensors`` and write their card.
+    """Copy the weights of a training to ``<folder>/<name>.safetensors`` and write their card.
 
     Parameters
     ----------
     training : a finished run of `ifmsr.training.train_on_split`.
     evaluations : finished evaluations of exactly these weights, for the measured metrics.
-    name : default: the one that `ifmsr.inference.api.load_method` looks for.
+    folder : where the weights and the card are written.
+    name : by default the name that `ifmsr.inference.api.load_method` looks for.
 
     Returns
     -------
-    The card's path: JSON with data, split, scenes, training configuration, schedule, git commit, metrics and
-    SHA-256. Of weights that the training started from it has the SHA-256 too (`start_sha256`): their file may be
-    another one by now, the shipped one for example.
+    The path of the card: JSON with data, split, scenes, training configuration, schedule, git commit, metrics and
+    SHA-256, and the SHA-256 of the weights that the training started from (`start_sha256`), because their file may
+    have changed since.
 
     Raises
     ------
     InputError : a run is unfinished, the evaluation's rows are of other weights, or the training's manifest does not
-        hold the SHA-256 of the weights that it started from.
+        contain the SHA-256 of the weights that it started from.
     """
     source = Path(training) / "weights.safetensors"
     made, digest = read_manifest(training), sha256(source)
@@ -71,7 +72,7 @@ def ship(
 
 
 def find(fingerprint: str) -> Path | None:
-    """The shipped weights with this fingerprint (see `ifmsr.inference.Learned`), or None if they are not here."""
+    """The shipped weights with this fingerprint (see `ifmsr.inference.learned.Learned`), or None if there are none."""
     cards = [card for folder in weights_folders() for card in sorted(folder.glob("*.json"))]
     for card in cards if fingerprint else ():
         weights = card.with_suffix(".safetensors")
@@ -81,7 +82,10 @@ def find(fingerprint: str) -> Path | None:
 
 
 def measured(evaluation: Path, digest: str) -> list[dict[str, Any]]:
-    """What an evaluation says about the weights with this SHA-256: its task and each method's mean metrics."""
+    """The task and the mean metrics per method of an evaluation of the weights with this SHA-256.
+
+    Raises InputError if it has no rows of these weights.
+    """
     config = read_manifest(evaluation)["config"]
     rows = read_rows(evaluation)
     rows = rows[rows["weights"].str.startswith(digest[:12])]

@@ -1,4 +1,4 @@
-"""A committed evaluation done again, from the shipped weights or from nothing, and how far its numbers differ."""
+"""Reproduction of a committed evaluation with shipped or newly trained weights, and the differences of its rows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,18 +26,18 @@ PROTOCOL = {
     "ifmsr": "paper",
     **{config.network: name for name, config in PRESETS.items() if name.startswith("common-")},
 }
-"""network -> the preset that trains it under the paper's protocol; every other network's has its own name."""
+"""Network -> the preset that trains it by the paper's protocol; the presets of other networks have the same name."""
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What came out.
+    """The result of `reproduce`.
 
     Attributes
     ----------
-    rows : the new evaluation's, see `ifmsr.study.evaluation.evaluate`.
-    distance : for each method the largest distance from the committed rows, of each metric, over scenes and seeds.
-    left_out : methods of the committed evaluation that could not be run, and why.
+    rows : rows of the new evaluation, see `ifmsr.study.evaluation.evaluate`.
+    distance : per method and metric the largest absolute difference from the committed rows over scenes and seeds.
+    left_out : methods of the committed evaluation that could not be run -> the reason.
     files : the tables and figures that were written.
     """
 
@@ -56,23 +56,25 @@ def reproduce(
     root: str | Path | None = None,
     device: str | None = None,
 ) -> Reproduction:
-    """Run a committed evaluation's methods on its task again; its tables and figures 4 and 5 go to `out`.
+    """Run the methods of a committed evaluation again and write its rows, tables and figures 4 and 5 to `out`.
 
-    Observations are drawn anew from their seeds, so nothing but the data, the weights and this code is needed. What
-    is finished in `out` is not done again.
+    Observations are simulated again from their seeds, so only the data, the weights and this code are needed. Finished
+    parts in `out` are not repeated.
 
     Parameters
     ----------
-    committed : a folder with ``task.json`` and ``rows.csv``, as `ifmsr.study.evaluation.evaluate` fills it.
-    train : train every network from nothing first, by its preset (see `PROTOCOL`), on the training side of the
-        evaluation's split, in ``<out>/training-<network>``. Otherwise the shipped weights that made the rows serve.
+    committed : a folder of `ifmsr.study.evaluation.evaluate` with ``task.json`` and ``rows.csv``.
+    train : first train each network by its preset (see `PROTOCOL`) on the training scenes of the evaluation's split,
+        in ``<out>/training-<network>``. Otherwise use the shipped weights with the fingerprints of the rows.
     settings : changes of those presets, see `ifmsr.training.config.with_settings`.
-    only : some of the evaluation's methods; empty means all.
-    root : the data set's folder.
+    only : some of the evaluation's methods; empty: all.
+    root : the data set's folder; None: the default folder.
+    device : None: the GPU if there is one.
 
     Raises
     ------
-    InputError : the folder is no evaluation, it has no such method, none of them can be run, or the data cannot be had.
+    InputError : the folder is not an evaluation, it lacks a method of `only`, no method can be run, or the data are not
+        available.
     """
     committed, out = Path(committed), Path(out)
     task = read_task(committed)
@@ -89,8 +91,8 @@ def reproduce(
         raise InputError(committed, "no weights of its methods are shipped", "Train them: --train")
     rows = evaluate(task, methods, out, root)
     files = [*write_table4(out, out), write_differences(out, out)]
-    for name, draw in (("figure4", figures.figure4), ("figure5", figures.figure5)):
-        files += figures.save_figure(draw(out), out / name)
+    for name, plot in (("figure4", figures.figure4), ("figure5", figures.figure5)):
+        files += figures.save_figure(plot(out), out / name)
     return Reproduction(rows, distance(rows, before), left_out, files)
 
 
@@ -114,7 +116,7 @@ def _train_all(
 def _ready(
     rows: pd.DataFrame, task: Task, trained: Mapping[str, Path], device: str | None
 ) -> tuple[dict[str, Method], dict[str, str]]:
-    """The methods of the rows with the weights that made them, or with newly trained ones; and those without."""
+    """The methods of the rows with their weights, and the methods without weights with the reason."""
     methods: dict[str, Method] = {}
     left_out: dict[str, str] = {}
     for row in rows.drop_duplicates("method").itertuples():
@@ -129,7 +131,7 @@ def _ready(
 
 
 def distance(rows: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
-    """Largest absolute difference of each metric between two evaluations' common rows, one line a method."""
+    """The largest absolute difference of each metric between the common rows of two evaluations, per method."""
     key = ["scene", "seed", "method"]
     both = rows.merge(before, on=key, suffixes=("", " before"))
     apart = pd.DataFrame({name: (both[name] - both[f"{name} before"]).abs() for name in DIGITS})

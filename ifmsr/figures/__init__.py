@@ -1,4 +1,4 @@
-"""The paper's figures 4, 5 and 6 from results on disk, and the drawing helpers that the notebooks share."""
+"""The paper's figures 4, 5 and 6 from stored results, and plotting functions for the notebooks."""
 
 from ifmsr.extras import require
 

@@ -1,4 +1,4 @@
-"""A finished evaluation, read back for drawing."""
+"""Access to the files of a finished evaluation, for figures."""
 
 import csv
 import shlex
@@ -23,12 +23,12 @@ PAPER_BANDS = {"cave": 15, "harvard": 15, "chikusei": 100}  # figure 4, counted 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """One evaluation folder.
+    """The folder of a finished evaluation.
 
     Attributes
     ----------
     folder : the folder, with its manifest.
-    config : the manifest's configuration: dataset, root, scale, seeds, methods, scenes and more.
+    config : the configuration in the manifest: dataset, root, scale, seeds, methods, scenes and more.
     """
 
     folder: Path
@@ -36,39 +36,39 @@ class Evaluated:
 
     @classmethod
     def open(cls, folder: str | Path) -> "Evaluated":
-        """Raises InputError if the folder has no manifest: its run was not finished."""
+        """Open an evaluation folder. Raises InputError if it has no manifest, that is, if the run is unfinished."""
         return cls(Path(folder), read_manifest(Path(folder))["config"])
 
     @property
     def label(self) -> str:
-        """The data set's printed name."""
+        """The title of the data set."""
         return dataset_label(self.config["dataset"])
 
     @property
     def seed(self) -> int:
-        """The seed whose results are drawn: the first."""
+        """The seed of the results that figures show, which is the first one."""
         return self.config["seeds"][0]
 
     @property
     def root(self) -> Path | None:
-        """The data set's folder, if it was given; the manifest keeps it relative to the project."""
+        """The data set's folder, if one was given; the manifest has it relative to the project."""
         return None if self.config["root"] is None else in_project(self.config["root"])
 
     def truth(self, scene: str) -> Array:
-        """(B, H, W) in [0, 1], as it was evaluated: in a size that the scale divides."""
+        """The reference cube (B, H, W) in [0, 1], cropped as in the evaluation."""
         dataset = open_dataset(self.config["dataset"], self.root)
         side = self.config.get("side") or None
         return dataset.load(scene).crop_to_multiple(self.config["scale"], side).cube
 
     def observation(self, scene: str) -> Observation:
-        """What every method saw of the scene. Raises InputError if it is not there or cannot be read."""
+        """The scene's observation, the input of all methods. Raises InputError if it is missing or unreadable."""
         path = self.folder / "observations" / f"{scene}-s{self.seed}.npz"
         if not path.exists():
             raise InputError(path, "the observation is not there", self.again(self.config["methods"][0]))
         return Observation.load(path)
 
     def again(self, method: str) -> str:
-        """What makes a method's missing cubes and observations again: they are not kept in the repository."""
+        """Instructions that recreate a method's cubes and observations, which are not kept in the repository."""
         if method not in method_names():
             return f"Evaluate {method} again, with ifmsr.study.evaluate"
         config = self.config
@@ -90,16 +90,16 @@ class Evaluated:
 
     @property
     def rows(self) -> list[dict[str, str]]:
-        """The evaluation's rows, as text."""
+        """The rows of the evaluation, with all values as strings."""
         with (self.folder / "rows.csv").open(newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file))
 
     def prediction(self, method: str, scene: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """(B, H, W) clipped to [0, 1], as the metrics see it.
+        """The result of a method, (B, H, W), clipped to [0, 1] as for the metrics.
 
         Raises
         ------
-        InputError : it is not there, cannot be read or is not of the truth's `shape`.
+        InputError : it is missing, cannot be read or does not have the `shape` of the truth.
         """
         path = self.folder / "cubes" / method / f"{scene}-s{self.seed}.npy"
         if not path.exists():
@@ -115,11 +115,11 @@ class Evaluated:
         return np.clip(cube.astype(np.float32), 0, 1)
 
     def predictions(self, methods: list[str], scene: str, shape: tuple[int, ...]) -> dict[str, Array]:
-        """The predictions of several methods by their printed names."""
+        """Title -> result of several methods."""
         return {method_label(method): self.prediction(method, scene, shape) for method in methods}
 
     def band(self, band: int | None, bands: int) -> int:
-        """The index of the band to draw: `band`, counted from 0, else the paper's, else the middle one."""
+        """The index of the band to show: `band`, counted from 0, else the paper's, else the middle one."""
         if band is None:
             band = min(PAPER_BANDS.get(self.config["dataset"], bands // 2 + 1), bands) - 1
         if not 0 <= band < bands:
@@ -127,7 +127,7 @@ class Evaluated:
         return band
 
     def choose(self, kind: str, wanted: list[str] | None) -> list[str]:
-        """All "scenes" or "methods" of the evaluation, or the wanted ones. Raises InputError on others."""
+        """All "scenes" or "methods" of the evaluation, or the wanted ones. Raises InputError for unknown names."""
         known = self.config[kind]
         unknown = [name for name in wanted or [] if name not in known]
         if unknown:

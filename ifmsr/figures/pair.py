@@ -1,4 +1,4 @@
-"""One picture of a user's pair of images: what goes in, what comes out, and what was estimated."""
+"""Figures of a pair of images: the inputs with the result, and the inputs with the estimated degradation."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ifmsr.figures.panels import busiest_window, cut, enlarge, inset, show_kernel, show_rgb, tone
+from ifmsr.figures.panels import busiest_window, cut, inset, repeat_pixels, show_kernel, show_rgb, tone
 from ifmsr.figures.style import FONT_SIZE, PAGE_WIDTH, SMALL_FONT, tidy
 
 Image = NDArray[Any]
@@ -24,9 +24,10 @@ def bands_near(wavelengths: Image, centres: tuple[float, float, float]) -> tuple
 
 
 def shown_bands(bands: int, wavelengths: Image | None) -> tuple[tuple[int, int, int], str]:
-    """The three bands that stand for red, green and blue, and what to call that.
+    """The three bands that are shown as red, green and blue, and the name of the rendering.
 
-    Natural colour where the wavelengths reach it, else false colour: the long, the middle and the short third.
+    It is "natural colour" if there are bands near the wavelengths `NATURAL`. Otherwise it is "false colour", with one
+    band each from the long, the middle and the short third of the spectrum.
     """
     if wavelengths is not None and (natural := bands_near(wavelengths, NATURAL)):
         return natural, "natural colour"
@@ -36,7 +37,7 @@ def shown_bands(bands: int, wavelengths: Image | None) -> tuple[tuple[int, int, 
 
 
 def result_figure(lr: Image, rgb: Image, sr: Image, scale: int, wavelengths: Image | None = None) -> Figure:
-    """LR cube, guide and result with the busiest region enlarged, and the spectra of three pixels.
+    """Figure of LR cube, RGB guide and result with a magnified region, and the spectra of three pixels.
 
     Parameters
     ----------
@@ -51,7 +52,7 @@ def result_figure(lr: Image, rgb: Image, sr: Image, scale: int, wavelengths: Ima
     grid = figure.add_gridspec(2, 3, height_ratios=(1.3, 1))
     black, white = np.nanpercentile(lr[list(bands)], (1, 99), axis=(1, 2), keepdims=True)
     panels = {
-        f"LR cube, {colour}": tone(enlarge(lr[list(bands)], scale), black, white),
+        f"LR cube, {colour}": tone(repeat_pixels(lr[list(bands)], scale), black, white),
         "RGB guide": rgb,
         f"result, {colour}": tone(sr[list(bands)], black, white),
     }
@@ -72,9 +73,8 @@ def result_figure(lr: Image, rgb: Image, sr: Image, scale: int, wavelengths: Ima
         ax.plot(at, sr[:, row, across], dash, color=hue, linewidth=1.0, label=f"result at ({row}, {across})")
         ax.plot(at, lr[:, row // scale, across // scale], ".", color=hue, markersize=2.5)
     drawn = np.stack([sr[:, row, across] for row, across in places])
-    ax.set_ylim(
-        0, 1.4 * max(float(np.percentile(drawn, 97)), 1e-3)
-    )  # bands of noise would press the others flat
+    # a percentile, because noisy bands would compress the curves
+    ax.set_ylim(0, 1.4 * max(float(np.percentile(drawn, 97)), 1e-3))
     ax.set_xlabel("Band number" if wavelengths is None else "Wavelength (nm)", fontsize=FONT_SIZE)
     ax.set_ylabel("Value (dots: LR pixel)", fontsize=FONT_SIZE)
     ax.legend(fontsize=SMALL_FONT, frameon=False)
@@ -85,7 +85,7 @@ def result_figure(lr: Image, rgb: Image, sr: Image, scale: int, wavelengths: Ima
 def assessment_figure(
     lr: Image, rgb: Image, kernel: Image, response: Image, scale: int, wavelengths: Image | None = None
 ) -> Figure:
-    """LR cube, guide, estimated blur kernel and estimated spectral response.
+    """Figure of LR cube, RGB guide, estimated blur kernel and estimated spectral response function.
 
     Parameters
     ----------
@@ -98,7 +98,9 @@ def assessment_figure(
     figure = Figure(figsize=(PAGE_WIDTH, 2.2), layout="constrained")
     axes = figure.subplots(1, 4)
     show_rgb(
-        axes[0], np.nan_to_num(tone(enlarge(lr[list(bands)], scale), black, white)), f"LR cube, {colour}"
+        axes[0],
+        np.nan_to_num(tone(repeat_pixels(lr[list(bands)], scale), black, white)),
+        f"LR cube, {colour}",
     )
     show_rgb(axes[1], np.nan_to_num(rgb), "RGB guide")
     show_kernel(axes[2], kernel, "blur kernel")
@@ -112,7 +114,7 @@ def assessment_figure(
 
 
 def _places(sr: Image) -> list[tuple[int, int]]:
-    """Three pixels with a valid spectrum: dark, middling and bright."""
+    """Positions of a dark, a medium and a bright pixel with valid spectra."""
     brightness = sr.mean(axis=0)
     valid = np.flatnonzero(np.isfinite(brightness.ravel()))
     order = valid[np.argsort(brightness.ravel()[valid], kind="stable")]

@@ -1,4 +1,4 @@
-"""Drawing one panel: a band, a colour image, a kernel, spectra, a framed region and its inset."""
+"""Panels of figures: a band, an RGB image, a kernel, spectra, a framed region and its inset."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,18 +23,18 @@ LARGEST_PANEL = 2.4  # inches
 
 
 def show_band(ax: Axes, image: Image, limits: Limits | None = None, title: str = "") -> AxesImage:
-    """Draw one band (H, W) in grey; `limits` are the values of black and white (the image's own if None)."""
+    """Draw one band (H, W) in grey; `limits` are the values of black and white (None: minimum and maximum)."""
     low, high = limits or (float(np.min(image)), float(np.max(image)))
     return _picture(ax, image, title, cmap="gray", vmin=low, vmax=high)
 
 
 def show_rgb(ax: Axes, rgb: Image, title: str = "") -> AxesImage:
-    """Draw a colour image (3, H, W) in [0, 1]; values outside are clipped."""
+    """Draw an RGB image (3, H, W) in [0, 1]; values outside are clipped."""
     return _picture(ax, np.moveaxis(np.clip(rgb, 0, 1), 0, -1), title)
 
 
 def show_kernel(ax: Axes, kernel: Image, title: str = "") -> AxesImage:
-    """Draw a blur kernel (k, k) and a cross in its middle, where a kernel that moves nothing is centred."""
+    """Draw a blur kernel (k, k) with a cross at its centre; a kernel without a shift is centred there."""
     drawn = _picture(ax, kernel, title, cmap="viridis", vmin=0, vmax=float(kernel.max()))
     centre = (len(kernel) - 1) / 2
     ax.plot(centre, centre, "+", color="white", markersize=7, markeredgewidth=1)
@@ -44,7 +44,7 @@ def show_kernel(ax: Axes, kernel: Image, title: str = "") -> AxesImage:
 def show_spectra(ax: Axes, spectra: Mapping[str, Image], wavelengths: Image | None = None) -> None:
     """Draw spectra (B,) by name against the band number, counted from 1, or against `wavelengths` (nm).
 
-    The one named "Ground truth" is black and lies on top; the others have their method's colour and dashes.
+    The spectrum "Ground truth" is black and on top; the others have the styles of `method_styles`.
     """
     styles = method_styles(name for name in spectra if name != TRUTH)
     styles[TRUTH] = {"color": "black", "linestyle": "-", "zorder": 3}
@@ -67,10 +67,10 @@ def _picture(ax: Axes, image: Image, title: str, **look: Any) -> AxesImage:
 
 
 def busiest_window(image: Image) -> Window:
-    """The square of a sixth of the shorter side (at least 16 pixels) with the most detail.
+    """The square window with the most detail; its side is a sixth of the shorter side, at least 16 pixels.
 
-    Detail is the length of the gradient of the image's square root, so that a single hard edge or a
-    highlight does not win over texture.
+    Detail is the magnitude of the gradient of the image's square root, which gives texture more weight than single
+    edges or highlights.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def busiest_window(image: Image) -> Window:
 
     Returns
     -------
-    (top, left, height, width); the topmost, then leftmost, of equals.
+    (top, left, height, width) in pixels; in case of ties the topmost, then leftmost.
     """
     height, width = image.shape
     side = min(max(16, min(height, width) // 6), height, width)
@@ -90,12 +90,12 @@ def busiest_window(image: Image) -> Window:
 
 
 def tone(image: Image, black: Image | float, white: Image | float) -> Image:
-    """Values from `black` to `white` as brightness from 0 to 1: the square root, as dark scenes need it."""
+    """Tone mapping: [`black`, `white`] to [0, 1] with a square root, which brightens dark scenes."""
     return np.sqrt(np.clip((image - black) / np.maximum(np.subtract(white, black), 1e-6), 0, 1))
 
 
 def check_window(where: str, window: Window, shape: tuple[int, ...]) -> None:
-    """Raise InputError unless the window lies inside an image of that shape (..., H, W)."""
+    """Raise InputError unless the window is inside an image of shape (..., H, W)."""
     top, left, height, width = window
     low_enough = top + height <= shape[-2] and left + width <= shape[-1]
     if min(top, left) < 0 or min(height, width) < 1 or not low_enough:
@@ -107,22 +107,22 @@ def check_window(where: str, window: Window, shape: tuple[int, ...]) -> None:
 
 
 def cut(image: Image, window: Window) -> Image:
-    """The window's part of an image (..., H, W)."""
+    """Crop an image (..., H, W) to the window."""
     top, left, height, width = window
     return image[..., top : top + height, left : left + width]
 
 
 def frame(ax: Axes, window: Window) -> None:
-    """Frame the window in red on the panel."""
+    """Draw a red frame around the window."""
     top, left, height, width = window
     ax.add_patch(Rectangle((left - 0.5, top - 0.5), width, height, fill=False, edgecolor=RED, linewidth=0.8))
 
 
 def inset(ax: Axes, window: Window, shape: tuple[int, ...], picture: Image, **look: Any) -> AxesImage:
-    """Frame the window in red and draw `picture` of it, framed alike, in a corner of the panel.
+    """Frame the window in red and draw `picture` of it, with the same frame, in a corner of the panel.
 
-    The corner is the first of lower right, lower left, upper right, upper left where the inset does not hide
-    the window.
+    The corner is the first of lower right, lower left, upper right and upper left where the inset does not cover the
+    window.
 
     Parameters
     ----------
@@ -142,27 +142,32 @@ def inset(ax: Axes, window: Window, shape: tuple[int, ...], picture: Image, **lo
 
     down, across = next((corner for corner in corners if not hides(corner)), corners[0])
     frame(ax, window)
-    # axes coordinates count from the lower left
+    # axes coordinates start at the lower left
     small = ax.inset_axes((across / columns, 1 - (down + tall) / rows, wide / columns, tall / rows))
     drawn = _picture(small, picture, "", **look)
     small.spines[:].set(visible=True, edgecolor=RED, linewidth=1.0)
     return drawn
 
 
-def enlarge(image: Image, scale: int) -> Image:
-    """Repeat every pixel of (..., h, w) `scale` times down and across."""
+def repeat_pixels(image: Image, scale: int) -> Image:
+    """Nearest-neighbour upsampling of (..., h, w) by `scale`."""
     return image.repeat(scale, axis=-2).repeat(scale, axis=-1)
 
 
 def picture_grid(
     rows: Sequence[tuple[float, float]], columns: int, left: float = 0.02, right: float = 0.02
 ) -> tuple[Figure, list[list[Axes]]]:
-    """A figure of the page's width at most, its panels filling it to the margins.
+    """A figure of at most the page's width with a grid of panels for images.
 
     Parameters
     ----------
-    rows : for each row its pictures' height by width, and the inches kept free above it for titles.
-    left, right : inches kept free at the sides.
+    rows : per row the images' ratio of height to width, and the margin above the row for titles in inches.
+    columns : number of panels per row.
+    left, right : margins in inches.
+
+    Returns
+    -------
+    The figure, and its axes by rows.
     """
     gap = 0.04
     tallest = max(aspect for aspect, _ in rows)

@@ -1,4 +1,4 @@
-"""Time and memory against the number of pixels."""
+"""Figure of IFMSR's time and memory against the number of pixels."""
 
 from pathlib import Path
 
@@ -12,16 +12,16 @@ COLUMNS = ("maps", "megapixels", "seconds_per_band", "peak_mb")
 
 
 def scaling_figure(table: str | Path) -> Figure:
-    """Seconds a band and peak memory against megapixels, one curve for each place that feature maps are kept in.
+    """Plot seconds per band and peak memory against megapixels, with one curve per storage of the feature maps.
 
     Parameters
     ----------
-    table : a CSV file with the columns maps, megapixels, seconds_per_band and peak_mb; `python -m benchmarks
-        scaling` writes it.
+    table : a CSV file of `python -m benchmarks scaling` with the columns maps, megapixels, seconds_per_band and
+        peak_mb.
 
     Raises
     ------
-    InputError : the file is not there or not such a table.
+    InputError : the file is missing or not such a table.
     """
     try:
         rows = pd.read_csv(table)[list(COLUMNS)]
@@ -30,7 +30,7 @@ def scaling_figure(table: str | Path) -> Figure:
             table, f"no table of scaling ({error})", "Run: python -m benchmarks scaling"
         ) from error
     figure = Figure(figsize=(PAGE_WIDTH, 2.4), layout="constrained")
-    titles = {"seconds_per_band": "Seconds a band", "peak_mb": "Peak memory (MB)"}
+    titles = {"seconds_per_band": "Seconds per band", "peak_mb": "Peak memory (MB)"}
     styles = method_styles(rows["maps"].unique())
     for ax, (column, title) in zip(figure.subplots(1, 2), titles.items(), strict=True):
         for maps, own in rows.groupby("maps", sort=False):

@@ -1,4 +1,4 @@
-"""Pictures for the notebooks that the paper does not have: what degradation does, how training went."""
+"""Further figures for the notebooks: the effect of a degradation, and training curves."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,9 +13,9 @@ from ifmsr.figures.panels import (
     busiest_window,
     check_window,
     cut,
-    enlarge,
     frame,
     picture_grid,
+    repeat_pixels,
     show_band,
     tone,
 )
@@ -29,15 +29,16 @@ def degradation_strip(
     band: int | None = None,
     region: Window | None = None,
 ) -> Figure:
-    """One band of a scene, a region of it, and the same region of LR images of it, side by side.
+    """Draw one band of a scene, a region of it, and the same region of several LR images.
 
-    A red cross marks the same place in every enlarged region, so that a shift shows. The region's darkest and
-    brightest HR values are black and white in every panel.
+    A red cross marks the same position in all regions, so that shifts are visible. In all panels the minimum and the
+    maximum of the HR region are black and white.
 
     Parameters
     ----------
+    scene : the scene.
     observations : title -> an observation of this scene.
-    band : counted from 0; the middle one by default.
+    band : counted from 0; None: the middle one.
     region : (top, left, height, width) in HR pixels; by default the band's `busiest_window`.
     """
     image = scene.cube[len(scene.cube) // 2 if band is None else band]
@@ -50,7 +51,7 @@ def degradation_strip(
 
     def part(observation: Observation) -> Image:
         lr = observation.lr[len(observation.lr) // 2 if band is None else band]
-        return cut(enlarge(lr, observation.scale), window)
+        return cut(repeat_pixels(lr, observation.scale), window)
 
     parts = {"HR": cut(image, window)} | {title: part(seen) for title, seen in observations.items()}
     for ax, (title, picture) in zip(others, parts.items(), strict=True):
@@ -61,17 +62,17 @@ def degradation_strip(
 
 
 def training_curve(log: str | Path) -> Figure:
-    """Loss and validation PSNR (dB) against the epoch, from a training's `log.csv`.
+    """Plot loss and validation PSNR (dB) against the epoch, from the `log.csv` of a training.
 
-    Grey lines mark the epochs from which the learning rate is lower.
+    Grey lines mark the epochs in which the learning rate decreases.
 
     Parameters
     ----------
-    log : a CSV file with the columns epoch, lr, loss and val_psnr (empty where none was measured).
+    log : a CSV file with the columns epoch, lr, loss and val_psnr (empty where it was not measured).
 
     Raises
     ------
-    InputError : the file is not there, has no epochs or not these columns.
+    InputError : the file is missing, or has no epochs or not these columns.
     """
     try:
         table = pd.read_csv(log)

@@ -1,4 +1,4 @@
-"""Figure 6: a real image, for which no truth exists."""
+"""Figure 6: results on a real image without ground truth."""
 
 import math
 from collections.abc import Mapping
@@ -13,9 +13,9 @@ from ifmsr.figures.panels import (
     busiest_window,
     check_window,
     cut,
-    enlarge,
     inset,
     picture_grid,
+    repeat_pixels,
     show_rgb,
     tone,
 )
@@ -28,23 +28,21 @@ def figure6(
     bands: tuple[int, int, int] = (2, 3, 5),
     region: Window | None = None,
 ) -> Figure:
-    """The paper's figure 6: the LR image and each method's result as pseudo-colour, a region enlarged.
+    """The paper's figure 6: the LR image and each method's result in pseudo-colour, with a magnified region.
 
-    The LR image is enlarged by repeating its pixels. All panels have one contrast stretch: in each band, the
-    LR image's 1st percentile is black and its 99th white, with the square root between them.
+    The LR image is upsampled by nearest-neighbour interpolation. All panels have the same contrast: in each band, the
+    1st percentile of the LR image is black and its 99th percentile white, with a square root between them.
 
     Parameters
     ----------
-    observation : the real image's `lr` (B, h, w) and `rgb`.
-    predictions : printed method name -> (B, H, W).
-    bands : counted from 1, short waves first, as the paper names them; for WorldView-2 blue, green and red.
-        They are shown in these colours.
-    region : (top, left, height, width) in HR pixels; by default the `busiest_window` of the colour image.
+    observation : the real image, `lr` (B, h, w) and `rgb` (3, H, W).
+    predictions : title of the method -> result (B, H, W).
+    bands : bands shown as blue, green and red, counted from 1, in the paper's order; the default is for WorldView-2.
+    region : (top, left, height, width) in HR pixels; by default the `busiest_window` of the RGB image.
 
     Raises
     ------
-    InputError : a prediction has another size than the observation asks for, or a band or the region is not
-        in it.
+    InputError : a prediction does not have the size (B, H, W), or a band or the region is outside the image.
     """
     lr = observation.lr
     size = (len(lr), *observation.rgb.shape[1:])
@@ -56,9 +54,9 @@ def figure6(
     window = region or busiest_window(observation.rgb.mean(axis=0))
     check_window("region", window, size)
 
-    shown = [band - 1 for band in reversed(bands)]  # the longest wave is red
+    shown = [band - 1 for band in reversed(bands)]  # the longest wavelength is red
     low, high = np.percentile(lr[shown], (1, 99), axis=(1, 2), keepdims=True)
-    panels = {"LR": enlarge(lr[shown], observation.scale)}
+    panels = {"LR": repeat_pixels(lr[shown], observation.scale)}
     panels |= {name: cube[shown] for name, cube in predictions.items()}
 
     columns = len(panels) if len(panels) < 5 else 3

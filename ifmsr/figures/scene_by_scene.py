@@ -1,4 +1,4 @@
-"""Every method on every test scene, as numbers on a colour scale."""
+"""Figure of metrics per method and test scene, as numbers on a colour scale."""
 
 import numpy as np
 import pandas as pd
@@ -13,14 +13,14 @@ UNITS = {"PSNR": " (dB)", "SAM": " (degrees)"}
 
 
 def scene_figure(rows: pd.DataFrame, metrics: tuple[str, ...] = ("PSNR", "SAM")) -> Figure:
-    """One map per data set, scale and metric: a row per method, the best mean first, and a column per scene.
+    """Draw one map per data set, scale and metric, with a row per method, best mean first, and a column per scene.
 
-    The numbers are means over seeds; brighter is better, on one scale per map. Two columns without colour follow: the
-    mean over the scenes, and the paper's number where it has one.
+    Values are means over seeds; brighter is better, with one colour scale per map. Two columns without colour follow:
+    the mean over the scenes, and the paper's value if it has one.
 
     Parameters
     ----------
-    rows : what `ifmsr.study.rows.read_rows` returns.
+    rows : rows of one or several evaluations, see `ifmsr.study.rows.read_rows`.
     metrics : names of metrics, one column of maps each.
     """
     table = table4(rows)
@@ -48,8 +48,8 @@ def _draw(ax: Axes, cells: pd.DataFrame, published: pd.Series, metric: str) -> N
     cells = cells.loc[mean.index]
     shown = pd.concat([cells, mean.rename("mean"), published.rename("paper")], axis=1).loc[mean.index]
     low, high = np.percentile(cells, (5, 95))
-    colours = "cividis" if rising else "cividis_r"
-    ax.imshow(cells, cmap=colours, vmin=low, vmax=high, aspect="auto")
+    colour_map = "cividis" if rising else "cividis_r"
+    ax.imshow(cells, cmap=colour_map, vmin=low, vmax=high, aspect="auto")
     for (row, column), value in np.ndenumerate(shown.to_numpy()):
         dark = column < cells.shape[1] and (value < (low + high) / 2) == rising
         text = "" if np.isnan(value) else f"{value:.{digits}f}"

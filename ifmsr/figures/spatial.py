@@ -1,4 +1,4 @@
-"""Figure 4: band images of several methods, each with its error on one region."""
+"""Figure 4: band images of several methods, each with its error in one region."""
 
 import math
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ GAP = 0.04  # inches between rows
 
 @dataclass(frozen=True)
 class Row:
-    """One test image: its band as it is and as each method has it."""
+    """One row of figure 4: a band of a test image, its reconstruction by each method, and the window of the errors."""
 
     name: str
     truth: Image
@@ -40,7 +40,7 @@ class Row:
     window: Window
 
     def error(self, method: str) -> Image:
-        """The absolute error on the window."""
+        """The absolute error in the window."""
         return np.abs(cut(self.predictions[method], self.window) - cut(self.truth, self.window))
 
 
@@ -51,27 +51,24 @@ def figure4(
     region: Window | None = None,
     methods: list[str] | None = None,
 ) -> Figure:
-    """The paper's figure 4: rows are test images, columns the truth and the methods.
+    """The paper's figure 4, with one row per test image and one column for the truth and for each method.
 
-    Every panel is one band in grey, black up to the truth's 0.5th percentile, white from its 99.5th on,
-    with the square root between them, the same along a row. A red rectangle marks a region; the inset shows
-    it enlarged: the truth itself, and for a method the absolute error there (jet, as in the paper). All
-    insets share one scale, the 99th percentile of all their errors rounded up to 1, 2 or 5 times a power of
-    ten; the colour bar states it.
+    Each panel is one band in grey. The truth's 0.5th percentile is black and its 99.5th percentile white, with a square
+    root between them, for all panels of a row. A red rectangle marks a region; the inset shows it magnified, for a
+    method as absolute error (colour map jet, as in the paper). All insets have the same scale, the 99th percentile of
+    all errors rounded up to 1, 2 or 5 times a power of ten; the colour bar states it.
 
     Parameters
     ----------
-    folders : evaluation folders, one or several; their first seed is drawn.
-    scenes : which test images; by default the paper's for CAVE (face, balloons), else the first two of each
-        evaluation.
-    band : counted from 0; by default the paper's (15th for CAVE and Harvard, 100th for Chikusei), else the
-        middle one.
-    region : (top, left, height, width) on every image; by default each image's `busiest_window`.
-    methods : by the names in the evaluations; by default those that all of them have.
+    folders : evaluation folders, one or several; the results of their first seed are shown.
+    scenes : test images; by default the paper's for CAVE (face, balloons), else the first two of each evaluation.
+    band : counted from 0; by default the paper's (15th for CAVE and Harvard, 100th for Chikusei), else the middle one.
+    region : (top, left, height, width) in pixels of all images; by default each image's `busiest_window`.
+    methods : names in the evaluations; by default those that all evaluations have.
 
     Raises
     ------
-    InputError : a folder is unfinished or lacks a result, or a name, band or region does not fit.
+    InputError : a folder is unfinished or lacks a result, or a name, band or region is invalid.
     """
     folders = [folders] if isinstance(folders, str | Path) else list(folders)
     evaluations = [Evaluated.open(folder) for folder in folders]
@@ -115,7 +112,7 @@ def _read_row(
 
 
 def nice_ceiling(value: float) -> float:
-    """The smallest of 1, 2, 5 times a power of ten that is not below `value` (1e-4 at least)."""
+    """Round `value` (at least 1e-4) up to 1, 2 or 5 times a power of ten."""
     value = max(value, 1e-4)
     power = 10.0 ** math.floor(math.log10(value))
     return next(step * power for step in (1, 2, 5, 10) if step * power >= value * (1 - 1e-9))
@@ -146,11 +143,11 @@ def _draw(rows: list[Row]) -> Figure:
 
 
 def _colour_bar(figure: Figure, drawn: AxesImage, highest: Axes, lowest: Axes, label: str) -> None:
-    """One bar at the right, from the lowest panel's foot to the highest panel's head."""
+    """Draw a colour bar on the right, from the bottom of the lowest to the top of the highest panel."""
     width, _ = figure.get_size_inches()
     head, foot = highest.get_position(), lowest.get_position()
     bar = figure.add_axes((head.x1 + 0.06 / width, foot.y0, 0.09 / width, head.y1 - foot.y0))
-    colours = figure.colorbar(drawn, cax=bar)
-    colours.set_label(label, fontsize=SMALL_FONT, labelpad=2)
-    colours.outline.set_linewidth(0.5)
+    scale = figure.colorbar(drawn, cax=bar)
+    scale.set_label(label, fontsize=SMALL_FONT, labelpad=2)
+    scale.outline.set_linewidth(0.5)
     bar.tick_params(labelsize=SMALL_FONT, width=0.5, length=2, pad=1.5)

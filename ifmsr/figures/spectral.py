@@ -1,4 +1,4 @@
-"""Figure 5: spectra at chosen pixels, each method's beside the truth."""
+"""Figure 5: true and reconstructed spectra at selected pixels."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -28,15 +28,15 @@ def figure5(
 
     Parameters
     ----------
-    folder : an evaluation folder; its first seed is drawn.
-    points : for each scene its pixels as (row, column), counted from 0. By default CAVE's face and balloons
-        at the paper's pixels - the paper does not say which coordinate comes first, we read (row, column) -
-        and elsewhere the first two scenes at one third and two thirds of both sides.
-    methods : by the names in the evaluation; all by default.
+    folder : an evaluation folder; the results of its first seed are shown.
+    points : scene -> pixels as (row, column), counted from 0. By default face and balloons of CAVE at the paper's
+        pixels, taken as (row, column) because the paper does not say which coordinate comes first; for other data the
+        first two scenes at one third and two thirds of both sides.
+    methods : names in the evaluation; by default all.
 
     Raises
     ------
-    InputError : the folder is unfinished or lacks a result, or a name or pixel does not fit.
+    InputError : the folder is unfinished or lacks a result, or a name or pixel is invalid.
     """
     evaluation = Evaluated.open(folder)
     methods = evaluation.choose("methods", methods)
@@ -77,7 +77,7 @@ def figure5(
 
 
 def _default_points(evaluation: Evaluated) -> dict[str, list[Point]]:
-    """The paper's scenes and pixels, else two scenes without pixels."""
+    """The paper's scenes and pixels, else two scenes with empty lists of pixels."""
     scenes = evaluation.choose("scenes", None)
     if evaluation.config["dataset"] == "cave":
         papers = {scene: PAPER_POINTS[scene] for scene in PAPER_POINTS if scene in scenes}

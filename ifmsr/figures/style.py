@@ -1,7 +1,7 @@
-"""One look for every figure: sizes, fonts, colours, and how a figure becomes a file.
+"""The common style of all figures (sizes, fonts, colours), and saving of figures.
 
-Figures are made without pyplot, so none stays open and no global setting changes. In a notebook,
-`%matplotlib inline` shows the ones that a cell returns.
+Figures are created without pyplot, so no figure stays open and no global setting changes. In a notebook,
+`%matplotlib inline` shows the figures that a cell returns.
 """
 
 import io
@@ -23,15 +23,15 @@ FONT_SIZE = 8.0
 SMALL_FONT = 7.0
 RED = "#e60000"
 
-# Okabe and Ito's palette, safe for colour-blind readers, with grey for its yellow, which is too pale on
-# white; black is the ground truth's.
+# Okabe and Ito's palette for colour-blind readers, with grey instead of yellow, which is too pale on white; black is
+# reserved for the ground truth.
 _OKABE_ITO = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C")
 _DASHES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
 _ORDER = ("IFMSR", "Bicubic", "Closed-form", "UAL", "MoG-DCN", "MHF-net", "PZRes-Net", "CMS", "LTTR")
 
 PNG_BYTES = 400_000
-Choice = tuple[int, int | None]  # dots per inch, and how many colours (None: all)
-# Few colours come last, because a colour bar shows it.
+Choice = tuple[int, int | None]  # dots per inch, number of colours or None for all
+# reduced colours come last, because they show in a colour bar
 PNG_CHOICES: tuple[Choice, ...] = (
     (200, None),
     (170, None),
@@ -44,12 +44,12 @@ PNG_CHOICES: tuple[Choice, ...] = (
 
 
 def method_styles(methods: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Colour and dash pattern of each method's curve, by its printed name: the same in every figure."""
+    """Colour and dash pattern of each method's curve, by its title; the same in all figures."""
     methods = list(methods)
     order = [*_ORDER, *(method for method in methods if method not in _ORDER)]
     places = {method: order.index(method) for method in methods}
     return {
-        # past the palette's end the dashes move on, so that no two of 49 methods look the same
+        # beyond the palette's seven colours the dash pattern is shifted: 49 distinct styles
         method: {
             "color": _OKABE_ITO[place % 7],
             "linestyle": _DASHES[(place + place // 7) % 7],
@@ -59,21 +59,21 @@ def method_styles(methods: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 
 def tidy(ax: Axes) -> None:
-    """Small ticks and thin spines on a plot with axes."""
+    """Use small ticks and thin spines on a plot with axes."""
     ax.tick_params(labelsize=SMALL_FONT, width=0.5, length=2.5, pad=2)
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_linewidth(0.5)
 
 
 def save_figure(figure: Figure, path: str | Path) -> list[Path]:
-    """Write `path`.pdf and `path`.png; the same figure gives the same bytes every time.
+    """Write a figure to `path`.pdf and `path`.png; the same figure always gives the same bytes.
 
-    The PDF keeps lines and letters as vectors (fonts embedded as TrueType) and pictures at 300 dots an
-    inch. The PNG is for the repository: the best of `PNG_CHOICES` that stays within `PNG_BYTES`.
+    The PDF has vector graphics with embedded TrueType fonts, and images at 300 dpi. The PNG, for the repository, has
+    the first of the `PNG_CHOICES` of at most `PNG_BYTES` bytes.
 
     Parameters
     ----------
-    path : where, without a suffix.
+    path : the files' path without suffix.
 
     Raises
     ------
@@ -93,7 +93,7 @@ def save_figure(figure: Figure, path: str | Path) -> list[Path]:
 
 
 def png_of(figure: Figure, largest: int = PNG_BYTES, choices: Iterable[Choice] = PNG_CHOICES) -> bytes:
-    """The figure as the first of the `choices` that takes at most `largest` bytes, else as the last."""
+    """The figure as PNG, by the first of the `choices` that takes at most `largest` bytes, else by the last."""
     for resolution, colours in choices:
         png = io.BytesIO()
         figure.savefig(png, format="png", dpi=resolution, metadata={"Software": None})

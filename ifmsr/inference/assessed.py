@@ -7,7 +7,7 @@ import numpy as np
 
 from ifmsr.assessment import Assessment, assess_observation
 from ifmsr.errors import InputError
-from ifmsr.methods.base import Method, TellsError
+from ifmsr.methods.base import Method, PredictsError
 from ifmsr.methods.closed_form.chain import ClosedForm
 from ifmsr.scenes.scene import Array, Observation
 
@@ -49,7 +49,7 @@ class Assessed:
 
         Raises InputError if the method does not predict its error.
         """
-        if not isinstance(self.method, TellsError):
+        if not isinstance(self.method, PredictsError):
             raise InputError(
                 "with_error", f"{self.method.title} does not predict its error", "Use subspace-net"
             )

@@ -42,13 +42,13 @@ def read_numpy(
         name = chosen(path, {name: shape for name, (shape, _) in headers.items()}, key)
         check_room(path, *headers[name])
         with np.load(path, allow_pickle=False) as arrays:
-            told = json.loads(str(arrays["metadata"])) if "metadata" in arrays else {}
+            metadata = json.loads(str(arrays["metadata"])) if "metadata" in arrays else {}
             vectors = {
                 entry: arrays[entry]
                 for entry, (shape, _) in headers.items()
                 if entry in ("wavelengths", "wavelength", "fwhm") and len(shape) == 1
             }
-            array = bands_first(path, arrays[name], layout or told.get("layout"), beside)
+            array = bands_first(path, arrays[name], layout or metadata.get("layout"), beside)
     except InputError:
         raise
     except FileNotFoundError as error:
@@ -57,7 +57,7 @@ def read_numpy(
         raise InputError(path, f"cannot be read as a NumPy file ({error})", "Save it again") from error
     if "wavelength" in vectors:
         vectors.setdefault("wavelengths", vectors.pop("wavelength"))
-    return Stored(path, array, **from_entries(path, {**vectors, **told}, len(array)))
+    return Stored(path, array, **from_entries(path, {**vectors, **metadata}, len(array)))
 
 
 def write_npy(path: Path, cube: Cube) -> None:

@@ -288,8 +288,8 @@ def _fields(path: Path, cube: Cube) -> dict[str, Any]:
         entries["band names"] = list(cube.names)
     if cube.nodata is not None:
         entries["data ignore value"] = f"{cube.nodata:.10g}"
-    told = any(key in cube.header for key in ("reflectance scale factor", "data gain values"))
-    if not told and ((cube.scale != 1).any() or (cube.offset != 0).any()):
+    declared = any(key in cube.header for key in ("reflectance scale factor", "data gain values"))
+    if not declared and ((cube.scale != 1).any() or (cube.offset != 0).any()):
         entries["data gain values"] = [f"{number:.10g}" for number in cube.scale]
         entries["data offset values"] = [f"{number:.10g}" for number in cube.offset]
     if cube.transform is not None:
@@ -334,9 +334,9 @@ def _utm(crs: str) -> tuple[str, str] | None:
 
 def _crs(header: dict[str, Any]) -> str | None:
     """WKT, or the code of a UTM zone."""
-    told = header.get("coordinate system string")
-    if told:
-        return ",".join(told) if isinstance(told, list) else str(told).strip("{}")
+    system = header.get("coordinate system string")
+    if system:
+        return ",".join(system) if isinstance(system, list) else str(system).strip("{}")
     info = header.get("map info")
     if not isinstance(info, list) or len(info) < 10 or info[0].upper() != "UTM" or "84" not in info[9]:
         return None

@@ -112,10 +112,10 @@ def write_geotiff(path: Path, cube: Cube) -> None:
             ) as target:  # fmt: skip
                 target.write(array)
                 target.scales, target.offsets = cube.scale, cube.offset
-                told = {
+                tags = {
                     key: value for key, value in cube.header.items() if isinstance(value, str | int | float)
                 }
-                target.update_tags(**told)
+                target.update_tags(**tags)
                 for band in range(bands):
                     target.update_tags(band + 1, **_tags(cube, band))
                     if cube.names:

@@ -52,10 +52,10 @@ def read_mat(
     """
     found = variables(path)
     name = hdf5.chosen(path, found, key)
-    told = _told(path)
-    array = bands_first(path, read_variable(path, name), layout or told.get("layout"), beside)
+    metadata = _metadata(path)
+    array = bands_first(path, read_variable(path, name), layout or metadata.get("layout"), beside)
     return Stored(
-        path, array, **from_entries(path, {**_spectrum(path, found, len(array)), **told}, len(array))
+        path, array, **from_entries(path, {**_spectrum(path, found, len(array)), **metadata}, len(array))
     )
 
 
@@ -134,15 +134,17 @@ def _spectrum(path: Path, found: dict[str, tuple[int, ...]], bands: int) -> dict
     }
 
 
-def _told(path: Path) -> dict[str, Any]:
-    """What `ifmsr.io.arrays.write_mat` stored beside the cube, or nothing."""
+def _metadata(path: Path) -> dict[str, Any]:
+    """The metadata that `ifmsr.io.arrays.write_mat` has stored beside the cube; {} if there are none."""
     if _is_hdf5(path):
         return {}
     import scipy.io
 
     with _one_error(path):
-        told = scipy.io.loadmat(str(path), variable_names=["metadata"]).get("metadata")
-        text = "" if told is None or told.dtype.kind != "U" or told.size != 1 else str(told.ravel()[0])
+        stored = scipy.io.loadmat(str(path), variable_names=["metadata"]).get("metadata")
+        text = (
+            "" if stored is None or stored.dtype.kind != "U" or stored.size != 1 else str(stored.ravel()[0])
+        )
     try:
         entries = json.loads(text)
     except ValueError:  # another program's variable of that name

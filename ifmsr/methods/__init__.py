@@ -1,4 +1,4 @@
-"""Every method, one file each, or one folder where a method has parts."""
+"""Super-resolution methods: one module per method, or one package where a method has several parts."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +31,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """`CubeConfig`, `Method` and `Network` on first use: they import torch, which names do not need."""
+    """Import `CubeConfig`, `Method` and `Network` on first use: they need torch, the registry of names does not."""
     if name in ("CubeConfig", "Method", "Network"):
         return resolve(f"ifmsr.methods.base:{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""What a method is: three lines, so that classical and learned ones stand side by side."""
+"""Interfaces of methods: the protocol `Method`, and `Network`, the base class of learned methods."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, is_dataclass
@@ -17,9 +17,12 @@ from ifmsr.scenes.scene import Array, Observation, Scene
 
 
 class Method(Protocol):
-    """Turns an Observation into a high-resolution cube.
+    """A super-resolution method: a callable that maps an `Observation` to a high-resolution cube.
 
-    `title` is the name that tables and figures print, `schedule` says how it was trained ("" if it was not).
+    Attributes
+    ----------
+    title : the name in tables and figures.
+    schedule : how it was trained; "" for training-free methods.
     """
 
     @property
@@ -29,7 +32,7 @@ class Method(Protocol):
     def schedule(self) -> str: ...
 
     def __call__(self, observation: Observation) -> Array:
-        """(B, h, w) and (3, H, W) in, (B, H, W) float32 in [0, 1] out; the observation stays as it was."""
+        """The HR cube (B, H, W), float32 in [0, 1], of an observation (B, h, w) and (3, H, W), which is not changed."""
         ...
 
 
@@ -37,7 +40,7 @@ class Method(Protocol):
 class Oracle(Protocol):
     """A method that needs each observation's true point spread function (PSF), which is unknown for real images.
 
-    An evaluation passes the PSF, and the method's title says so.
+    An evaluation on simulated data passes the PSF, and the method's title says so.
     """
 
     def with_kernel(self, kernel: Kernel) -> Method:
@@ -46,44 +49,43 @@ class Oracle(Protocol):
 
 
 @runtime_checkable
-class TellsError(Protocol):
-    """A method that can also predict the error of its result."""
+class PredictsError(Protocol):
+    """A method that also predicts the error of its result."""
 
     def with_error(self, observation: Observation) -> tuple[Array, Array]:
-        """The cube (B, H, W) and the expected absolute error of each pixel (H, W), mean over bands."""
+        """The HR cube (B, H, W) and each pixel's expected absolute error (H, W), averaged over the bands."""
         ...
 
 
 class Samples(Protocol):
-    """What a network learns from: tuples of tensors, the arguments of its `loss`, the truth (B, H, W) last.
+    """Training samples of a network: tuples of tensors, the arguments of its `loss`; the truth (B, H, W) is the last.
 
-    Sample ``epoch * len(self) + number`` is a function of the configuration alone, so that every resumed training sees
-    the same ones.
+    Sample ``epoch * len(self) + number`` depends on the configuration alone, so a resumed training gets the same ones.
     """
 
     def __len__(self) -> int:
-        """How many samples an epoch has."""
+        """The number of samples per epoch."""
         ...
 
     def __getitem__(self, index: int) -> tuple[Tensor, ...]: ...
 
 
 class Network(nn.Module):
-    """What a learned method's network has besides its layers.
+    """Base class of the networks of learned methods.
 
-    Called ``net(lr, rgb)`` on (N, B, h, w) and (N, 3, H, W); returns (N, B, H, W), not clipped. Such a network needs a
-    `title`, a constructor that takes `bands` and `scale` and sets `config`, and `forward`. One that is applied or
-    trained in another way brings its own `run`, `samples` or `loss`.
+    ``net(lr, rgb)`` maps (N, B, h, w) and (N, 3, H, W) to (N, B, H, W), not clipped. A subclass needs a `title`, a
+    constructor that takes `bands` and `scale` and sets `config`, and `forward`. It overrides `run`, `samples` or `loss`
+    if it is applied or trained in another way.
 
     Attributes
     ----------
-    title : the name that tables print.
-    bandwise : whether it works band by band, so that bands can be chosen, batched and tiled (see `IFMSR`), and its
-        parameters do not depend on their number. Otherwise its configuration has a number of `bands`.
-    scale_free : whether one network serves every scale and number of bands (see `SubspaceNet`); its configuration
-        names neither.
-    config : a frozen dataclass, with a `scale` unless `scale_free`, from which `build` makes the network again. A
-        network that annotates it (``config: MyConfig``) has the options of its trainings checked against its fields.
+    title : the name in tables.
+    bandwise : whether it processes each band separately, so that bands can be chosen, batched and tiled (see `IFMSR`).
+        Its parameters then do not depend on the number of bands; otherwise its configuration has a field `bands`.
+    scale_free : whether one network serves every scale and number of bands (see `SubspaceNet`); its configuration then
+        has neither.
+    config : a frozen dataclass, with a field `scale` unless `scale_free`, from which `build` creates the network again.
+        If a subclass annotates it (``config: MyConfig``), training options are checked against its fields.
     """
 
     title: ClassVar[str]
@@ -93,7 +95,7 @@ class Network(nn.Module):
 
     @classmethod
     def build(cls, **config: Any) -> Self:
-        """The network of a configuration, as a mapping. Raises InputError if it does not keep one."""
+        """Create a network from the entries of its configuration. Raises InputError if it sets no `config`."""
         net = cls(**config)
         if not is_dataclass(getattr(net, "config", None)):
             problem = "its constructor sets no config, from which it can be built again"
@@ -101,19 +103,22 @@ class Network(nn.Module):
         return net
 
     def start_from(self, scenes: Sequence[Scene]) -> None:
-        """Whatever is computed from the training scenes before the first step; nothing by default."""
+        """Initialise the network from the training scenes before the first step; does nothing by default."""
 
     def start_with(self, trained: "Network") -> None:
-        """Take the weights of a trained network, of the same shape unless the method says otherwise.
+        """Copy the weights of a trained network; by default it must have the same shapes.
 
         Raises RuntimeError if names or shapes differ.
         """
         self.load_state_dict(trained.state_dict())
 
     def loss(self, lr: Tensor, rgb: Tensor, truth: Tensor, bands: Tensor | None = None) -> Tensor:
-        """What training minimises: the mean absolute error unless the method says otherwise.
+        """The training loss; by default the mean absolute error.
 
-        `bands` are the indices to learn from, for networks that are `bandwise`.
+        Parameters
+        ----------
+        lr, rgb, truth : (N, B, h, w), (N, 3, H, W) and (N, B, H, W), in [0, 1].
+        bands : indices of the bands that enter the loss, for `bandwise` networks; None: all.
         """
         if bands is None:
             return F.l1_loss(self(lr, rgb).float(), truth)
@@ -121,9 +126,9 @@ class Network(nn.Module):
 
     @classmethod
     def samples(cls, scenes: Sequence[Scene], config: Any) -> Samples:
-        """What it learns from: degraded patches of the scenes unless the method says otherwise.
+        """The training samples; by default degraded patches of the scenes.
 
-        `config` is the training's, an `ifmsr.training.TrainConfig`.
+        `config` is an `ifmsr.training.TrainConfig`.
         """
         return resolve("ifmsr.training.patches:Patches")(scenes, config)
 
@@ -134,10 +139,18 @@ class Network(nn.Module):
         precision: Precision = "float32",
         memory: int | None = None,
     ) -> Array:
-        """One whole observation, (B, H, W) float32 in [0, 1]; here in one pass, computed in `precision`.
+        """Super-resolve one whole observation; by default in one pass.
 
-        Called by `ifmsr.inference.run_network`, which has put the network on `device`. `memory`: bytes that feature
-        maps may take, for networks that work piece by piece.
+        `ifmsr.inference.run_network` calls it after moving the network to `device`.
+
+        Parameters
+        ----------
+        precision : of the convolutions.
+        memory : bytes that feature maps may take, for networks that process an image in parts.
+
+        Returns
+        -------
+        (B, H, W) float32 in [0, 1].
         """
         lr, rgb = (torch.from_numpy(image)[None].to(device) for image in (observation.lr, observation.rgb))
         check_pair(lr, rgb, getattr(self.config, "bands", lr.shape[1]), observation.scale)
@@ -148,31 +161,33 @@ class Network(nn.Module):
     def with_error(
         self, observation: Observation, device: torch.device, precision: Precision = "float32"
     ) -> tuple[Array, Array]:
-        """As `run`, and the expected absolute error of each pixel (H, W), mean over bands.
+        """The result of `run`, and each pixel's expected absolute error (H, W), averaged over the bands.
 
-        Raises InputError for networks that do not tell.
+        Raises InputError if the network does not predict its error.
         """
-        raise InputError("method", f"{self.title} does not tell its error", "Use subspace-net")
+        raise InputError("method", f"{self.title} does not predict its error", "Use subspace-net")
 
     @classmethod
     def method_title(cls, variant: str) -> str:
-        """The printed name of the method that `as_method` makes."""
+        """The title of the method that `as_method` returns."""
         return cls.title
 
     def as_method(self, trained: Method, variant: str, device: str | None, precision: Precision) -> Method:
-        """The method made of this network once it is trained: the network alone unless it says otherwise.
+        """The method that uses this trained network; by default the network alone.
 
         Parameters
         ----------
         trained : the network alone, as a method.
-        variant : what follows the network's name in the method's: ``"fusion"`` of ``ual-fusion``; "" for ``ual``.
+        variant : the part of the method's name after the network's: ``"fusion"`` in ``ual-fusion``, "" in ``ual``.
+        device : where it runs; None: the GPU if there is one.
+        precision : of the convolutions.
         """
         return trained
 
 
 @dataclass(frozen=True)
 class CubeConfig:
-    """What fixes the shape of a network that sees the whole cube: its number of `bands`, and its `scale`."""
+    """Configuration of a network that takes all bands at once: the number of `bands` and the `scale`."""
 
     bands: int = 31
     scale: int = 4
@@ -192,7 +207,7 @@ def check_bands(scene: Scene, bands: int) -> None:
 
 
 def check_pair(lr: Tensor, rgb: Tensor, bands: int, scale: int) -> None:
-    """Raise InputError unless (N, bands, h, w) and (N, 3, scale h, scale w) belong together."""
+    """Raise InputError unless the shapes are (N, bands, h, w) and (N, 3, scale h, scale w)."""
     if lr.ndim != 4 or lr.shape[1] != bands:
         raise InputError(
             "lr",

@@ -1,4 +1,4 @@
-"""Bicubic interpolation: the baseline that every guided method has to beat."""
+"""Bicubic interpolation, the baseline of all guided methods."""
 
 import torch
 import torch.nn.functional as F
@@ -7,7 +7,7 @@ from ifmsr.scenes.scene import Array, Observation
 
 
 class Bicubic:
-    """Bicubic interpolation of every band (align_corners False, a = -0.75); the RGB guide is ignored."""
+    """Bicubic interpolation of each band (align_corners False, a = -0.75); the RGB guide is not used."""
 
     title = "Bicubic"
     schedule = ""

@@ -1,21 +1,26 @@
 """CMS: fusion by clustering manifold structure.
 
 L. Zhang, W. Wei, C. Bai, Y. Gao and Y. Zhang, "Exploiting clustering manifold structure for hyperspectral
-imagery super-resolution", IEEE TIP 27(12), 2018; written from the behaviour of the public program. With Z the
-HR cube, H blur and decimation, R the spectral response and G_k(Z) the matrix of all patches of group k as columns:
+imagery super-resolution", IEEE TIP 27(12), 2018; written from the behaviour of the public program. Let X be the LR
+cube, Y the RGB image, Z the HR cube, H the blur and decimation, R the spectral response function and G_k(Z) the matrix
+with all patches of group k as columns. The method minimises
 
     w |X - H Z|^2 + |Y - R Z|^2 + eta * sum over k of |G_k(Z) - G_k(Z) W_k|^2
 
-W_k writes every patch of the RGB image as a combination of the others of its group (`SelfRepresentation`);
-the prior asks the same of the cube's patches. ADMM with two copies of Z, U for the prior and S for the RGB term, and
-a penalty mu that grows; w = 1 as published (see `NonBlind` for other weights).
+W_k represents each RGB patch as a linear combination of the other patches of its group (`SelfRepresentation`); the
+prior applies the same weights to the patches of the cube. The problem is solved by ADMM with two copies of Z, U for the
+prior and S for the RGB term, and a growing penalty mu; w = 1 as published (see `NonBlind` for other weights).
 
-Departures from the program: the number of iterations is fixed, where it stops when the PSNR against the truth
-no longer grows; a group of one patch represents itself, where its W = 0 pulls the patch to zero; a cluster
-that becomes empty is left out, where it begins again; groups whose W_k would amplify errors take shorter steps;
-any image size; the Z-step is solved exactly, where it takes conjugate gradients; and W_k of large groups is
-applied in factors, so that memory stays linear. The program has no setting for scales below 8, which take that
-of 8.
+Departures from the program:
+
+- The number of iterations is fixed. The program stops when the PSNR against the truth no longer increases.
+- A group of one patch represents itself. The program's W = 0 shrinks that patch towards zero.
+- A cluster that becomes empty is dropped. The program starts again.
+- Groups whose W_k would amplify errors take shorter steps.
+- Images may have any size.
+- The Z-step is solved exactly instead of by conjugate gradients.
+- W_k of large groups is applied in factored form, so that memory grows linearly.
+- Scales below 8, for which the program has no setting, use that of 8.
 """
 
 from dataclasses import dataclass
@@ -38,7 +43,7 @@ POWER_ITERATIONS = 50
 
 
 class Schedule(NamedTuple):
-    """The penalty's first value, its growth with every iteration, and the iterations."""
+    """Schedule of ADMM's penalty: its initial value, its growth factor per iteration, and the number of iterations."""
 
     penalty: float
     growth: float
@@ -52,22 +57,21 @@ SCHEDULES = {8: Schedule(4e-4, 1.05, 100), 16: Schedule(1e-4, 1.03, 200), 32: Sc
 class CMS(NonBlind):
     """CMS, fusion by clustering manifold structure (Zhang et al. 2018); see `NonBlind` for kernel, weight and seed.
 
-    The weight for noisy LR cubes, 0.1, is within 0.3 dB of the best of 1, 0.3, 0.1 and 0.03 on 256 x 256 windows of
-    two training scenes (CAVE stuffed_toys and paints, the test degradation, x4 and x8, estimated kernel); there 1
-    is 0.5 to 2.7 dB worse.
+    The default LR weight for noisy cubes, 0.1, was chosen on 256 x 256 windows of two training scenes (CAVE
+    stuffed_toys and paints, test degradation, x4 and x8, estimated kernel): it is within 0.3 dB of the best of 1, 0.3,
+    0.1 and 0.03. A weight of 1 is 0.5 to 2.7 dB worse there.
 
     Attributes
     ----------
-    clusters : groups of patches that k-means makes.
+    clusters : number of patch groups (k-means).
     eta : weight of the prior; the program: 0.1 for the assumed block mean.
-    back_projection : as the program does for the block mean, make the result fit both images exactly at
-        the end. Not the default: noise or another blur than the assumed one would be forced into the result. On the
-        test degradation at x4 it costs 7 dB (32.7 instead of 39.7; the paper's table: 34.2).
+    back_projection : make the result fit both images exactly at the end, as the program does for the block mean. Off
+        by default, because noise or a mismatch of the assumed blur is then forced into the result: on the test
+        degradation at x4 it costs 7 dB (32.7 instead of 39.7 dB; the paper's table: 34.2).
 
     Raises
     ------
-    InputError : a setting is out of range, or back-projection is asked for with a kernel that is not the
-        block mean.
+    InputError : a setting is out of range, or back-projection is combined with a kernel other than the block mean.
     """
 
     clusters: int = 300
@@ -92,7 +96,7 @@ class CMS(NonBlind):
 
     @property
     def title(self) -> str:
-        """As of every `NonBlind`, and whether it ends with back-projection."""
+        """The title of `NonBlind`, with ", back-projected" if that step is on."""
         return super().title + (", back-projected" if self.back_projection else "")
 
     def fuse(self, lr: Tensor, rgb: Tensor, srf: Tensor, kernel: Tensor) -> Tensor:
@@ -118,26 +122,26 @@ class CMS(NonBlind):
 
 
 def schedule_for(scale: int) -> Schedule:
-    """The program's schedule for the largest of its scales that does not exceed `scale`; below 8, that of 8."""
+    """The program's schedule for its largest scale up to `scale`; below 8, that of 8."""
     return SCHEDULES[max([8, *(published for published in SCHEDULES if published <= scale)])]
 
 
 class SelfRepresentation:
-    """How each patch of a group is made from the others: patches -> W^T patches.
+    """Representation of each patch of a group by the other patches: patches -> W^T patches.
 
-    W is least in |D - D W|^2 + RIDGE |W|^2 with diagonal 0, where D has the RGB patches as columns. With
-    A = (D^T D + RIDGE I)^-1 that is W_ij = -A_ij / A_jj off the diagonal. By the push-through identity, with
+    W minimises |D - D W|^2 + RIDGE |W|^2 with zero diagonal, where D has the RGB patches as columns. With
+    A = (D^T D + RIDGE I)^-1 the solution is W_ij = -A_ij / A_jj off the diagonal. By the push-through identity, with
     M = (D D^T + RIDGE I)^-1 and the leverages h_j = d_j^T M d_j,
 
-        I - W = (I - D^T M D) diag(1 / (1 - h)),   W = D^T M D diag(1 / (1 - h)) - diag(h / (1 - h)),
+        I - W = (I - D^T M D) diag(1 / (1 - h)),   W = D^T M D diag(1 / (1 - h)) - diag(h / (1 - h)).
 
-    which is applied in these factors wherever N, the patches, are more than twice the length d of a patch. Smaller
-    groups have W itself: there it costs less, and h near 1 would cost the factors their precision.
+    If the number of patches N exceeds twice the patch length d, W is applied in this factored form. Smaller groups
+    store W itself: it is cheaper there, and the factors lose precision where h is near 1.
 
-    The prior replaces patches G by G W once per iteration. Where patches are few or unusual, W has eigenvalues far
-    below -1, and doing so can amplify errors until nothing else is left: a 128 x 128 window of CAVE stuffed_toys
-    with 60 clusters, its blur matched and without noise, ended at 5 dB (43 dB with the following). There
-    G + `step` * (G W - G) takes its place: the same patches satisfy the prior, and no eigenvalue is below -1.
+    The prior replaces patches G by G W once per iteration. In groups with few or unusual patches W has eigenvalues far
+    below -1, and the iteration diverges: a 128 x 128 window of CAVE stuffed_toys with 60 clusters, matched blur and no
+    noise ended at 5 dB. These groups use G + `step` * (G W - G) instead (43 dB in that example), which has the same
+    fixed points and no eigenvalue below -1.
 
     Parameters
     ----------
@@ -163,9 +167,9 @@ class SelfRepresentation:
             self.diagonal = diagonal.to(vectors.dtype)
 
     def _largest(self, d: Tensor, solved: Tensor, root: Tensor) -> float:
-        """The largest eigenvalue of I - W, a little less for large groups (power iteration).
+        """The largest eigenvalue of I - W; for large groups a slight underestimate by power iteration.
 
-        I - W has the eigenvalues of the symmetric S (I - D^T M D) S with S = diag(`root`).
+        I - W has the same eigenvalues as the symmetric matrix S (I - D^T M D) S with S = diag(`root`).
         """
         if self.whole:
             identity = torch.eye(len(d), dtype=d.dtype, device=d.device)
@@ -178,7 +182,7 @@ class SelfRepresentation:
         return float(vector.norm())
 
     def __call__(self, patches: Tensor) -> Tensor:
-        """(N, p p, B) -> the same shape; a single patch stays as it is."""
+        """(N, p p, B) -> the same shape; a single patch is returned unchanged."""
         if self.single:
             return patches
         rows = patches.flatten(1)
@@ -190,12 +194,12 @@ class SelfRepresentation:
 
 
 def u_step(cube: Tensor, represented: Tensor, multiplier: Tensor, eta: float, penalty: float) -> Tensor:
-    """The U least in eta |U - represented|^2 + mu |cube - U + multiplier / (2 mu)|^2."""
+    """The U that minimises eta |U - represented|^2 + mu |cube - U + multiplier / (2 mu)|^2."""
     return (penalty * cube + eta * represented + multiplier / 2) / (penalty + eta)
 
 
 def s_step(cube: Tensor, seen_rgb: Tensor, multiplier: Tensor, srf: Tensor, penalty: float) -> Tensor:
-    """The S of (R^T R + mu I) S = R^T Y + mu cube + multiplier / 2, with `seen_rgb` = R^T Y."""
+    """Solve (R^T R + mu I) S = R^T Y + mu cube + multiplier / 2 for S, with `seen_rgb` = R^T Y."""
     matrix = srf.T.double() @ srf.double()
     matrix.diagonal().add_(penalty)
     right = penalty * cube + seen_rgb + multiplier / 2
@@ -211,18 +215,19 @@ def z_step(
     penalty: float,
     weight: float,
 ) -> Tensor:
-    """The Z of (w H^T H + 2 mu I) Z = seen_lr + mu (U + S) - multipliers / 2, with `seen_lr` = w H^T X.
+    """Solve (w H^T H + 2 mu I) Z = seen_lr + mu (U + S) - multipliers / 2 for Z, with `seen_lr` = w H^T X.
 
-    `multipliers` is the sum of both.
+    `multipliers` is the sum of the multipliers of U and S.
     """
     right = seen_lr + penalty * (u + s) - multipliers / 2
     return operator.solve(right / weight, right.new_full(right.shape[:1], 2 * penalty / weight))
 
 
 def back_project(cube: Tensor, lr: Tensor, rgb: Tensor, srf: Tensor, operator: BlurDecimate) -> Tensor:
-    """The cube after alternating projections onto what fits the RGB and onto what fits the LR image.
+    """Project the cube alternately on the cubes that fit the RGB image and on those that fit the LR cube.
 
-    They end when the second one's correction no longer shrinks by a thousandth: at once if images fit each other.
+    The iteration ends when the correction of the second projection decreases by less than 0.1 %; if the two images are
+    consistent, this is the case at once.
     """
     right_inverse = torch.linalg.pinv(srf.double()).to(srf.dtype)  # (B, 3)
     before = torch.inf

@@ -1,23 +1,25 @@
 """CNMF: coupled non-negative matrix factorisation of the hyperspectral cube and the RGB image.
 
-Yokoya, Yairi and Iwasaki, IEEE TGRS 50(2), 2012. With Y the LR cube (B, n), Z the RGB image (3, N), R the
-spectral response and D "blur and decimate", both images are unmixed into the same M endmembers,
+Yokoya, Yairi and Iwasaki, IEEE TGRS 50(2), 2012. Let Y be the LR cube (B, n), Z the RGB image (3, N), R the spectral
+response function and D the blur and decimation. Both images are unmixed into the same M endmembers,
 
     Y = W H_low,   Z = (R W) H,   H_low = D H,   all >= 0, columns of H summing to about 1,
 
-and the result is W H. The steps, each by multiplicative updates (Lee and Seung):
+with the endmembers W (B, M) and their abundances H (M, N) and H_low (M, n). The result is W H. All fits are
+multiplicative updates (Lee and Seung):
 
-1. W by vertex component analysis, H_low = 1 / M; H_low by updates, then W and H_low in turn.
-2. H starts from H_low, upsampled; H by updates, with R W fixed.
-3. `outer` times: H_low = D H; W by updates, with H_low fixed; again H.
+1. Initialise W by vertex component analysis and H_low by 1 / M. Update H_low, then W and H_low in turn.
+2. Initialise H by upsampling H_low. Update H with R W fixed.
+3. Repeat `outer` times: H_low = D H; update W with H_low fixed; update H with R W fixed.
 
-All of this is published; R W and H_low stay fixed in steps 2 and 3 as in the public program for images of at
-most three channels. The numbers are the program's, too: the weight of the sum-to-one constraint, 30 endmembers
-(its test of virtual dimensionality, which may ask for more, is left out), 200 updates per fit
-(600 for the first), tolerance 1e-8, one outer round, and an unknown response by non-negative least squares
-with an offset. Our additions: blur and sub-pixel shift are estimated from the two images
-(`ifmsr.degradation.estimation`), as in the other classical methods here; abundances are upsampled on the shifted
-grid, bicubically instead of bilinearly; and the objective is evaluated after every tenth update.
+R W and H_low stay fixed in steps 2 and 3, as in the public program for images of at most three channels. The settings
+are the program's: the weight of the sum-to-one constraint, 30 endmembers (without its test of virtual dimensionality,
+which may choose more), 200 updates per fit (600 for the first), tolerance 1e-8, one outer iteration, and non-negative
+least squares with an offset for an unknown response.
+
+Departures from the program: the blur and its sub-pixel shift are estimated from the two images
+(`ifmsr.degradation.estimation`), as in the other classical methods of this package; abundances are upsampled on the
+shifted grid, bicubically instead of bilinearly; the objective is evaluated after every tenth update.
 """
 
 from collections.abc import Callable
@@ -32,9 +34,8 @@ from ifmsr.degradation.sampling import decimate, upsample
 from ifmsr.errors import InputError
 from ifmsr.scenes.scene import Array, Observation
 
-SMALLEST = (
-    1e-7  # initial endmembers and abundances are at least this: a multiplicative update never leaves zero
-)
+# least initial endmember and abundance: multiplicative updates cannot leave zero
+SMALLEST = 1e-7
 CHECK_EVERY = 10  # updates between two evaluations of the objective
 
 
@@ -44,9 +45,15 @@ class CNMF:
 
     Attributes
     ----------
-    endmembers : the largest M; it never exceeds the number of bands or of LR pixels.
-    updates, outer, tolerance : of the fits; a fit ends when the objective falls by less than this fraction.
-    seed : of vertex component analysis' directions.
+    endmembers : M; reduced to the number of bands or of LR pixels if that is smaller.
+    updates : maximum number of multiplicative updates per fit.
+    outer : number of outer iterations (step 3 of the module's description).
+    tolerance : a fit ends when the objective decreases by less than this fraction.
+    seed : of the random directions of vertex component analysis.
+
+    Raises
+    ------
+    InputError : a setting is out of range.
     """
 
     endmembers: int = 30
@@ -94,7 +101,7 @@ class CNMF:
     def fit(
         self, v: Tensor, w: Tensor, h: Tensor, constraint: float, move: "Move", updates: int
     ) -> tuple[Tensor, Tensor]:
-        """`move` repeated until the objective has converged, at most `updates` times."""
+        """Repeat `move` until the objective converges, at most `updates` times; returns W and H."""
         before = float("inf")
         for step in range(updates):
             w, h = move(v, w, h, constraint)
@@ -115,20 +122,20 @@ def objective(v: Tensor, w: Tensor, h: Tensor, constraint: float) -> float:
 
 
 def move_h(v: Tensor, w: Tensor, h: Tensor, constraint: float) -> tuple[Tensor, Tensor]:
-    """One multiplicative update of H; the constraint is a further row of V and W, `constraint` everywhere."""
+    """One multiplicative update of H. The constraint is an additional row of V and W with all values `constraint`."""
     wanted = w.T @ v + constraint**2
     have = (w.T @ w + constraint**2) @ h
     return w, wanted.div_(have.clamp_min_(torch.finfo(h.dtype).tiny)).mul_(h)
 
 
 def move_w(v: Tensor, w: Tensor, h: Tensor, constraint: float) -> tuple[Tensor, Tensor]:
-    """One multiplicative update of W, which the constraint does not touch."""
+    """One multiplicative update of W; the sum-to-one constraint does not depend on W."""
     have = w @ (h @ h.T)
     return w * (v @ h.T) / have.clamp_min(torch.finfo(w.dtype).tiny), h
 
 
 def move_both(v: Tensor, w: Tensor, h: Tensor, constraint: float) -> tuple[Tensor, Tensor]:
-    """W, then H."""
+    """One multiplicative update of W, then of H."""
     return move_h(v, *move_w(v, w, h, constraint), constraint)
 
 
@@ -138,7 +145,10 @@ def sum_to_one_weight(rgb: Tensor) -> float:
 
 
 def nonnegative_response(lr: Tensor, seen: Tensor) -> Tensor:
-    """(B, h, w) and its RGB values (3, h, w) -> (3, B + 1), non-negative least squares, last column the offset."""
+    """The response (3, B + 1) of an LR cube (B, h, w) and its RGB values (3, h, w), by non-negative least squares.
+
+    The last column is the offset.
+    """
     from scipy.optimize import nnls
 
     spectra = lr.flatten(1).T.double().numpy()
@@ -150,12 +160,12 @@ def nonnegative_response(lr: Tensor, seen: Tensor) -> Tensor:
 
 
 def vertex_components(spectra: Tensor, count: int, seed: int) -> Tensor:
-    """Endmembers (B, count) of (B, n) by vertex component analysis.
+    """Endmembers (B, count) of spectra (B, n) by vertex component analysis.
 
-    Nascimento and Bioucas-Dias, IEEE TGRS 43(4), 2005: in a subspace, again and again the pixel farthest out
-    along a random direction orthogonal to those found. The subspace is of `count` directions, every pixel
-    divided by its component along the mean, if the signal-to-noise ratio exceeds 15 + 10 log10(count) dB,
-    else of `count` - 1 directions about the mean.
+    Nascimento and Bioucas-Dias, IEEE TGRS 43(4), 2005: project the pixels on a subspace, then repeatedly choose the
+    pixel with the largest component along a random direction orthogonal to the endmembers found so far. If the
+    signal-to-noise ratio exceeds 15 + 10 log10(count) dB, the subspace has `count` dimensions and each pixel is divided
+    by its component along the mean; otherwise it has `count` - 1 dimensions around the mean.
     """
     pixels = spectra.double()
     mean = pixels.mean(1, keepdim=True)
@@ -187,5 +197,5 @@ def vertex_components(spectra: Tensor, count: int, seed: int) -> Tensor:
 
 
 def principal(pixels: Tensor, count: int) -> Tensor:
-    """(B, n) -> (B, count): the directions of largest energy."""
+    """(B, n) -> (B, count): the leading eigenvectors of the scatter matrix."""
     return torch.linalg.eigh(pixels @ pixels.T)[1][:, len(pixels) - count :].flip(1)

@@ -1,15 +1,17 @@
-"""GSA: Gram-Schmidt adaptive sharpening of every band with its most correlated RGB channel.
+"""GSA: Gram-Schmidt adaptive sharpening of each band with its most correlated RGB channel.
 
-Aiazzi, Baronti and Selva, IEEE TGRS 45(10), 2007, for a panchromatic image; with several channels as in the
+Aiazzi, Baronti and Selva, IEEE TGRS 45(10), 2007, for a panchromatic image; extended to several channels as in the
 review of Yokoya, Grohnfeldt and Chanussot, IEEE GRSM 5(2), 2017: bands are grouped by the channel that they
-correlate with most at low resolution, and every group is sharpened with its channel P.
+correlate with most at low resolution, and each group is sharpened with its channel P:
 
-    I = sum_b w_b x_b + w_0             intensity: w fits P, blurred and decimated, by the group's LR bands
+    I = sum_b w_b x_b + w_0             intensity: least-squares fit of blurred, decimated P by the group's LR bands
     y_b = x_b + g_b ((P - mean P) - (I - mean I)),   g_b = cov(x_b, I) / var(I)
 
-with x_b the upsampled band. All of this is published. Our addition, common to the classical methods here: the blur
-that brings P to low resolution and the sub-pixel shift of the upsampling are estimated from the two images
-(`ifmsr.degradation.estimation`), where the papers assume a known, centred one. Nothing suppresses noise.
+where x_b is the upsampled band, w_b and w_0 are the weights and offset of the fit, and g_b is the injection gain.
+
+Departure from the papers, as in the other classical methods of this package: the blur of P and the sub-pixel shift of
+the upsampling are estimated from the two images (`ifmsr.degradation.estimation`); the papers assume a known, centred
+blur. There is no denoising.
 """
 
 import numpy as np
@@ -20,13 +22,12 @@ from ifmsr.degradation.estimation import estimate_degradation
 from ifmsr.degradation.sampling import decimate, upsample
 from ifmsr.scenes.scene import Array, Observation
 
-NO_CONTRAST = (
-    1e-9  # below this variance (standard deviation 0.00003 of full scale) there is no detail to inject
-)
+# variance below which there is no detail to inject (a standard deviation of 0.00003 of full scale)
+NO_CONTRAST = 1e-9
 
 
 class GSA:
-    """GSA, Gram-Schmidt adaptive hypersharpening (Aiazzi et al. 2007). It has no settings."""
+    """GSA, Gram-Schmidt adaptive hypersharpening (Aiazzi et al. 2007). No settings."""
 
     title = "GSA"
     schedule = ""
@@ -46,7 +47,7 @@ class GSA:
 
 
 def nearest_channel(lr: Tensor, seen: Tensor) -> Tensor:
-    """(B, h, w), (3, h, w) -> (B,): the channel that each band correlates with most; 0 for a constant band."""
+    """(B, h, w), (3, h, w) -> (B,): the most correlated channel of each band; 0 for a constant band."""
     bands, channels = (image.flatten(1).double() for image in (lr, seen))
     bands, channels = (image - image.mean(1, keepdim=True) for image in (bands, channels))
     lengths = bands.norm(dim=1)[:, None] * channels.norm(dim=1)
@@ -59,7 +60,11 @@ def sharpen(upsampled: Tensor, lr: Tensor, fine: Tensor, coarse: Tensor) -> Tens
     Parameters
     ----------
     upsampled, lr : (G, H, W) and (G, h, w), the bands.
-    fine, coarse : (H, W) and (h, w), the channel.
+    fine, coarse : (H, W) and (h, w), the channel, and the channel blurred and decimated.
+
+    Returns
+    -------
+    (G, H, W), not clipped.
     """
     intensity = torch.tensordot(intensity_weights(lr, coarse), upsampled, dims=1)
     intensity = intensity - intensity.mean()  # removes w_0
@@ -72,7 +77,7 @@ def sharpen(upsampled: Tensor, lr: Tensor, fine: Tensor, coarse: Tensor) -> Tens
 
 
 def intensity_weights(lr: Tensor, coarse: Tensor) -> Tensor:
-    """(G, h, w), (h, w) -> (G,): least-squares w with intercept, of minimum norm."""
+    """(G, h, w), (h, w) -> (G,): minimum-norm least-squares weights, fitted with an intercept."""
     bands = lr.flatten(1).double().numpy()
     bands = bands - bands.mean(axis=1, keepdims=True)
     weights = np.linalg.lstsq(bands.T, coarse.flatten().double().numpy(), rcond=None)[0]

@@ -1,28 +1,33 @@
-"""HySure: a low-dimensional subspace and vector total variation, solved by ADMM.
+"""HySure: fusion in a spectral subspace with vector total variation, solved by ADMM.
 
-Simoes, Bioucas-Dias, Almeida and Chanussot, IEEE TGRS 53(6), 2015. The cube is E X, with E (B, p) the LR
-cube's leading left singular vectors, and its coefficient images X minimise
+Simoes, Bioucas-Dias, Almeida and Chanussot, IEEE TGRS 53(6), 2015. The cube is E X, where E (B, p) holds the leading
+left singular vectors of the LR cube. The coefficient images X (p, N) minimise
 
     1/2 |Y - E X B M|^2 + lambda_m/2 |Z - R E X|^2 + lambda_phi sum_pixels |(D_h X, D_v X)|_2
 
-Y is the LR cube, Z the RGB image, B the cyclic blur, M the choice of one pixel in each block, R the
-spectral response; the last term's norm is over both differences of all coefficients, which makes edges coincide. ADMM
-splits V1 = X B, V2 = X, V3 = X D_v, V4 = X D_h (scaled multipliers D1 to D4):
+with Y the LR cube, Z the RGB image, B the cyclic blur, M the decimation to one pixel per block and R the spectral
+response function. D_h and D_v are horizontal and vertical differences. The norm of the last term is taken over both
+differences of all coefficients, which aligns the edges of the coefficient images. ADMM splits V1 = X B, V2 = X,
+V3 = X D_v, V4 = X D_h, with scaled multipliers D1 to D4:
 
     X        the least-squares solution for all four, in the Fourier domain         `Cyclic.least_squares`
-    V1       LR pixels: (Y's coefficients + mu * (X B - D1)) / (1 + mu), others X B  `fit_spectra`
+    V1       LR pixels: (E^T Y + mu * (X B - D1)) / (1 + mu); other pixels: X B      `fit_spectra`
     V2       (lambda_m E^T R^T R E + mu)^-1 (lambda_m E^T R^T Z + mu (X - D2))       `fit_rgb`
-    V3, V4   (X D_v - D3, X D_h - D4) shrunk towards 0 by lambda_phi / mu            `shrink`
+    V3, V4   (X D_v - D3, X D_h - D4) soft-thresholded by lambda_phi / mu            `shrink`
 
-All of this is published, with lambda_m = 1, mu = 0.05, p = 10 and 200 iterations (the public program's, which
-takes E by SVD or by VCA), and lambda_phi = 1e-3 (the one in the review of Yokoya, Grohnfeldt and Chanussot,
-IEEE GRSM 5(2), 2017; the authors' examples use 5e-4, and more noise needs more). HySure's own estimate of the blur,
-least squares with a quadratic penalty on the kernel's differences, has the form of
-`ifmsr.degradation.kernels.estimate_kernel`, which replaces it (ours is non-negative, and its penalty is relative
-to the data); an unknown response is estimated by `ifmsr.degradation.estimation`, where HySure regresses strongly
-blurred images. Two more changes are ours: X starts from the upsampled LR cube, because the published iterations do
-not always converge from 0; and the RGB image is extended by its border pixels, so that the cyclic blur does not mix
-opposite sides (no LR pixel is observed there).
+Settings: lambda_m = 1, mu = 0.05, p = 10 and 200 iterations are the public program's (which obtains E by SVD or VCA);
+lambda_phi = 1e-3 is that of the review of Yokoya, Grohnfeldt and Chanussot, IEEE GRSM 5(2), 2017 (the authors' examples
+use 5e-4; noisier images need a larger value).
+
+Departures from the program:
+
+- The blur is estimated by `ifmsr.degradation.kernels.estimate_kernel`. HySure's estimate has the same form, least
+  squares with a quadratic penalty on the kernel's differences; ours is non-negative, with a penalty relative to the
+  data.
+- An unknown response is estimated by `ifmsr.degradation.estimation`; HySure regresses strongly blurred images.
+- X starts from the upsampled LR cube, because the published iterations do not always converge from 0.
+- The RGB image is padded with its border pixels, so that the cyclic blur does not mix opposite sides. No LR pixel is
+  observed in the padding.
 """
 
 from dataclasses import dataclass
@@ -43,11 +48,15 @@ class HySure:
 
     Attributes
     ----------
-    dimensions : p, at most the number of bands.
-    rgb_weight : lambda_m.
-    variation_weight : lambda_phi, for cubes in [0, 1].
-    penalty : mu; it changes the speed, not the solution.
+    dimensions : p, the dimension of the subspace; at most the number of bands is used.
+    rgb_weight : lambda_m, the weight of the RGB data term.
+    variation_weight : lambda_phi, the weight of the total variation, for cubes in [0, 1].
+    penalty : mu, ADMM's penalty; it changes the speed of convergence, not the solution.
     iterations : of ADMM.
+
+    Raises
+    ------
+    InputError : a setting is out of range.
     """
 
     dimensions: int = 10
@@ -86,7 +95,7 @@ class HySure:
         low : (p, h, w) E^T Y.
         rgb : (3, H, W).
         response : (3, p) R E.
-        kernel : (k, k) sampling kernel, counted from the block's middle.
+        kernel : (k, k) sampling kernel, centred on the block.
 
         Returns
         -------
@@ -96,11 +105,11 @@ class HySure:
 
         (height, width), side = rgb.shape[1:], len(kernel)
         rows, columns = (next_fast_len(size + side, real=True) for size in (height, width))
-        first = side // 2  # border rows and columns before the image
+        first = side // 2  # padding above and to the left of the image
         border = first, columns - width - first, first, rows - height - first
         rgb = pad(rgb, border, mode="replicate")
         cyclic = Cyclic(kernel, rows, columns)
-        start = first + scale // 2  # where the first LR pixel samples the blurred image
+        start = first + scale // 2  # position of the first LR pixel in the blurred image
         seen = (
             slice(None),
             slice(start, start + height, scale),
@@ -145,20 +154,20 @@ def fit_spectra(low: Tensor, wanted: Tensor, mu: float) -> Tensor:
 def fit_rgb(guide: Tensor, wanted: Tensor, inverse: Tensor, mu: float) -> Tensor:
     """argmin_V weight/2 |Z - R E V|^2 + mu/2 |V - wanted|^2.
 
-    `guide` is weight * (R E)^T Z, (p, H, W), and `inverse` that of weight * (R E)^T (R E) + mu, (p, p).
+    `guide` (p, H, W) is weight * (R E)^T Z. `inverse` (p, p) is the inverse of weight * (R E)^T (R E) + mu I.
     """
     return torch.tensordot(inverse, guide + mu * wanted, dims=1)
 
 
 def shrink(down: Tensor, across: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
-    """The vector soft threshold: each pixel's vector of all differences, shortened by `threshold`."""
+    """Vector soft thresholding: reduce the norm of each pixel's vector of all differences by `threshold`."""
     length = (down.square().sum(0) + across.square().sum(0)).sqrt()
     factor = (1 - threshold / length.clamp_min(torch.finfo(length.dtype).tiny)).clamp_min(0)
     return down * factor, across * factor
 
 
 def differences(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Cyclic differences to the pixel above and to the pixel on the left: (p, H, W) twice."""
+    """Cyclic differences to the pixel above and to the pixel on the left, (p, H, W) each."""
     return x - x.roll(1, -2), x - x.roll(1, -1)
 
 
@@ -168,9 +177,9 @@ def adjoint_differences(down: Tensor, across: Tensor) -> Tensor:
 
 
 class Cyclic:
-    """Blur and differences on a torus of `rows` x `columns` pixels.
+    """Blur and differences of images of `rows` x `columns` pixels with periodic boundaries.
 
-    The blurred image at n is sum_t kernel[t] * image[n + t - k // 2].
+    The blurred image at pixel n is sum_t kernel[t] * image[n + t - k // 2].
     """
 
     def __init__(self, kernel: Tensor, rows: int, columns: int):
@@ -184,11 +193,11 @@ class Cyclic:
         self.inverse = 1 / square.to(kernel.device)
 
     def blur(self, x: Tensor) -> Tensor:
-        """(p, rows, columns), the same size out."""
+        """Blur images (p, rows, columns); same shape."""
         return torch.fft.irfft2(torch.fft.rfft2(x) * self.transfer, self.size)
 
     def least_squares(self, v1: Tensor, v2: Tensor, v3: Tensor, v4: Tensor) -> tuple[Tensor, Tensor]:
-        """The X nearest to all four, |X B - v1|^2 + |X - v2|^2 + |X D_v - v3|^2 + |X D_h - v4|^2, and X B."""
+        """The X that minimises |X B - v1|^2 + |X - v2|^2 + |X D_v - v3|^2 + |X D_h - v4|^2, and X B."""
         right = torch.fft.rfft2(v1) * self.transfer.conj() + torch.fft.rfft2(v2 + adjoint_differences(v3, v4))
         spectrum = right * self.inverse
         return torch.fft.irfft2(spectrum, self.size), torch.fft.irfft2(spectrum * self.transfer, self.size)

@@ -1,20 +1,22 @@
 """LTTR: low tensor-train-rank fusion.
 
 R. Dian, S. Li and L. Fang, "Learning a low tensor-train rank representation for hyperspectral image
-super-resolution", IEEE TNNLS 30(9), 2019. With Z the HR cube, H blur and decimation, R the spectral response and Z^k
-the tensor (p, p, B, N_k) of all patches of group k, the method minimises
+super-resolution", IEEE TNNLS 30(9), 2019. Let X be the LR cube, Y the RGB image, Z the HR cube, H the blur and
+decimation, R the spectral response function and Z^k the tensor (p, p, B, N_k) of all patches of group k. The method
+minimises
 
     w |X - H Z|^2 + |Y - R Z|^2 + prior * sum over k and t = 1, 2, 3 of alpha_t^k LS(Z^k_<t>)
 
-Z_<t> is the unfolding with the first t modes as rows, LS(A) the sum of the logarithms of A's singular values,
-alpha_t proportional to the square root of the smaller side of Z_<t>. The groups come from the RGB image
-alone. Solved by ADMM with one copy of Z for each t; w = 1 as published (see `NonBlind` for other weights).
+Z_<t> is the unfolding with the first t modes as rows, LS(A) the sum of the logarithms of A's singular values, and
+alpha_t is proportional to the square root of the smaller side of Z_<t>. Patches are grouped by the RGB image alone. The
+problem is solved by ADMM with one copy of Z per t; w = 1 as published (see `NonBlind` for other weights).
 
-Paper and public program: patches of 8 with step 4, penalty 1e-3 and 25 iterations are the program's (the paper
-names none), 120 clusters the paper's for CAVE (the program's example: 160), `prior` both's for CAVE. Our
-changes: any image size (a last row and column of patches where the grid does not fit), groups of more than 512
-patches cut into parts, a start from bicubic interpolation that lies where the assumed kernel says (the
-program's lies (scale - 1) / 2 pixels off), and singular values by eigenvalues of Gram matrices.
+Settings: patches of 8 x 8 with step 4, penalty 1e-3 and 25 iterations are the public program's (the paper gives none);
+120 clusters are the paper's for CAVE (the program's example has 160); `prior` is that of both for CAVE.
+
+Departures from the program: any image size (one more row and column of patches where the grid does not fit); groups of
+more than 512 patches are split; the initial bicubic interpolation is aligned with the assumed kernel (the program's is
+shifted by (scale - 1) / 2 pixels); singular values come from the eigenvalues of Gram matrices.
 """
 
 import math
@@ -41,14 +43,14 @@ PENALTY = 1e-3  # mu
 class LTTR(NonBlind):
     """LTTR, fusion by low tensor-train rank (Dian et al. 2019); see `NonBlind` for kernel, weight and seed.
 
-    The weight for noisy LR cubes, 0.02, is within 0.2 dB of the best of 1, 0.1, 0.05, 0.02, 0.01 and 0.005 on 256 x
-    256 windows of two training scenes (CAVE stuffed_toys and paints, the test degradation, x4 and x8, estimated
-    kernel); there 1 is 3 to 15 dB worse.
+    The default LR weight for noisy cubes, 0.02, was chosen on 256 x 256 windows of two training scenes (CAVE
+    stuffed_toys and paints, test degradation, x4 and x8, estimated kernel): it is within 0.2 dB of the best of 1, 0.1,
+    0.05, 0.02, 0.01 and 0.005. A weight of 1 is 3 to 15 dB worse there.
 
     Attributes
     ----------
-    clusters : groups of patches that k-means makes; the paper: 120 for CAVE, 460 for Pavia University.
-    prior : lambda; the paper: 1e-2 for CAVE, 4e-4 for Pavia University.
+    clusters : number of patch groups (k-means); the paper: 120 for CAVE, 460 for Pavia University.
+    prior : weight of the low-rank prior; the paper: 1e-2 for CAVE, 4e-4 for Pavia University.
     iterations : of ADMM.
 
     Raises
@@ -71,7 +73,7 @@ class LTTR(NonBlind):
                 raise InputError(setting, f"found {getattr(self, setting)}", "Give a number above zero")
 
     def fuse(self, lr: Tensor, rgb: Tensor, srf: Tensor, kernel: Tensor) -> Tensor:
-        """(B, h, w), (3, H, W), (3, B), (k, k) -> (B, H, W), not clipped: the last Z-step's result."""
+        """(B, h, w), (3, H, W), (3, B), (k, k) -> (B, H, W), not clipped: the result of the last Z-step."""
         scale = rgb.shape[1] // lr.shape[1]
         operator = BlurDecimate(kernel, scale, (rgb.shape[1], rgb.shape[2]))
         groups = PatchGroups(rgb, PATCH, STRIDE, self.clusters, self.seed, largest=LARGEST_GROUP)
@@ -95,9 +97,9 @@ def z_step(
     multipliers: list[Tensor],
     weight: float,
 ) -> Tensor:
-    """The Z of (R^T R + 3 mu I) Z + w H^T H Z = seen + mu * sum of (copy + multiplier).
+    """Solve (R^T R + 3 mu I) Z + w H^T H Z = seen + mu * sum of (copy + multiplier) for Z, (B, H, W).
 
-    Every term but w H^T H acts on spectra alone, so in the eigenvectors of R^T R each row has its own equation.
+    All terms except w H^T H act on spectra only, so in the eigenbasis of R^T R the equations of the rows decouple.
 
     Parameters
     ----------
@@ -117,7 +119,7 @@ def z_step(
 
 
 def low_rank(groups: PatchGroups, image: Tensor, modes: int, prior: float) -> Tensor:
-    """The copy's step: every group's tensor with the singular values of Z_<modes> shrunk. (B, H, W) -> same."""
+    """ADMM step of one copy: shrink the singular values of Z_<modes> of each group's tensor. (B, H, W) -> same."""
 
     def shrink_group(_: int, patches: Tensor) -> Tensor:
         count, _, bands = patches.shape
@@ -128,9 +130,9 @@ def low_rank(groups: PatchGroups, image: Tensor, modes: int, prior: float) -> Te
 
 
 def shrink_unfolding(patches: Tensor, modes: int, prior: float) -> Tensor:
-    """Patches (N, p, p, B) with the singular values of their unfolding shrunk, same shape.
+    """Shrink the singular values of an unfolding of patches (N, p, p, B); same shape.
 
-    The unfolding has the first `modes` of (p, p, B, N) as rows.
+    The rows of the unfolding are the first `modes` modes of (p, p, B, N).
     """
     count, height, width, bands = patches.shape
     sides = unfolding_sides((height, width, bands, count))
@@ -142,22 +144,22 @@ def shrink_unfolding(patches: Tensor, modes: int, prior: float) -> Tensor:
 
 
 def unfolding_sides(shape: tuple[int, int, int, int]) -> list[int]:
-    """The smaller side of each of a tensor's unfoldings <1>, <2>, <3>."""
+    """The length of the smaller side of the unfoldings <1>, <2>, <3> of a tensor of this shape."""
     return [min(math.prod(shape[:modes]), math.prod(shape[modes:])) for modes in (1, 2, 3)]
 
 
 def shrink(matrix: Tensor, weight: float) -> Tensor:
-    """The matrix A of |A - matrix|^2 / 2 + weight * sum of log(s_i(A) + eps), by the paper's rule with eps -> 0.
+    """Shrinkage of singular values: a local minimiser A of |A - matrix|^2 / 2 + weight * sum of log(s_i(A) + eps).
 
-    A singular value s up to 2 sqrt(weight) becomes 0; another one (s + sqrt(s^2 - 4 weight)) / 2, which is the
-    minimum downhill from s.
+    It follows the paper's rule with eps -> 0. Singular values s up to 2 sqrt(weight) become 0; others become
+    (s + sqrt(s^2 - 4 weight)) / 2, the local minimum reached by descent from s.
     """
     if matrix.shape[0] > matrix.shape[1]:
         return shrink(matrix.T, weight).T
     squares, vectors = torch.linalg.eigh(matrix @ matrix.T)
     kept = squares > 4 * weight
     squares, vectors = squares[kept], vectors[:, kept]
-    ratios = (1 + (1 - 4 * weight / squares).sqrt()) / 2  # of the new singular value to the old one
+    ratios = (1 + (1 - 4 * weight / squares).sqrt()) / 2  # new singular value / old singular value
     return (vectors * ratios) @ (vectors.T @ matrix)
 
 

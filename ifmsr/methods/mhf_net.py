@@ -1,20 +1,21 @@
 """MHF-net (Xie et al., CVPR 2019; IEEE TPAMI 44, 2022): an unfolded proximal gradient method.
 
-The cube is X = Y A + Yhat B: a linear map of the RGB image Y plus a part of rank 12 that the colours do not show.
-Each stage is one step of ``min_Yhat |C X - Z|^2 + f(Yhat)`` for the LR image Z, with every operator learned:
+The cube is X = Y A + Yhat B: a linear map A of the RGB image Y plus a component Yhat B of rank 12, which the RGB image
+does not determine. Each stage is one step of ``min_Yhat |C X - Z|^2 + f(Yhat)`` for the LR image Z, with learned
+operators C (blur and decimation), C^T and prox:
 
     E = C X - Z;   Yhat <- prox(Yhat - C^T E B^T);   X = Y A + Yhat B
 
-The parts, in the names of the public program:
+The parts, with the names of the public program:
 
-    DownSam    C, one set of filters for the whole network
-    UpSam      C^T, its own filters in every stage, helped by the RGB image (ResBlock as `addF`)
-    ResBlock   the proximal operator, the side information, and the last refinement
+    DownSam    C, with the same filters in all stages
+    UpSam      C^T, with separate filters per stage and the RGB image as side information (ResBlock as `addF`)
+    ResBlock   the proximal operator, the side information, and the final refinement
     MHFNet     K stages and the refinement
 
-This is the program's variant with a fixed degradation (its CMHF), K = 20; the CVPR paper has K = 13. The program
-knows x4, x16 and x32 and takes x8 for x16: x8 is an extension here, made of its 4-fold and its 2-fold step.
-Normalisation uses the moments of the images at hand at test time too: give whole images, one at a time.
+This is the program's variant for a fixed degradation (its CMHF) with K = 20; the CVPR paper has K = 13. The program
+supports x4, x16 and x32, and treats x8 as x16. Here x8 is an extension: a 4-fold and a 2-fold step. Normalisation uses
+the moments of the current batch at test time too, so whole images must be passed one at a time.
 
 Shapes: N images, B bands, (H, W) = scale * (h, w).
 """
@@ -32,13 +33,13 @@ from ifmsr.methods.base import CubeConfig, Network, check_bands, check_pair
 from ifmsr.scenes.scene import Scene
 
 RANK = 12  # channels of Yhat
-STEPS = {4: (4,), 8: (4, 2), 16: (4, 4), 32: (4, 4, 2)}  # how DownSam gets to each scale
+STEPS = {4: (4,), 8: (4, 2), 16: (4, 4), 32: (4, 4, 2)}  # factors of DownSam's steps at each scale
 FILTER_SIDE = {4: 6, 2: 3}  # of a 4-fold and a 2-fold step
 
 
 @dataclass(frozen=True)
 class MHFConfig(CubeConfig):
-    """Fixes the network's shape; `stages` is K."""
+    """Configuration of MHF-net; `stages` is K, at least 2. Raises InputError if a value is out of range."""
 
     stages: int = 20
 
@@ -50,12 +51,12 @@ class MHFConfig(CubeConfig):
 
 
 def per_pixel(x: Tensor, matrix: Tensor) -> Tensor:
-    """Every pixel's row vector times a (C, D) matrix: (N, C, H, W) -> (N, D, H, W)."""
+    """Multiply each pixel's row vector by a (C, D) matrix: (N, C, H, W) -> (N, D, H, W)."""
     return F.conv2d(x, matrix.T[:, :, None, None])
 
 
 class DownSam(nn.Module):
-    """C: strided filters, the same for every channel; at first (about) the mean of each block."""
+    """C, blur and decimation: strided filters shared by all channels, initialised to the mean of about one block."""
 
     def __init__(self, scale: int):
         super().__init__()
@@ -64,11 +65,11 @@ class DownSam(nn.Module):
         self.filters = nn.ParameterList(torch.full((1, 1, side, side), 1 / side**2) for side in sides)
 
     def pyramid(self, x: Tensor) -> list[Tensor]:
-        """(N, C, H, W) -> itself and the result of every step, (N, C, h, w) the last one."""
+        """(N, C, H, W) -> the input and the result of each step; the last one is (N, C, h, w)."""
         levels = [x]
         for step, weight in zip(self.steps, self.filters, strict=True):
             single = levels[-1].flatten(0, 1)[:, None]  # (N C, 1, H, W)
-            # the program's TF "SAME" and slicing: 6 taps read pixels -1..4 of a block of 4, 3 taps -1..1
+            # as TF "SAME" and slicing in the program: 6 taps cover pixels -1..4 of a block of 4, 3 taps -1..1
             smaller = F.conv2d(single, weight, stride=step, padding=1)
             levels.append(smaller[:, 0].unflatten(0, x.shape[:2]))
         return levels
@@ -78,7 +79,7 @@ class DownSam(nn.Module):
 
 
 class BatchMoments(nn.Module):
-    """Batch normalisation that keeps no running averages: moments of the batch, in float32, at test time too."""
+    """Batch normalisation without running averages: it uses the batch's moments, in float32, at test time too."""
 
     def __init__(self, channels: int, gain: float):
         super().__init__()
@@ -90,10 +91,10 @@ class BatchMoments(nn.Module):
 
 
 class ResBlock(nn.Module):
-    """Three times 3x3 convolution, normalisation, ReLU; plus the input. (N, C, H, W) -> same.
+    """Residual block: three times 3x3 convolution, normalisation, ReLU; plus the input. (N, C, H, W) -> same.
 
-    With `side` channels of side information concatenated to the input it is the program's `addF`. The
-    normalisation makes the convolutions' biases idle: they are there for the published shapes.
+    With `side` channels of side information concatenated to the input it is the program's `addF`. The biases of the
+    convolutions have no effect before the normalisation; they are kept for the published number of parameters.
     """
 
     def __init__(self, channels: int, side: int = 0, gain: float = 1 / 20):
@@ -112,9 +113,9 @@ class ResBlock(nn.Module):
 
 
 class Up2(nn.Module):
-    """Twice the size by a transposed convolution; at first every pixel spreads over 3 x 3, bands by themselves.
+    """Upsampling by 2 with a transposed convolution, initialised to spread each pixel over 3 x 3 within its band.
 
-    TF "SAME": taps 0..2 of LR pixel i go to pixels 2i..2i + 2, and what leaves the image is cropped.
+    Padding as TF "SAME": taps 0..2 of LR pixel i are added to pixels 2i..2i + 2, and the excess is cropped.
     """
 
     def __init__(self, bands: int):
@@ -126,7 +127,7 @@ class Up2(nn.Module):
 
 
 class UpSam(nn.Module):
-    """C^T: DownSam's steps backwards, at the end of each the RGB image of that size, and a last blur."""
+    """C^T: DownSam's steps in reverse order, each with a ResBlock for the RGB image of that size, and a final blur."""
 
     def __init__(self, bands: int, scale: int):
         super().__init__()
@@ -136,24 +137,26 @@ class UpSam(nn.Module):
         self.blur = nn.Parameter(torch.full((bands, 1, 4, 4), 1 / 16))
 
     def forward(self, x: Tensor, priors: Sequence[Tensor]) -> Tensor:
-        """(N, B, h, w) and RGB images, the smallest first -> (N, B, H, W)."""
+        """(N, B, h, w) and RGB images in order of increasing size -> (N, B, H, W)."""
         for up, add, prior in zip(self.up, self.add, priors, strict=True):
             x = add(up(x), prior)
         return F.conv2d(F.pad(x, (1, 2, 1, 2)), self.blur, groups=x.shape[1])  # TF "SAME"
 
 
 class MHFNet(Network):
-    """The whole network. A is zero until `start_from`, which every training begins with.
+    """MHF-net, an unfolded proximal gradient network (Xie et al. 2019).
+
+    A is zero until `start_from`, which each training calls first.
 
     Parameters
     ----------
     bands : B.
     scale : 4, 8, 16 or 32.
-    stages : K.
+    stages : K, at least 2.
 
     Raises
     ------
-    InputError : `bands`, `scale` or `stages` is none of these; in `forward`, the images do not fit them.
+    InputError : `bands`, `scale` or `stages` is out of range; in `forward`, the images do not fit them.
 
     Examples
     --------
@@ -178,9 +181,9 @@ class MHFNet(Network):
         self.refine = nn.Sequential(*[ResBlock(bands) for _ in range(4)])
 
     def start_from(self, scenes: Sequence[Scene]) -> None:
-        """A becomes the least-squares map from colours to spectra, over all pixels, in double precision.
+        """Set A to the least-squares map from RGB values to spectra over all pixels, computed in double precision.
 
-        Raises InputError if a scene has another number of bands, or no colour image.
+        Raises InputError if a scene has another number of bands, or no RGB image.
         """
         gram, cross = np.zeros((3, 3)), np.zeros((3, self.config.bands))
         for scene in scenes:
@@ -196,7 +199,7 @@ class MHFNet(Network):
         return self.refine(x)
 
     def estimates(self, lr: Tensor, rgb: Tensor) -> Iterator[Tensor]:
-        """Y A, then X of every stage but the last, (N, B, H, W) each."""
+        """Yield Y A, then X of each stage except the last, (N, B, H, W) each."""
         check_pair(lr, rgb, self.config.bands, self.config.scale)
         priors = [level / 10 for level in reversed(self.downsam.pyramid(rgb)[:-1])]
         x = ya = per_pixel(rgb, self.A)
@@ -209,7 +212,7 @@ class MHFNet(Network):
             yield x
 
     def loss(self, lr: Tensor, rgb: Tensor, truth: Tensor, bands: Tensor | None = None) -> Tensor:
-        """Squared errors: of the output, with weight 0.1 of Y A and each X, with 0.01 of the last C X against Z."""
+        """Sum of mean squared errors: the output, 0.1 times Y A and each X, and 0.01 times the last C X against Z."""
         estimates = list(self.estimates(lr, rgb))
         last = estimates[-1]
         inner = sum(F.mse_loss(estimate.float(), truth) for estimate in estimates)

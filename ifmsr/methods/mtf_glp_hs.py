@@ -1,15 +1,17 @@
-"""MTF-GLP-HS: hypersharpening, a generalised Laplacian pyramid with a synthesised image for every band.
+"""MTF-GLP-HS: hypersharpening by a generalised Laplacian pyramid with one synthesised image per band.
 
 Selva, Aiazzi, Butera, Chiarantini and Baronti, IEEE JSTARS 8(6), 2015, in the form of the review of Yokoya,
 Grohnfeldt and Chanussot, IEEE GRSM 5(2), 2017 (synthesised images, no equalisation of their moments):
 
-    P_b = sum_c w_bc z_c + w_b0          w by least squares of LR band b on the blurred and decimated channels
+    P_b = sum_c w_bc z_c + w_b0          least-squares regression of LR band b on the blurred and decimated channels
     L_b = upsample(blur-and-decimate(P_b))                    its low-pass version
     y_b = x_b + g_b (P_b - L_b),   g_b = cov(x_b, L_b) / var(L_b)
 
-with x_b the upsampled band. All of this is published, with a Gaussian matched to the sensor's modulation
-transfer function as the blur. Our addition, common to the classical methods here: the blur and its sub-pixel shift
-are estimated from the two images (`ifmsr.degradation.estimation`). Nothing suppresses noise.
+where x_b is the upsampled band, z_c an RGB channel, w the regression weights and g_b the injection gain.
+
+Departure from the papers, as in the other classical methods of this package: the blur and its sub-pixel shift are
+estimated from the two images (`ifmsr.degradation.estimation`); the papers take a Gaussian matched to the sensor's
+modulation transfer function (MTF). There is no denoising.
 """
 
 import torch
@@ -22,7 +24,7 @@ from ifmsr.scenes.scene import Array, Observation
 
 
 class MTFGLPHS:
-    """MTF-GLP-HS, hypersharpening with a generalised Laplacian pyramid (Selva et al. 2015). It has no settings."""
+    """MTF-GLP-HS, hypersharpening with a generalised Laplacian pyramid (Selva et al. 2015). No settings."""
 
     title = "MTF-GLP-HS"
     schedule = ""
@@ -40,7 +42,7 @@ class MTFGLPHS:
 def synthesise(lr: Tensor, rgb: Tensor, seen: Tensor) -> Tensor:
     """(B, h, w), (3, H, W), (3, h, w) -> (B, H, W): the high-resolution image synthesised for each band.
 
-    Directions of the RGB space without contrast get no weight.
+    Directions of the RGB space without contrast get zero weight.
     """
     bands, channels = lr.flatten(1).double(), seen.flatten(1).double()
     mean, means = bands.mean(1, keepdim=True), channels.mean(1, keepdim=True)
@@ -52,7 +54,7 @@ def synthesise(lr: Tensor, rgb: Tensor, seen: Tensor) -> Tensor:
 
 
 def inject(upsampled: Tensor, fine: Tensor, coarse: Tensor) -> Tensor:
-    """x + g (P - L), each (B, H, W); a constant L has no gain."""
+    """x + g (P - L) of x, P and L (B, H, W) each; the gain g is 0 where L is constant."""
     centred = coarse - coarse.mean((1, 2), keepdim=True)
     covariance = (upsampled * centred).mean((1, 2), keepdim=True)
     variance = centred.square().mean((1, 2), keepdim=True)

@@ -1,17 +1,17 @@
 """PZRes-Net, the progressive zero-centric residual network (Zhu et al., IEEE TIP 30, 2021).
 
-A residual for all bands is built from coarse to fine along the spectrum: first for every fourth band, then for
-every second, then for all. It is added to the bilinearly enlarged cube, and one more unit refines the spectra.
-Every convolution of features sees inputs of spatial mean zero. The parts, in the order of the data:
+A residual is estimated from coarse to fine along the spectrum: first for every fourth band, then for every second,
+then for all. It is added to the bilinearly upsampled cube, and one more unit refines the spectra. The inputs of all
+convolutions of features have zero spatial mean. The parts, in the order of the data flow:
 
     zero_mean       zero-mean normalisation
     SeparableUnit   1x1 convolution along the spectrum, 3x3 convolution in space
     Stage           one step of the progression: a dense block of eight units
     PZResNet        three stages and the refinement
 
-Where paper and public program differ, this is the program: its spectral network alone, in the state of April 2021
-that has the normalisation, without the four convolutions that it builds and never calls (194,783 of its 712,635
-parameters). The paper adds a residual of mean zero; the program's has ``tanh + m`` with m >= 0, as here.
+Where paper and public program differ, this is the program: its spectral network alone, in the version of April 2021
+with the normalisation, without the four convolutions that it creates and never calls (194,783 of its 712,635
+parameters). The paper adds a residual of zero mean; the program's residual is ``tanh + m`` with m >= 0, as here.
 
 Shapes: N images, B bands, c of them in a stage, (H, W) = scale * (h, w).
 """
@@ -23,18 +23,18 @@ from torch import Tensor, nn
 from ifmsr.errors import InputError
 from ifmsr.methods.base import CubeConfig, Network, check_pair
 
-UNITS = 8  # of a stage's dense block
+UNITS = 8  # per dense block of a stage
 
 
 def zero_mean(x: Tensor) -> Tensor:
-    """(N, C, H, W) less every channel's mean over the image; no scaling, nothing learned."""
+    """Subtract each channel's spatial mean, (N, C, H, W) -> same; without scaling or learned parameters."""
     return x - x.mean((2, 3), keepdim=True)
 
 
 def band_subset(bands: int, step: int) -> list[int]:
-    """Every `step`-th of `bands`, the last one replaced by the last band.
+    """Indices of every `step`-th band, with the last index replaced by that of the last band.
 
-    The program lists the subsets of 31 bands; this rule gives them, nested ones for any number of bands.
+    For 31 bands these are the subsets listed in the program; the rule gives nested subsets for any number of bands.
 
     Examples
     --------
@@ -45,7 +45,7 @@ def band_subset(bands: int, step: int) -> list[int]:
 
 
 class SeparableUnit(nn.Module):
-    """Spectral then spatial convolution, each of zero-mean input: (N, inputs, H, W) -> (N, outputs, H, W)."""
+    """Spectral, then spatial convolution, both on zero-mean inputs. (N, inputs, H, W) -> (N, outputs, H, W)."""
 
     def __init__(self, inputs: int, outputs: int):
         super().__init__()
@@ -58,14 +58,14 @@ class SeparableUnit(nn.Module):
 
 
 class Stage(nn.Module):
-    """The residual of c bands, from their enlarged LR image and what is known in detail: (N, c, H, W).
+    """One stage: the residual (N, c, H, W) of c bands, from their upsampled LR image and high-resolution features.
 
     Parameters
     ----------
-    inputs : channels of `detail`, the RGB image with the residual of the stage before.
+    inputs : channels of `detail`, the RGB image and the residual of the previous stage.
     bands : c.
-    spare : output channels that nothing reads. The program's last stage has one, from an earlier version with two
-        branches; it is kept so that the weights have the published shapes.
+    spare : unused output channels. The program's last stage has one, from an earlier version with two branches; it is
+        kept for the published shapes of the weights.
     """
 
     def __init__(self, inputs: int, bands: int, spare: int = 0):
@@ -76,23 +76,24 @@ class Stage(nn.Module):
         self.dense = nn.ModuleList(SeparableUnit(i * growth, growth) for i in range(1, UNITS))
         self.last = SeparableUnit(UNITS * growth, bands + spare)
 
-    def forward(self, enlarged: Tensor, detail: Tensor) -> Tensor:
+    def forward(self, upsampled: Tensor, detail: Tensor) -> Tensor:
         m = F.relu(self.head(detail))
-        features = torch.cat([enlarged, m], dim=1)  # (N, 2c, H, W)
+        features = torch.cat([upsampled, m], dim=1)  # (N, 2c, H, W)
         for unit in self.dense:
-            features = torch.cat([features, F.relu(unit(features))], dim=1)  # 2c channels more
+            features = torch.cat([features, F.relu(unit(features))], dim=1)  # adds 2c channels
         return torch.tanh(self.last(features)[:, : self.bands]) + m
 
 
 class PZResNet(Network):
-    """The whole network. Adding a constant to the RGB image changes nothing; added to `lr`, it comes out again.
+    """PZRes-Net, the progressive zero-centric residual network (Zhu et al. 2021).
 
-    The refinement ends in a ReLU, as the program's: it can only add.
+    A constant added to the RGB image does not change the result; a constant added to `lr` is added to the result. The
+    refinement ends in a ReLU, as in the program, so it can only increase values.
 
     Parameters
     ----------
     bands : B, at least 4.
-    scale : any whole number; the parameters do not depend on it.
+    scale : any positive whole number; the parameters do not depend on it.
 
     Raises
     ------
@@ -132,12 +133,12 @@ class PZResNet(Network):
     def estimates(self, lr: Tensor, rgb: Tensor) -> tuple[Tensor, Tensor]:
         """The coarse and the refined cube, (N, B, H, W) each."""
         check_pair(lr, rgb, self.config.bands, self.config.scale)
-        enlarged = F.interpolate(lr, scale_factor=self.config.scale, mode="bilinear")
-        colour = zero_mean(rgb)
-        residual = self.stage1(enlarged[:, self.quarter_bands], colour)
-        residual = self.stage2(enlarged[:, self.half_bands], torch.cat([residual, colour], dim=1))
-        residual = self.stage3(enlarged, torch.cat([residual, colour], dim=1))
-        coarse = enlarged + residual
+        upsampled = F.interpolate(lr, scale_factor=self.config.scale, mode="bilinear")
+        guide = zero_mean(rgb)
+        residual = self.stage1(upsampled[:, self.quarter_bands], guide)
+        residual = self.stage2(upsampled[:, self.half_bands], torch.cat([residual, guide], dim=1))
+        residual = self.stage3(upsampled, torch.cat([residual, guide], dim=1))
+        coarse = upsampled + residual
         return coarse, coarse + F.relu(self.refine(coarse))
 
     def loss(self, lr: Tensor, rgb: Tensor, truth: Tensor, bands: Tensor | None = None) -> Tensor:

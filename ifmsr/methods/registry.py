@@ -1,8 +1,8 @@
-"""Every method by name, and how to add one. Names cost no import: a method's module is imported when it is used.
+"""The registry of methods and networks by name; a method's module is imported when it is used.
 
-A training-free method needs nothing but its class. A network is a method once it is trained: it needs weights (see
-`ifmsr.inference.api`). An installed package announces its own in the entry points ``ifmsr.methods`` and
-``ifmsr.networks``; a program calls `register_method` and `register_network`.
+A training-free method needs only its class. A network also needs trained weights (see `ifmsr.inference.api`). Installed
+packages add methods by the entry points ``ifmsr.methods`` and ``ifmsr.networks``, programs by `register_method` and
+`register_network`.
 """
 
 from collections.abc import Callable, Mapping
@@ -58,8 +58,8 @@ CLASSICAL: Registry[Callable[[], "Method"]] = Registry(
     },
     _check_method,
 )
-"""name -> function that makes the training-free method. ``-estimated``: kernel and shift estimated; ``-oracle``: given
-the true kernel; ``-back-projected``: with the last step of CMS's program."""
+"""Name -> function that creates the training-free method. ``-estimated``: kernel and shift are estimated; ``-oracle``:
+the true kernel is given; ``-back-projected``: with the final back-projection of CMS's program."""
 
 NETWORKS: Registry[type["Network"]] = Registry(
     "network",
@@ -75,14 +75,14 @@ NETWORKS: Registry[type["Network"]] = Registry(
     },
     _check_network,
 )
-"""name -> network; `Network.build` makes one from its configuration."""
+"""Name -> network class; `Network.build` creates a network from its configuration."""
 
 VARIANTS = {"ual-fusion": ("ual", "fusion"), "auto": ("subspace-net", "auto")}
-"""Further methods that are made of a network: name -> network and variant (see `Network.as_method`)."""
+"""Further methods based on a network: name -> (network, variant), see `Network.as_method`."""
 
 
 def method_names() -> tuple[str, ...]:
-    """Every method's name: the training-free ones, the networks, and their variants. Imports none of them.
+    """The names of all methods: the training-free ones, the networks and their variants. Imports none of them.
 
     Raises InputError if an installed package gives a method and a network the same name.
     """
@@ -93,14 +93,14 @@ def method_names() -> tuple[str, ...]:
 
 
 def network_of(method: str) -> str | None:
-    """The name of the network whose weights a method needs, or None."""
+    """The name of the network whose weights a method needs; None for training-free methods."""
     if method in VARIANTS:
         return VARIANTS[method][0]
     return method if method in NETWORKS else None
 
 
 def title_of(method: str) -> str:
-    """The name of a method as tables and figures print it. Raises KeyError for an unknown method."""
+    """The title of a method in tables and figures. Raises KeyError for an unknown method."""
     if method in CLASSICAL:
         return CLASSICAL[method]().title
     network, variant = VARIANTS.get(method, (method, ""))
@@ -108,12 +108,12 @@ def title_of(method: str) -> str:
 
 
 def register_method(name: str, method: Any = None) -> Any:
-    """Make a training-free method known by `name`, on the command line too: ``@register_method("my-method")``.
+    """Register a training-free method, also for the command line: ``@register_method("my-method")``.
 
     Parameters
     ----------
-    name : small letters, digits and hyphens; not taken by another method.
-    method : the class, or a function without arguments that makes the method; left out, this is a decorator.
+    name : lower-case letters, digits and hyphens; not used by another method.
+    method : the class, or a function without arguments that creates the method. Without it, this is a decorator.
 
     Raises
     ------
@@ -126,12 +126,12 @@ def register_method(name: str, method: Any = None) -> Any:
 
 
 def register_network(name: str, network: Any = None) -> Any:
-    """Make a network known by `name`: it can be trained, and once trained used, like the package's own.
+    """Register a network, so that it can be trained and used like those of this package.
 
     Parameters
     ----------
-    name : small letters, digits and hyphens; not taken by another method.
-    network : a class derived from `ifmsr.methods.Network`; left out, this is a decorator.
+    name : lower-case letters, digits and hyphens; not used by another method.
+    network : a subclass of `ifmsr.methods.Network`. Without it, this is a decorator.
 
     Raises
     ------

@@ -1,22 +1,22 @@
 """UAL: unsupervised adaptation learning (Zhang et al., CVPR 2020), as in its released program.
 
-Two steps. A fusion network, `UAL`, is trained once on synthetic pairs. Then, for every image, `adapt` trains a small
-`Adaptor` on top of the frozen fusion result, together with a `BlurNet` that learns how this image was blurred, on
-nothing but the observation itself. `Adapted` is both as one method.
+UAL has two steps. The fusion network `UAL` is trained once on synthetic pairs. Then `adapt` trains a small `Adaptor`
+on the fusion result of each image, together with a `BlurNet` that estimates this image's blur, from the observation
+alone. `Adapted` combines both steps in one method. The parts of the fusion network:
 
-    heads      three branches: a from the RGB image, b from both images, c from the enlarged LR cube
-    branches   three convolutions a branch and stage, two stages
-    Exchange   what a branch learns from all three: gate g, scale M and shift B
-    tail       three convolutions on the three branches' features
+    heads      three branches: a from the RGB image, b from both images, c from the upsampled LR cube
+    branches   three convolutions per branch and stage, two stages
+    Exchange   exchange of features between the branches: gate g, scale M and shift B
+    tail       three convolutions on the features of the three branches
 
-Choices, where the paper and its program leave some:
+Choices that the paper and its program leave open:
 
-- The adaptor starts from random weights, as in the program; the paper's is pre-trained on training scenes, which is
-  not public.
-- Where the response is unknown the term of the loss that needs it is dropped; the LR term alone remains.
-- The blur kernel is 32 x 32, as published, at even scales, and 33 x 33 at odd ones, where 32 has no middle.
-- Adaptation starts from the fusion result clipped to [0, 1], as any method returns it; the program's is not clipped.
-- The number of bands replaces the program's literal 31; the widths stay.
+- The adaptor starts from random weights, as in the program. The paper's is pre-trained on training scenes; these
+  weights are not public.
+- If the spectral response function is unknown, the RGB term of the adaptation's loss is omitted.
+- The blur kernel is 32 x 32, as published, at even scales, and 33 x 33 at odd ones, where it must have a centre pixel.
+- Adaptation starts from the fusion result clipped to [0, 1], as methods return it; the program's is not clipped.
+- The number of bands replaces the program's literal 31; the numbers of features are the same.
 
 Shapes: N images, B bands, C = 128 features, (H, W) = r * (h, w).
 """
@@ -51,7 +51,7 @@ def branch() -> nn.Sequential:
 class Joint(nn.Module):
     """A 3 x 3 convolution of t_q = [o_a, o_b, o_c, mask_q]. (N, 3 C, H, W) and q -> (N, C, H, W).
 
-    The mask is three constant maps, 0 in the slot of the target branch q and 1 in the others.
+    The mask has three constant channels: 0 in that of the target branch q, 1 in the others.
     """
 
     def __init__(self) -> None:
@@ -62,21 +62,21 @@ class Joint(nn.Module):
         return self.features(o) + self.mask(o, q)
 
     def features(self, o: Tensor) -> Tensor:
-        """What the branches' features (N, 3 C, H, W) contribute: the same for every target."""
+        """The contribution of the branches' features (N, 3 C, H, W), which is the same for every target."""
         return F.conv2d(o, self.conv.weight[:, : 3 * C], self.conv.bias, padding=1)
 
     def mask(self, o: Tensor, q: int) -> Tensor:
-        """What target q's mask contributes: (1, C, H, W)."""
+        """The contribution of the mask of target q, (1, C, H, W)."""
         maps = o.new_ones(1, 3, *o.shape[-2:])
         maps[:, q] = 0
         return F.conv2d(maps, self.conv.weight[:, 3 * C :], padding=1)
 
 
 class Exchange(nn.Module):
-    """What the branches learn from each other; one instance for both stages.
+    """Exchange of features between the three branches; one instance for both stages.
 
-    ``o_q <- g_q o_q + (1 - g_q) (o_q M_q + B_q)`` with the gate g_q = sigmoid(G_q(t_q)), and the scale M_q and the
-    shift B_q convolutions of J(t_q). J is one network for all branches; G, M and B are each branch's own.
+    ``o_q <- g_q o_q + (1 - g_q) (o_q M_q + B_q)`` with the gate g_q = sigmoid(G_q(t_q)). The scale M_q and the shift
+    B_q are convolutions of J(t_q). All branches share J; G, M and B are separate per branch.
     """
 
     def __init__(self) -> None:
@@ -88,12 +88,12 @@ class Exchange(nn.Module):
         self.shifts = nn.ModuleList(c3(C, C) for _ in range(3))
 
     def forward(self, o: Tensor) -> Tensor:
-        """(N, 3 C, H, W), branch after branch -> same."""
+        """Features of the three branches, concatenated, (N, 3 C, H, W) -> same."""
         features = self.joint.features(o)
         return torch.cat([self.target(q, o, features) for q in range(3)], dim=1)
 
     def target(self, q: int, o: Tensor, features: Tensor) -> Tensor:
-        """Branch q's new features (N, C, H, W); `features` is J's first convolution of `o`."""
+        """The updated features (N, C, H, W) of branch q; `features` is the result of J's first convolution of `o`."""
         o_q = o[:, q * C : (q + 1) * C]
         j = self.shared(features + self.joint.mask(o, q))
         modulated = o_q * self.scales[q](j) + self.shifts[q](j)
@@ -102,7 +102,12 @@ class Exchange(nn.Module):
 
 
 class UAL(Network):
-    """The fusion network with its three branches. Its loss is the mean absolute error.
+    """UAL's fusion network with three branches (Zhang et al. 2020). Its loss is the mean absolute error.
+
+    Parameters
+    ----------
+    bands : B.
+    scale : r.
 
     Examples
     --------
@@ -147,12 +152,12 @@ class UAL(Network):
         return cls.title if variant == "fusion" else Adapted.title
 
     def as_method(self, trained: Method, variant: str, device: str | None, precision: Precision) -> Method:
-        """The variant ``"fusion"`` is the network alone; the method adapts its result to each image."""
+        """The network alone for the variant ``"fusion"``, otherwise with the adaptation to each image."""
         return trained if variant == "fusion" else Adapted(trained, device=device, precision=precision)
 
 
 class Adaptor(nn.Module):
-    """A residual on the fusion result F: ``M f + (1 - M) Z + F``. (N, B, H, W) -> same."""
+    """UAL's adaptor, a residual on the fusion result F: ``M f + (1 - M) Z + F``. (N, B, H, W) -> same."""
 
     def __init__(self, bands: int):
         super().__init__()
@@ -165,12 +170,13 @@ class Adaptor(nn.Module):
 
 
 class BlurNet(nn.Module):
-    """The unknown blur and decimation: one kernel and an offset for all bands, replicated border.
+    """The unknown blur and decimation, with one kernel and one offset for all bands. (N, B, H, W) -> (N, B, h, w).
 
-    (N, B, H, W) -> (N, B, h, w). `kernel` is a sampling kernel (see `ifmsr.degradation.blurs`) that starts as a
-    Gaussian of 6 pixels; nothing keeps it non-negative or of sum 1. `bias` starts at random within 1/32 of zero.
+    The border is replicated. `kernel` is a sampling kernel (see `ifmsr.degradation.blurs`), initialised as a Gaussian
+    with a standard deviation of 6 pixels; it is not constrained to be non-negative or to sum to 1. `bias` starts
+    uniformly distributed within 1/32 of zero.
 
-    Raises InputError for a scale beyond the kernel's side.
+    Raises InputError if `scale` exceeds the side of the kernel.
     """
 
     def __init__(self, scale: int):
@@ -185,9 +191,9 @@ class BlurNet(nn.Module):
         self.bias = nn.Parameter(torch.empty(1).uniform_(-1 / side, 1 / side))
 
     def forward(self, x: Tensor) -> Tensor:
-        """One strided convolution, computed as a dense one on r x r phases: several times as fast on a CPU."""
+        """Strided convolution, computed as a dense one on r x r phases, which is several times as fast on a CPU."""
         scale, side = self.scale, len(self.kernel)
-        margin, lack = (side - scale) // 2, -side % scale  # `lack`: taps of zero that fill up whole phases
+        margin, lack = (side - scale) // 2, -side % scale  # `lack`: zero taps that complete the phases
         bands = x.flatten(0, 1)[:, None]  # (N B, 1, H, W)
         padded = F.pad(bands, (margin, margin + lack) * 2, mode="replicate")
         phases = F.pixel_unshuffle(padded, scale).contiguous(memory_format=torch.channels_last)
@@ -197,12 +203,12 @@ class BlurNet(nn.Module):
 
 @dataclass(frozen=True)
 class Adaptation:
-    """What adapting to one image gave.
+    """The result of UAL's adaptation to one image.
 
     Attributes
     ----------
     sr : (B, H, W) float32 in [0, 1].
-    curve : the terms of the loss before each step, ``"lr"`` and, if the response is known, ``"rgb"``; (steps,) each.
+    curve : the terms of the loss before each step, (steps,) each: ``"lr"``, and ``"rgb"`` if the response is known.
     kernel : (k, k) the learned sampling kernel.
     """
 
@@ -222,17 +228,20 @@ def adapt(
     device: str | None = None,
     precision: Precision = "float32",
 ) -> Adaptation:
-    """Fit an Adaptor and a BlurNet to one observation; the last step's adaptor makes the result.
+    """Fit an `Adaptor` and a `BlurNet` to one observation; the adaptor after the last step gives the result.
 
-    Minimises ``|D(out) - lr| + |P out - rgb|`` (mean absolute errors; the second one only if the response P is
-    known) by Adam: rate 9e-5 and weight decay 1e-3 for the adaptor, 1e-4 and 1e-5 for the blur. Gradients are on
-    in here, whatever the caller has turned off.
+    Adam minimises ``|D(out) - lr| + |P out - rgb|``, mean absolute errors with the learned blur and decimation D and
+    the spectral response function P; the second term is omitted if P is unknown. Learning rate and weight decay are
+    9e-5 and 1e-3 for the adaptor, 1e-4 and 1e-5 for the blur. Gradients are enabled inside, also under
+    `torch.no_grad`.
 
     Parameters
     ----------
-    fused : (B, H, W) in [0, 1], what the fusion network made of the observation; it stays as it was.
+    fused : (B, H, W) in [0, 1], the result of the fusion network; it is not changed.
+    observation : the observation that `fused` was computed from.
+    steps : of Adam.
     seed : of the initial weights; the same seed gives the same result.
-    device : default: the GPU if there is one.
+    device : None: the GPU if there is one.
     precision : ``"bfloat16"`` computes the adaptor's residual under autocast where `device` can; the weights, the sum
         with `fused` and the losses stay float32.
 
@@ -280,10 +289,16 @@ def adapt(
 
 @dataclass
 class Adapted:
-    """A fusion method followed by UAL's adaptation to each image, as one method.
+    """UAL: a fusion method followed by the adaptation to each image (Zhang et al. 2020).
 
-    `last` is the record of the last image. The schedule and the fingerprint of the weights are the fusion's with
-    the adaptation's settings, so that results of other settings are not mistaken for these.
+    Schedule and fingerprint are the fusion's, extended by the settings of the adaptation, so that results of different
+    settings are distinguished.
+
+    Attributes
+    ----------
+    fusion : the fusion method.
+    steps, seed, device, precision : see `adapt`.
+    last : the `Adaptation` of the last image.
     """
 
     fusion: Method
@@ -296,12 +311,12 @@ class Adapted:
 
     @property
     def schedule(self) -> str:
-        """How the fusion was trained, and the adaptation's steps."""
+        """The training of the fusion, and the steps of the adaptation."""
         return f"{self.fusion.schedule}; adapted to each image in {self.steps} steps, seed {self.seed}"
 
     @property
     def fingerprint(self) -> str:
-        """Which weights and settings."""
+        """The fingerprint of the fusion's weights with the settings of the adaptation."""
         return f"{getattr(self.fusion, 'fingerprint', '')}+{self.steps}s{self.seed}"
 
     def __call__(self, observation: Observation) -> Array:

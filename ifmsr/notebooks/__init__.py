@@ -1,4 +1,4 @@
-"""Running notebooks strictly: papermill underneath, without its leniency."""
+"""Execution of notebooks with parameters (papermill), in which all failures are errors."""
 
 from ifmsr.extras import require
 

@@ -1,4 +1,4 @@
-"""One notebook through papermill, with every way to fail reported alike and no kernel left behind."""
+"""Execution of one notebook by papermill: all failures raise NotebookError, and no kernel keeps running."""
 
 import os
 import signal
@@ -24,14 +24,14 @@ from ifmsr.errors import RunFailed
 
 
 class NotebookError(RunFailed):
-    """A notebook did not run to its end.
+    """Error for a notebook that did not finish.
 
     Attributes
     ----------
     notebook : the source notebook.
-    cell : which of its code cells failed, counted from 1, or 0 if none was reached.
-    ename, evalue : the exception's name and message.
-    copy : the partly executed notebook, kept for a look at its outputs.
+    cell : the number of the failed code cell, counted from 1; 0 if no cell was reached.
+    ename, evalue : name and message of the exception.
+    copy : the partly executed notebook with its outputs.
     """
 
     def __init__(self, notebook: Path, cell: int, source: str, ename: str, evalue: str, copy: Path):
@@ -42,7 +42,7 @@ class NotebookError(RunFailed):
 
 
 def execute(notebook: Path, parameters: Mapping[str, Any], copy: Path, cell_timeout: int | None) -> None:
-    """Run `notebook` into `copy` from the notebook's own folder, as nbval does. Raises NotebookError."""
+    """Execute `notebook` in its own folder, as nbval does, and write the result to `copy`. Raises NotebookError."""
     try:
         with _signals_raise(), _no_kernel_left():
             executed = papermill.execute_notebook(
@@ -69,12 +69,12 @@ def execute(notebook: Path, parameters: Mapping[str, Any], copy: Path, cell_time
 
 
 def _no_template(path: Path) -> str:
-    """The absolute path for papermill, which would fill in anything between braces."""
+    """The absolute path with escaped braces, because papermill treats paths as templates."""
     return str(path.absolute()).replace("{", "{{").replace("}", "}}")
 
 
 def _failure(notebook: Path, copy: Path, ename: str, evalue: str) -> NotebookError:
-    """The error for the last cell that was started; papermill's `status` of a cell cannot be trusted."""
+    """The error for the last cell that was started; papermill's `status` of a cell is not reliable."""
     cells = nbformat.read(copy, as_version=4).cells
     started = [
         cell
@@ -87,7 +87,7 @@ def _failure(notebook: Path, copy: Path, ename: str, evalue: str) -> NotebookErr
 
 
 class _ThisPython(KernelSpecManager):
-    """Knows only the running interpreter, wherever a kernel named python3 on this machine points to."""
+    """Kernel specification of the running interpreter, whatever the kernel named python3 on this machine is."""
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         return KernelSpec(**get_kernel_dict(extra_arguments=["--log-level=ERROR"]))
@@ -101,7 +101,7 @@ class _Kernel(AsyncKernelManager):
 
 @contextmanager
 def _signals_raise() -> Iterator[None]:
-    """Turn the first SIGINT, SIGTERM or SIGHUP into an exception, for clean-up to run; ignore later ones."""
+    """Turn the first SIGINT, SIGTERM or SIGHUP into an exception, so that clean-up runs; ignore later ones."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -125,7 +125,7 @@ def _signals_raise() -> Iterator[None]:
 
 @contextmanager
 def _no_kernel_left() -> Iterator[None]:
-    """Kill every kernel that was started inside and still lives, with its children."""
+    """Kill all kernels that were started inside and still run, with their child processes."""
     before = set(psutil.Process().children())
     try:
         yield

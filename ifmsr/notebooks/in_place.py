@@ -1,4 +1,4 @@
-"""Rewriting a notebook with its outputs, as it is committed."""
+"""Execution of a notebook in place, for committing it with its outputs."""
 
 import re
 import shutil
@@ -35,10 +35,10 @@ MACHINE_SPECIFIC = (
 
 
 def execute_in_place(notebook: str | Path, cell_timeout: int | None = None) -> Path:
-    """Run `notebook` with its own defaults and rewrite it with its outputs, ready to be committed.
+    """Execute `notebook` with its default parameters and rewrite it with its outputs.
 
-    What differs from run to run or machine to machine (times, progress bars, addresses, absolute paths) is
-    left out, so that differences stay small. The notebook stays as it was if anything fails.
+    Parts that differ between runs or machines (times, progress bars, addresses, absolute paths) are removed, which
+    keeps diffs small. The notebook is not changed if anything fails.
 
     Raises NotebookError as `run_notebook` does, and InputError if the result exceeds `MAX_BYTES`.
     """
@@ -59,7 +59,7 @@ def execute_in_place(notebook: str | Path, cell_timeout: int | None = None) -> P
 
 
 def _cleaned(notebook: NotebookNode) -> NotebookNode:
-    """The same notebook without what differs from run to run or machine to machine."""
+    """The notebook without parts that differ between runs or machines."""
     for key in ("papermill", "widgets"):
         notebook.metadata.pop(key, None)
     notebook.metadata.get("language_info", {}).pop("version", None)
@@ -87,7 +87,7 @@ def _still(output: NotebookNode) -> NotebookNode:
 
 
 def _portable(value: Any) -> Any:
-    """`value` with every text in it freed from absolute paths and memory addresses."""
+    """`value` without absolute paths and memory addresses in its strings."""
     match value:
         case str():
             for pattern, replacement in MACHINE_SPECIFIC:

@@ -1,4 +1,4 @@
-"""What may be put into a notebook: values for the names that its cell tagged `parameters` assigns."""
+"""Checks of notebook parameters, the names that a notebook's cell tagged `parameters` assigns."""
 
 import ast
 from collections.abc import Iterable, Mapping
@@ -14,10 +14,10 @@ FAMILIES: tuple[tuple[type, ...], ...] = ((bool,), (int, float), (str,), (list, 
 
 
 def read_profile(path: str | Path, notebooks: Iterable[str | Path]) -> dict[str, dict[str, Any]]:
-    """Read `{notebook stem: {parameter: value}}` from YAML.
+    """Read a profile, `{notebook stem: {parameter: value}}`, from a YAML file.
 
-    Raises InputError, naming the file, if it cannot be read, has another form, or names a notebook that is
-    not among `notebooks`.
+    Raises InputError, naming the file, if it cannot be read, has another form, or names a notebook that is not in
+    `notebooks`.
     """
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
@@ -35,11 +35,11 @@ def read_profile(path: str | Path, notebooks: Iterable[str | Path]) -> dict[str,
 
 
 def check_parameters(notebook: str | Path, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """All the values that `notebook` would run with: its own defaults, overridden by `parameters`.
+    """All parameter values of a run of `notebook`: its defaults, overridden by `parameters`.
 
-    Raises InputError, naming the notebook and the parameter, if there is no such notebook, or if a parameter
-    is not assigned in the cell tagged `parameters`, or is of another type than its default there (None goes
-    with every type, whole numbers with fractions).
+    Raises InputError, naming the notebook and the parameter, if there is no such notebook, or if a parameter is not
+    assigned in the cell tagged `parameters` or has another type than its default. None is allowed for any type, and
+    ints and floats for each other.
     """
     defaults = _defaults(Path(notebook))
     for name, value in parameters.items():
@@ -56,7 +56,7 @@ def check_parameters(notebook: str | Path, parameters: Mapping[str, Any]) -> dic
 
 
 def check_stems(where: object, profile: Mapping[str, Any], notebooks: Iterable[str | Path]) -> None:
-    """Raise InputError, naming `where`, if `profile` has a key that is no notebook's file stem."""
+    """Raise InputError, naming `where`, if a key of `profile` is not the file stem of a notebook."""
     stems = [Path(notebook).stem for notebook in notebooks]
     for stem in profile:
         if stem not in stems:
@@ -69,11 +69,11 @@ def _suggestion(name: str, known: Iterable[str]) -> str:
 
 
 class _Expression(str):
-    """The source of a default that is computed, so that its type is not known before the notebook runs."""
+    """The source code of a computed default, whose type is unknown before the notebook runs."""
 
 
 def _defaults(notebook: Path) -> dict[str, Any]:
-    """Names and values that the first cell tagged `parameters` assigns."""
+    """Names and values of the assignments in the first cell tagged `parameters`."""
     try:
         cells = nbformat.read(notebook, as_version=4).cells
         tagged = (cell.source for cell in cells if "parameters" in cell.metadata.get("tags", []))
@@ -99,7 +99,7 @@ def _defaults(notebook: Path) -> dict[str, Any]:
 
 
 def _family(value: Any) -> tuple[type, ...] | None:
-    """The types that `value` may be replaced by, or None if that is unknown."""
+    """The types that may replace `value`, or None if that is unknown."""
     if isinstance(value, _Expression):
         return None
     return next((family for family in FAMILIES if isinstance(value, family)), None)

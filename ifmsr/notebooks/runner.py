@@ -1,7 +1,7 @@
-"""Running notebooks strictly: papermill underneath, without its leniency.
+"""Execution of notebooks with parameters as finished runs.
 
-A misspelt parameter, a failing or hanging cell, a dead kernel and an early exit are all errors; Ctrl-C,
-SIGTERM and a closed terminal leave no kernel behind; a run counts only if its `manifest.json` is there.
+A misspelt parameter, a failing or hanging cell, a dead kernel and an early exit are errors. No kernel keeps running
+after Ctrl-C, SIGTERM or a closed terminal. A run is finished if it has a `manifest.json`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,23 +20,23 @@ def run_notebook(
     out_folder: str | Path,
     cell_timeout: int | None = None,
 ) -> Path:
-    """Run `notebook` with `parameters` in place of its own and keep the executed copy as a finished run.
+    """Execute `notebook` with `parameters` and store the executed copy as a finished run.
 
     Parameters
     ----------
     notebook : the .ipynb file; it is not changed.
-    parameters : new values for names in its cell tagged `parameters`.
+    parameters : new values for names in its cell tagged `parameters`; None: its defaults.
     out_folder : gets `<stem>/<stem>.ipynb` and, last, `<stem>/manifest.json`.
-    cell_timeout : seconds that one cell may take; None for no limit.
+    cell_timeout : time limit per cell in seconds; None: no limit.
 
     Returns
     -------
-    The executed notebook's path.
+    The path of the executed notebook.
 
     Raises
     ------
-    InputError : no such notebook, or a parameter that it does not have or of another type.
-    NotebookError : a cell raised an exception, took too long, ended the kernel or left early.
+    InputError : there is no such notebook, or a parameter is unknown or has another type.
+    NotebookError : a cell raised an exception, exceeded the time limit, ended the kernel or exited early.
     """
     notebook = Path(notebook)
     values = check_parameters(notebook, parameters or {})
@@ -59,10 +59,10 @@ def run_all(
     out_folder: str | Path,
     cell_timeout: int | None = None,
 ) -> list[Path]:
-    """Run notebooks in the order of their names, each with `profile[stem]`, and stop at the first failure.
+    """Execute notebooks in the order of their names, each with `profile[stem]`; the first failure ends the run.
 
-    Every parameter of every notebook is checked before the first one runs, and `out_folder` gets a manifest of
-    its own after the last one. Raises what `run_notebook` raises.
+    All parameters are checked before the first notebook runs. `out_folder` gets a manifest after the last one. Returns
+    the paths of the executed notebooks. Raises the errors of `run_notebook`.
     """
     ordered = sorted(map(Path, notebooks), key=lambda path: path.name)
     check_stems("profile", profile, ordered)

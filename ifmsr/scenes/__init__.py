@@ -1,4 +1,4 @@
-"""Where cubes come from: the published data sets, one file each, and anyone's own images (`own.py`).
+"""Scenes and data sets: the published data sets, one module each, and spectral response functions.
 
 >>> from ifmsr.scenes import open_dataset
 >>> scene = open_dataset("indian-pines").load("test")

@@ -1,4 +1,4 @@
-"""What every data set can do: name its scenes, load one or a window of it, split them."""
+"""The base class of data sets: names of the scenes, loading of a scene or a window of it, splits."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -16,11 +16,17 @@ from ifmsr.scenes.scene import Array, Scene, check_cube
 
 @dataclass(frozen=True)
 class Split:
-    """Which scenes train, which one chooses the epoch, and which are shown to nobody before the end.
+    """The training, validation and test scenes of a data set, by name.
+
+    Attributes
+    ----------
+    train : scenes that networks are trained on.
+    validation : scenes that choose the epoch.
+    test : scenes for the final evaluation only.
 
     Raises
     ------
-    InputError : a scene stands in two of the three tuples, or twice in one.
+    InputError : a scene is listed more than once.
     """
 
     train: tuple[str, ...]
@@ -31,26 +37,24 @@ class Split:
         names = self.train + self.validation + self.test
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
-            raise InputError(
-                "split", f"{', '.join(repeated)} stand in it more than once", "Use each scene once"
-            )
+            raise InputError("split", f"{', '.join(repeated)} listed more than once", "Use each scene once")
 
 
 class DataSet(ABC):
-    """A folder of scenes in their published layout; see `open_dataset`.
+    """Base class of data sets: a folder of scenes in their published layout; see `open_dataset`.
 
     Attributes
     ----------
     name : the data set's name on the command line; `ifmsr.scenes.register_dataset` sets it.
-    title : the name that tables print.
-    bands : bands of every scene.
-    published : how many images the complete data set has.
-    default_split : the split used where none is named.
-    obtain : one sentence: where the data come from and where to put them.
-    caveat : what has to stand beside every number of this data set; "" for nothing.
-    root : the folder they were found in.
-    names : the scenes at hand; they do not overlap.
-    views : whole images that the scenes are cut from; `load` takes them too, splits never hold them.
+    title : the name in tables.
+    bands : number of bands of each scene.
+    published : number of images of the complete data set.
+    default_split : the split that is used if none is given.
+    obtain : one sentence that says where the data come from and where to put them.
+    caveat : a reservation about all results on this data set; "" if there is none.
+    root : the folder of the data.
+    names : the available scenes; they do not overlap.
+    views : whole images of which the scenes are parts; `load` accepts them too, splits do not contain them.
     """
 
     name: ClassVar[str]
@@ -69,7 +73,7 @@ class DataSet(ABC):
 
     @abstractmethod
     def load(self, name: str, window: Window | None = None) -> Scene:
-        """The scene called `name`, or only its `window` (top, left, height, width).
+        """Load the scene `name`, or only its `window` (top, left, height, width) in pixels.
 
         Raises
         ------
@@ -78,10 +82,10 @@ class DataSet(ABC):
 
     @abstractmethod
     def split(self, name: str) -> Split:
-        """The split called `name`. Raises InputError, listing the splits there are, for another name."""
+        """The split `name`. Raises InputError, which lists the splits, for an unknown name."""
 
     def unknown(self, name: str) -> InputError:
-        """The error for a scene that this data set does not have."""
+        """The error for an unknown scene name."""
         return InputError(
             f"{self.name} scene {name!r}",
             "there is no such scene here",
@@ -90,9 +94,9 @@ class DataSet(ABC):
 
 
 def within(where: object, parent: Window, window: Window | None) -> Window:
-    """`window`, counted from the corner of `parent`, in the coordinates that `parent` is given in.
+    """A window relative to `parent`, in the coordinates of `parent`; (top, left, height, width) each.
 
-    Raises InputError, naming `where`, if it leaves `parent`; `None` is the whole of it.
+    `window` None is all of `parent`. Raises InputError, naming `where`, if `window` exceeds `parent`.
     """
     top, left, height, width = parent
     if window is None:
@@ -109,7 +113,10 @@ def within(where: object, parent: Window, window: Window | None) -> Window:
 
 
 def to_cube(where: object, image: NDArray[Any], maximum: float, clip_negative: bool = False) -> Array:
-    """An (H, W, B) image divided by `maximum`: (B, H, W) float32 in [0, 1], checked, errors name `where`."""
+    """Divide an (H, W, B) image by `maximum`: (B, H, W) float32. Raises InputError, naming `where`, outside [0, 1].
+
+    With `clip_negative`, negative values become 0.
+    """
     cube = np.ascontiguousarray(np.moveaxis(image, -1, 0), dtype=np.float32) / np.float32(maximum)
     if clip_negative:
         np.maximum(cube, 0, out=cube)
@@ -118,6 +125,6 @@ def to_cube(where: object, image: NDArray[Any], maximum: float, clip_negative: b
 
 
 def no_folder(root: Path, looked_for: str, obtain: str) -> InputError:
-    """The error for a root folder that is missing or holds nothing of the data set."""
+    """The error for a root folder that is missing or contains nothing of the data set."""
     problem = f"{looked_for} not found in it" if root.exists() else "there is no such folder"
     return InputError(root, problem, obtain)

@@ -1,7 +1,7 @@
 """Measured spectral response functions of 52 cameras.
 
-The table is the one of rawtoaces-data (Academy Software Foundation, Apache License 2.0), 380 to 780 nm in steps of
-5 nm, rounded to four digits.
+The table is from rawtoaces-data (Academy Software Foundation, Apache License 2.0), 380 to 780 nm in steps of 5 nm,
+rounded to four digits.
 """
 
 import csv
@@ -18,7 +18,7 @@ from ifmsr.scenes.response import PUBLISHED, read_srf, resample_srf
 from ifmsr.scenes.scene import Array
 
 PAPER = "nikon-d700"
-"""The response of the paper, a table of its own (`ifmsr.scenes.response.nikon_d700`)."""
+"""The name of the paper's table (`ifmsr.scenes.response.nikon_d700`), which is not among the measured cameras."""
 
 
 def camera_names() -> tuple[str, ...]:
@@ -32,7 +32,7 @@ def camera_response(name: str, wavelengths: NDArray[np.float64]) -> Array:
     Parameters
     ----------
     name : one of `camera_names`.
-    wavelengths : (B,) band centres in nm; what lies outside 380 to 780 nm counts as unseen.
+    wavelengths : (B,) band centres in nm; the response is 0 outside 380 to 780 nm.
 
     Returns
     -------
@@ -40,7 +40,7 @@ def camera_response(name: str, wavelengths: NDArray[np.float64]) -> Array:
 
     Raises
     ------
-    InputError : there is no such camera, or one of its channels sees none of the bands.
+    InputError : there is no such camera, or one of its channels has no response in any band.
 
     Examples
     --------
@@ -57,14 +57,14 @@ def camera_response(name: str, wavelengths: NDArray[np.float64]) -> Array:
 
 
 def find_response(source: str | Path, bands: int, wavelengths: NDArray[np.float64] | None = None) -> Array:
-    """A spectral response for a cube's bands, by the camera's name or from a table of one's own.
+    """The spectral response function for the bands of a cube, by camera name or from a CSV file.
 
     Parameters
     ----------
-    source : ``nikon-d700`` for the paper's table, one of `camera_names` (in small letters with hyphens too:
-        ``canon-eos-5d``), or a CSV file as `read_srf` reads it.
-    bands : how many bands the cube has.
-    wavelengths : (B,) band centres in nm. Where they are not known, the table must have one line per band.
+    source : ``nikon-d700`` for the paper's table; one of `camera_names`, also in lower case with hyphens
+        (``canon-eos-5d``); or a CSV file, see `read_srf`.
+    bands : number of bands of the cube.
+    wavelengths : (B,) band centres in nm. If None, the table must have one line per band.
 
     Returns
     -------
@@ -72,7 +72,8 @@ def find_response(source: str | Path, bands: int, wavelengths: NDArray[np.float6
 
     Raises
     ------
-    InputError : no such camera or file; the wavelengths are needed and not known; a channel sees none of the bands.
+    InputError : no such camera or file; the wavelengths are needed and not given; a channel has no response in any
+        band.
     """
     name = _spelled(str(source))
     if source in camera_names():
@@ -100,7 +101,7 @@ def find_response(source: str | Path, bands: int, wavelengths: NDArray[np.float6
 
 
 def _spelled(name: str) -> str:
-    """A camera's name in small letters, with hyphens between the words."""
+    """A camera's name in lower case, with hyphens between the words."""
     return "-".join(re.findall(r"[a-z0-9]+", name.lower()))
 
 

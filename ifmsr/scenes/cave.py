@@ -34,8 +34,8 @@ def published_scenes() -> list[str]:
 def scene_folder(root: Path, scene: str) -> Path | None:
     """The folder of a scene's files, or None.
 
-    `root` may hold `complete_ms_data`, or be that folder itself; the published layout repeats the scene's
-    folder (`balloons_ms/balloons_ms/`), the flatter one does not.
+    `root` is `complete_ms_data` or the folder that contains it. The scene's folder may be nested twice, as published
+    (`balloons_ms/balloons_ms/`), or once.
     """
     folder = f"{scene}_ms"
     for parent in (root / "complete_ms_data", root):
@@ -46,13 +46,13 @@ def scene_folder(root: Path, scene: str) -> Path | None:
 
 
 class Cave(DataSet):
-    """The CAVE scenes found under `root`; see `scene_folder` for the layouts.
+    """The CAVE data set: 32 scenes of 512 x 512 pixels and 31 bands; see `scene_folder` for the layout of `root`.
 
-    Colour images are made with the Nikon D700's response (paper, section IV).
+    RGB images are simulated with the spectral response function of the Nikon D700 (paper, section IV).
 
     Raises
     ------
-    InputError : `root` does not exist or holds no CAVE scene.
+    InputError : `root` does not exist or contains no CAVE scene.
     """
 
     name: ClassVar[str] = "cave"
@@ -73,7 +73,7 @@ class Cave(DataSet):
             raise no_folder(self.root, "a scene folder like complete_ms_data/balloons_ms", self.obtain)
 
     def load(self, name: str, window: Window | None = None) -> Scene:
-        """One scene, (31, 512, 512), or its window; PNG files are always decoded whole."""
+        """Load one scene, (31, 512, 512), or its window; whole PNG files are decoded in either case."""
         folder = scene_folder(self.root, name)
         if folder is None:
             raise self._missing(name)

@@ -23,17 +23,17 @@ TEST_SIZE = (256, 256)
 
 
 class Chikusei(DataSet):
-    """The Chikusei scene, from the published .mat (v7.3, `chikusei`) or ENVI (.hdr) file under `root`.
+    """The Chikusei data set, from the published .mat (v7.3, `chikusei`) or ENVI (.hdr) file under `root`.
 
-    The scenes are windows of it. `train-00-00` to `train-09-11`: the top-left 2000 x 2335 in non-overlapping
-    images of 200 x 194 (paper, section IV; columns from 2328 on are left over). `test-0-0` to `test-1-8`: the
-    other 517 rows in images of 256 x 256 (sides that every scale divides; 5 rows and 31 columns are left
-    over). The view `full` is the whole image, of which one should take windows.
+    The scenes are windows of one image. `train-00-00` to `train-09-11` are non-overlapping images of 200 x 194 pixels
+    from the first 2000 rows (paper, section IV; columns from 2328 on are not used). `test-0-0` to `test-1-8` are images
+    of 256 x 256 pixels from the other 517 rows (a size that all scales divide; 5 rows and 31 columns are not used). The
+    view `full` is the whole image, which is best read by windows.
 
-    Values are divided by the largest of the whole image, as is usual with this data set, and negative ones
-    (an artefact of its atmospheric correction) become 0. The largest value is looked for once, block by
-    block, and kept in `chikusei_maximum.json` beside the file. No camera response: the colour image is the
-    three bands nearest to 640, 550 and 460 nm.
+    Values are divided by the maximum of the whole image, as is usual with this data set. Negative values, an artefact
+    of the atmospheric correction, become 0. The maximum is computed once, block by block, and stored in
+    `chikusei_maximum.json` beside the file. No response is used: the RGB image is the three bands nearest to 640, 550
+    and 460 nm.
 
     Raises
     ------
@@ -59,7 +59,7 @@ class Chikusei(DataSet):
         self.names = [name for name in self._windows if name not in self.views]
 
     def load(self, name: str, window: Window | None = None) -> Scene:
-        """A window of the scene; only its own bytes are read."""
+        """Load one scene, or a window of it; only the needed bytes are read."""
         if name not in self._windows:
             raise self.unknown(name)
         place = within(f"chikusei scene {name}", self._windows[name], window)
@@ -72,7 +72,7 @@ class Chikusei(DataSet):
         return Scene(name, cube, WAVELENGTHS, rgb_bands=(red, green, blue))
 
     def split(self, name: str) -> Split:
-        """`spatial`: the paper's training images, six of them for validation, and the test images."""
+        """`spatial`: the paper's training images, of which six are held out for validation, and the test images."""
         if name != "spatial":
             raise InputError(f"chikusei split {name!r}", "there is no such split", "Choose spatial")
         train, validation = hold_out([name for name in self.names if name.startswith("train")], count=6)
@@ -80,7 +80,7 @@ class Chikusei(DataSet):
 
     @cached_property
     def maximum(self) -> float:
-        """The largest value of the whole image, in the file's own unit."""
+        """The largest value of the whole image, in the unit of the file."""
         note = self.path.with_name("chikusei_maximum.json")
         stamp = [self.path.name, self.path.stat().st_size, self.path.stat().st_mtime_ns]
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
@@ -91,7 +91,7 @@ class Chikusei(DataSet):
         maximum = matfile.largest(self.path, "chikusei") if is_mat else envi.largest(self.path)
         if not np.isfinite(maximum) or maximum <= 0:
             raise InputError(self.path, f"its largest value is {maximum}", "Download the file again")
-        with contextlib.suppress(OSError):  # a read-only folder only costs another look next time
+        with contextlib.suppress(OSError):  # in a read-only folder the maximum is computed again next time
             write_text(note, json.dumps({"file": stamp, "maximum": maximum}))
         return maximum
 
@@ -117,7 +117,7 @@ def _checked(path: Path, shape: tuple[int, ...]) -> Path:
 
 
 def _windows() -> dict[str, Window]:
-    """Every scene's place in the whole image."""
+    """Scene name -> its window in the whole image."""
     windows: dict[str, Window] = {"full": (0, 0, HEIGHT, WIDTH)}
     height, width = TRAIN_SIZE
     for row in range(TRAIN_ROWS // height):

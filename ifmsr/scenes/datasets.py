@@ -1,6 +1,6 @@
-"""Every data set by name, and how to add one. A data set's module is imported when it is used.
+"""The registry of data sets by name; a data set's module is imported when it is used.
 
-An installed package announces its own in the entry points ``ifmsr.datasets``; a program calls `register_dataset`.
+Installed packages add data sets by the entry points ``ifmsr.datasets``, programs by `register_dataset`.
 """
 
 from functools import partial
@@ -36,16 +36,16 @@ DATASETS: Registry[type[DataSet]] = Registry(
     },
     _check_dataset,
 )
-"""name -> data set, a class that is called with the folder it is looked for in."""
+"""Name -> data set class, which takes the folder of the data."""
 
 
 def register_dataset(name: str, dataset: Any = None) -> Any:
-    """Make a data set known by `name`, on the command line too: ``@register_dataset("my-data")``.
+    """Register a data set, also for the command line: ``@register_dataset("my-data")``.
 
     Parameters
     ----------
-    name : small letters, digits and hyphens; not taken by another data set.
-    dataset : a class derived from `DataSet`, called with the folder it is looked for in; left out, this is a decorator.
+    name : lower-case letters, digits and hyphens; not used by another data set.
+    dataset : a subclass of `DataSet`, which takes the folder of the data. Without it, this is a decorator.
 
     Raises
     ------
@@ -57,18 +57,18 @@ def register_dataset(name: str, dataset: Any = None) -> Any:
 
 
 def open_dataset(name: str, root: str | Path | None = None) -> DataSet:
-    """The data set called `name`, from the folder `root`, or from `<data root>/<name>` (see `ifmsr.paths`).
+    """Open the data set `name` in the folder `root`; by default `<data root>/<name>` (see `ifmsr.paths`).
 
     Raises
     ------
-    InputError : no data set of that name, or nothing of it in the folder; the message says where it was
+    InputError : no data set of that name, or none of its files in the folder; the message says where it was
         looked for and how to get it.
     """
     return dataset_type(name)(dataset_root(name, root))
 
 
 def dataset_type(name: str) -> type[DataSet]:
-    """The class behind a data set's name. Raises InputError, listing the names, for another one."""
+    """The class of a data set. Raises InputError, which lists the names, for an unknown name."""
     if name not in DATASETS:
         raise InputError(
             f"data set {name!r}", "there is no such data set", f"Choose one of {', '.join(DATASETS)}"
@@ -77,5 +77,5 @@ def dataset_type(name: str) -> type[DataSet]:
 
 
 def dataset_root(name: str, root: str | Path | None = None) -> Path:
-    """The folder that a data set is looked for in: `root` if given, else `<data root>/<name>`."""
+    """The folder of a data set: `root` if given, else `<data root>/<name>`."""
     return Path(root).expanduser() if root is not None else paths.data_root() / name

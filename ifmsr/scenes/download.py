@@ -1,4 +1,4 @@
-"""Fetching CAVE - resumable, checked, safely unpacked - and saying what of every data set is at hand."""
+"""Download of CAVE (resumable, verified, safely unpacked), and a check of which data are available."""
 
 import hashlib
 import stat
@@ -23,17 +23,17 @@ Files = dict[PurePosixPath, tuple[int, str]]
 
 @dataclass(frozen=True)
 class Report:
-    """What `check` found.
+    """The result of `check`.
 
     Attributes
     ----------
-    dataset, root : what was looked for, and where.
-    published : how many images the data set has.
-    present : the images at hand, complete.
-    missing : those that are not at hand, where their names are known.
-    problems : damaged or missing files and other things to repair, one line each.
+    dataset, root : name and folder of the data set.
+    published : number of images of the complete data set.
+    present : available, complete images.
+    missing : images that are not available, if their names are known.
+    problems : damaged or missing files and other faults, one line each.
     obtain : where to get the data and where to put them.
-    caveat : what has to stand beside every number of the data set; "" for nothing.
+    caveat : a reservation about all results on this data set; "" if there is none.
     """
 
     dataset: str
@@ -47,7 +47,7 @@ class Report:
 
     @property
     def complete(self) -> bool:
-        """All images are at hand and nothing is wrong with them."""
+        """Whether all images are available and without faults."""
         return len(self.present) == self.published and not self.problems
 
     def __str__(self) -> str:
@@ -65,14 +65,14 @@ class Report:
 
 
 def check(name: str, root: str | Path | None = None, verify: bool = False) -> Report:
-    """What of the data set `name` is in `root` (default: `<data root>/<name>`), and what is missing.
+    """Check which images of the data set `name` are in `root` (default: `<data root>/<name>`) and which are missing.
 
-    CAVE's 1,024 files are compared with the published sizes, with `verify` also with their SHA-256. Of the
-    others the layout is looked at, with `verify` every image is also opened.
+    The sizes of CAVE's 1,024 files are compared with the published ones, with `verify` also their SHA-256. For other
+    data sets the layout is checked; with `verify` each image is also opened.
 
     Raises
     ------
-    InputError : no data set of that name. A missing or damaged data set is no error but a finding.
+    InputError : no data set of that name. A missing or damaged data set is reported in the result.
     """
     kind = dataset_type(name)
     folder = dataset_root(name, root)
@@ -96,8 +96,8 @@ def check(name: str, root: str | Path | None = None, verify: bool = False) -> Re
 def fetch_cave(root: str | Path | None = None, url: str = URL) -> Report:
     """Download CAVE (395 MB) from the authors' address into `root`, unpack it, and check all 1,024 files.
 
-    Files that are already there and good are kept; if all are, nothing is downloaded. A broken download is
-    continued by the next call. A `complete_ms_data.zip` put into `root` by hand is used instead.
+    Existing valid files are kept; if all files are valid, nothing is downloaded. The next call resumes an interrupted
+    download. A `complete_ms_data.zip` that was put into `root` by hand is used instead.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def fetch_cave(root: str | Path | None = None, url: str = URL) -> Report:
 
 
 def fetch_archive(url: str, root: Path, files: Files) -> None:
-    """Bring every one of `files` into `root`, from the zip archive at `url` where it is not there already.
+    """Download the zip archive at `url` and unpack those of `files` that are not yet in `root`.
 
     Raises
     ------
@@ -131,21 +131,21 @@ def fetch_archive(url: str, root: Path, files: Files) -> None:
         unpack(archive, root, wanted)
     except InputError:
         if not by_hand:
-            archive.unlink()  # what came over the network is damaged as a whole: the next call starts anew
+            archive.unlink()  # a damaged download: the next call starts again
         raise
     if not by_hand:
         archive.unlink()
 
 
 def unpack(archive: Path, root: Path, files: Files) -> None:
-    """Take `files` out of a zip archive into `root`, each checked by size and SHA-256 before it is in place.
+    """Unpack `files` from a zip archive into `root`; size and SHA-256 are checked before a file is put in place.
 
-    Only these are written, whatever else the archive holds. Paths in it may leave out the first folder.
+    Other members of the archive are ignored. Paths in the archive may omit the first folder.
 
     Raises
     ------
-    InputError : not a zip archive, or damaged; a member with an absolute path, `..` or a symbolic link
-        (nothing is written then); a listed file that is missing or differs from the published one.
+    InputError : not a zip archive, or damaged; a member with an absolute path, `..` or a symbolic link (then nothing
+        is written); a listed file is missing or differs from the published one.
     """
     fix = f"Delete {archive.name} and fetch it again from the authors' address"
     try:
@@ -166,7 +166,7 @@ def unpack(archive: Path, root: Path, files: Files) -> None:
 
 
 def is_good(path: Path, size: int, digest: str | None) -> bool:
-    """The file is there with this size and, unless `digest` is None, this SHA-256."""
+    """Whether the file exists with this size in bytes and, unless `digest` is None, this SHA-256."""
     return path.is_file() and path.stat().st_size == size and (digest is None or sha256(path) == digest)
 
 
@@ -179,7 +179,7 @@ def _refuse_unsafe(archive: Path, member: zipfile.ZipInfo) -> None:
 
 
 def _find_members(content: zipfile.ZipFile, files: Files) -> dict[PurePosixPath, zipfile.ZipInfo]:
-    """Published path -> the archive's member, whether or not that includes the first folder."""
+    """Published path -> member of the archive, whose path may omit the first folder."""
     members = {PurePosixPath(member.filename): member for member in content.infolist() if not member.is_dir()}
     found = {}
     for path in files:
@@ -190,7 +190,7 @@ def _find_members(content: zipfile.ZipFile, files: Files) -> dict[PurePosixPath,
 
 
 def _write_checked(target: Path, blocks: Iterable[bytes], size: int, digest: str, archive: Path) -> None:
-    """Write `blocks`, at most `size` bytes, and put them at `target` only if they are right."""
+    """Write `blocks` to `target` if their size and SHA-256 are right; raises InputError otherwise."""
 
     def write_and_compare(file: IO[bytes]) -> None:
         written, running = 0, hashlib.sha256()

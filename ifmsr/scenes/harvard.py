@@ -15,18 +15,19 @@ from ifmsr.scenes.splits import split_by_seed
 
 
 class Harvard(DataSet):
-    """The Harvard scenes: every .mat file under `root`, each with the variable `ref` (H, W, 31).
+    """The Harvard data set: all .mat files under `root`, each with the variable `ref` (H, W, 31).
 
-    `ref` is a floating-point cube without a fixed full scale. A cube that exceeds 1 is divided by its own
-    largest value; one that does not is left as it is. The whole cube decides, so a window of a scene has the
-    same numbers as the scene.
+    `ref` is a floating-point cube without a fixed full scale. A cube whose maximum exceeds 1 is divided by this
+    maximum; other cubes are not scaled. The maximum is that of the whole cube, so a window has the same values as the
+    scene.
 
-    The response is the 31-column Nikon D700 table by band position, as in the released programs, although it
-    is given for 400 to 700 nm and Harvard's bands lie 20 nm higher. `resample_srf` makes the other choice.
+    The spectral response function is the 31-column Nikon D700 table by band position, as in the released programs,
+    although the table is given for 400 to 700 nm and Harvard's bands are 20 nm higher. `resample_srf` would interpolate
+    it to the actual wavelengths.
 
     Raises
     ------
-    InputError : `root` does not exist or holds no .mat file.
+    InputError : `root` does not exist or contains no .mat file.
     """
 
     name: ClassVar[str] = "harvard"
@@ -47,7 +48,7 @@ class Harvard(DataSet):
             raise no_folder(self.root, "a .mat file", self.obtain)
 
     def load(self, name: str, window: Window | None = None) -> Scene:
-        """One scene; the file is read whole, a window saves memory afterwards."""
+        """Load one scene, or its window; the whole file is read in either case."""
         if name not in self._files:
             raise self.unknown(name)
         path = self._files[name]
@@ -64,5 +65,5 @@ class Harvard(DataSet):
         return Scene(name, cube, np.arange(420.0, 721.0, 10.0), srf=nikon_d700())
 
     def split(self, name: str) -> Split:
-        """`seed-<n>`: 80 % of the scenes at hand train (paper, section IV), two of them for validation."""
+        """`seed-<n>`: 80 % of the available scenes for training (paper, section IV), two of these for validation."""
         return split_by_seed(self.name, name, self.names, validation=min(2, len(self.names) // 5))

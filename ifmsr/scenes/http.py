@@ -1,4 +1,4 @@
-"""Downloading one file, going on where an earlier call was stopped."""
+"""Resumable download of one file over HTTP."""
 
 from pathlib import Path
 
@@ -15,11 +15,11 @@ BLOCK = 1 << 16  # bytes; a broken download loses at most one block
 
 
 def download(url: str, target: Path) -> None:
-    """Download `url` to `target` by way of `<target>.part`, going on where an earlier call was stopped.
+    """Download `url` to `target`, resuming an earlier download from `<target>.part`.
 
     Raises
     ------
-    InputError : the server cannot be reached, refuses, or breaks off; what has arrived is kept.
+    InputError : the server cannot be reached, refuses, or breaks off; the received part is kept.
     """
     make_folder(target.parent)
     part = target.with_name(target.name + ".part")
@@ -36,7 +36,7 @@ def download(url: str, target: Path) -> None:
 
 
 def _download_rest(url: str, part: Path) -> None:
-    """Append to `part` what it lacks of `url`; start again if the server does not continue where it ends."""
+    """Append the missing bytes of `url` to `part`; start again if the server does not support that."""
     done = part.stat().st_size if part.exists() else 0
     headers = {"Range": f"bytes={done}-", "Accept-Encoding": "identity"}
     with requests.get(url, headers=headers, stream=True, timeout=(15, 60)) as answer:
@@ -61,7 +61,7 @@ def _download_rest(url: str, part: Path) -> None:
 
 
 def _reason(error: requests.RequestException) -> str:
-    """The shortest true account of a network error."""
+    """A short description of a network error."""
     if isinstance(error, requests.ConnectionError):
         return "no connection to the server"
     return str(error)

@@ -1,4 +1,4 @@
-"""Indian Pines: one real AVIRIS scene of 145 x 145 pixels and 200 bands that needs no download."""
+"""Indian Pines: one real AVIRIS scene of 145 x 145 pixels and 200 bands, which needs no download."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -13,10 +13,10 @@ from ifmsr.io.windows import cut
 from ifmsr.scenes.base import DataSet, Split, Window, to_cube, within
 from ifmsr.scenes.scene import Scene
 
-MAXIMUM = 9604  # the cube's largest value, and its fixed scale here
+MAXIMUM = 9604  # the cube's largest value, by which all values are divided
 LINE_FEED, CARRIAGE_RETURN = 10, 13
-RANKS = (3, 4, 6, 8, 12, 16, 20)  # of the low-rank models that choose between two readings, coarse to fine
-UNSURE = 60  # sensor units: how far a model may be off
+RANKS = (3, 4, 6, 8, 12, 16, 20)  # of the low-rank models that choose between two candidate values
+UNSURE = 60  # expected error of a model in sensor units
 WINDOWS: dict[str, Window] = {
     "train": (0, 0, 144, 72),
     "validation": (0, 72, 144, 24),
@@ -26,16 +26,16 @@ WINDOWS: dict[str, Window] = {
 
 
 class IndianPines(DataSet):
-    """Three parts of the Indian Pines cube that ships inside the package `tensorly`.
+    """The Indian Pines data set: three parts of the cube that the package `tensorly` contains.
 
-    `train`, `validation` and `test` are columns 0-71, 72-95 and 96-143 of rows 0-143; the view `full` is all
-    144 x 144 (the last row and column are left out, so that scales 4 and 8 divide every side). Values (955 to
-    9604) are divided by 9604. Band centres are left unset: the water-absorption bands are cut out and
-    the published lists of what is left disagree. The colour image is bands 29, 19 and 9, counted from 0.
+    `train`, `validation` and `test` are columns 0-71, 72-95 and 96-143 of rows 0-143. The view `full` has all
+    144 x 144 pixels; the last row and column are omitted, so that scales 4 and 8 divide all sides. Values (955 to 9604)
+    are divided by 9604. Band centres are not set, because the water-absorption bands are removed and the published
+    lists of the remaining bands disagree. The RGB image is bands 29, 19 and 9, counted from 0.
 
-    The package's file went through a text-mode conversion; `restore_carriage_returns` undoes it.
+    The file in the package was damaged by a text-mode conversion, see `restore_carriage_returns`.
 
-    The data: Baumgardner et al., 2015, doi:10.4231/R7RX991C, CC BY 3.0.
+    Source: Baumgardner et al., 2015, doi:10.4231/R7RX991C, CC BY 3.0.
     """
 
     name: ClassVar[str] = "indian-pines"
@@ -56,7 +56,7 @@ class IndianPines(DataSet):
         self.names = [name for name in WINDOWS if name not in self.views]
 
     def load(self, name: str, window: Window | None = None) -> Scene:
-        """One of the three parts, or `full`."""
+        """Load one of the three parts or `full`, or a window of it."""
         if name not in WINDOWS:
             raise self.unknown(name)
         place = within(f"indian-pines scene {name}", WINDOWS[name], window)
@@ -81,22 +81,22 @@ def _image() -> NDArray[Any]:
 def restore_carriage_returns(
     image: NDArray[Any], before: int = CARRIAGE_RETURN, after: int = LINE_FEED
 ) -> NDArray[np.float64]:
-    """Undo what a text-mode conversion did to the 16-bit file: every byte 13 in it has become a 10.
+    """Undo the text-mode conversion of a 16-bit file, which replaced all bytes 13 by 10.
 
-    No byte of the file is 13, and twice as many as around it are 10. Where the high byte was hit, a value is
-    768 too small: 3 % of all values, by 8 % of full scale, and the histograms of bands 18 to 33 have a gap.
-    A high byte of 10 may also be genuine, so each such value has two readings; a low-rank model of all
-    spectra, refined with every round, chooses the nearer. (The same damage done on purpose to another byte
-    value is undone in 99.9 % of the places.) A hit low byte is an error of 3 units and is left.
+    No byte of the file is 13, and 10 is twice as frequent as its neighbours. A value with a replaced high byte is 768
+    too small. This affects 3 % of all values, by 8 % of full scale, and leaves a gap in the histograms of bands 18 to
+    33. A high byte of 10 may also be original, so each such value has two candidates. A low-rank model of all spectra,
+    of increasing rank, chooses the nearer one. (In a test with another byte value, it is right in 99.9 % of the
+    places.) A replaced low byte is an error of 3 units and is not corrected.
 
     Parameters
     ----------
     image : (H, W, B) whole numbers in sensor units.
-    before, after : what the byte was and what it has become.
+    before, after : the original byte and its replacement.
 
     Returns
     -------
-    (H, W, B) float64; the same values if the image holds a high byte `before`, so is not damaged.
+    (H, W, B) float64; unchanged values if the image contains a high byte `before` and is thus not damaged.
     """
     image = np.asarray(image, dtype=np.float64)
     high = image // 256

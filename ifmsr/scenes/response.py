@@ -1,4 +1,4 @@
-"""Spectral response functions: how a colour camera sees a spectrum."""
+"""Spectral response functions of RGB cameras: the paper's table, tables in CSV files, resampling."""
 
 import csv
 from pathlib import Path
@@ -13,10 +13,10 @@ PUBLISHED = Path(__file__).parent / "published"
 
 
 def nikon_d700() -> Array:
-    """The response P of the paper (section IV): Nikon D700, 400 to 700 nm in steps of 10 nm.
+    """The spectral response function P of the paper (section IV): Nikon D700, 400 to 700 nm in steps of 10 nm.
 
-    The 3 x 31 table is the one that the released programs of UAL, MHF-net and IFMSR share. It holds whole
-    numbers; each of R, G and B is divided by its sum (255, 203, 251), so that rgb = P * hsi stays in [0, 1].
+    The 3 x 31 table is that of the released programs of UAL, MHF-net and IFMSR. Its entries are whole numbers; each of
+    R, G and B is divided by its sum (255, 203, 251), so that rgb = P * hsi is in [0, 1].
 
     Returns
     -------
@@ -26,8 +26,9 @@ def nikon_d700() -> Array:
 
 
 def read_srf(path: str | Path) -> tuple[NDArray[np.float64], Array]:
-    """A response table from CSV with the columns `wavelength_nm,R,G,B`, any unit: each of R, G, B is
-    divided by its sum.
+    """Read a spectral response function from a CSV file with the columns `wavelength_nm,R,G,B`.
+
+    The unit does not matter: each of R, G and B is divided by its sum.
 
     Returns
     -------
@@ -35,11 +36,11 @@ def read_srf(path: str | Path) -> tuple[NDArray[np.float64], Array]:
 
     Raises
     ------
-    InputError : no such file, other columns, something that is not a number, negative or all-zero response,
+    InputError : no such file, other columns, an entry that is not a number, a negative or all-zero response, or
         wavelengths that do not increase.
     """
     path = Path(path)
-    fix = "Give a CSV file with the header wavelength_nm,R,G,B and one line of numbers a band"
+    fix = "Give a CSV file with the header wavelength_nm,R,G,B and one line of numbers per band"
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
@@ -57,27 +58,27 @@ def read_srf(path: str | Path) -> tuple[NDArray[np.float64], Array]:
 def resample_srf(
     srf: Array, wavelengths_from: NDArray[np.float64], wavelengths_to: NDArray[np.float64]
 ) -> Array:
-    """A response given at some wavelengths, at others: linear between them, 0 beyond them, rows sum to 1.
+    """Resample a spectral response function to other wavelengths, linearly; it is 0 outside its own range.
 
     Parameters
     ----------
     srf : (3, A) response.
-    wavelengths_from : (A,) nm, increasing.
-    wavelengths_to : (B,) nm.
+    wavelengths_from : (A,) in nm, increasing.
+    wavelengths_to : (B,) in nm.
 
     Returns
     -------
-    (3, B) float32.
+    (3, B) float32, rows summing to 1.
 
     Raises
     ------
-    InputError : the sizes differ, or a colour sees nothing at `wavelengths_to`.
+    InputError : the sizes differ, or a channel has no response at `wavelengths_to`.
     """
     if srf.shape != (3, len(wavelengths_from)):
         raise InputError(
             "srf",
             f"shape {srf.shape} for {len(wavelengths_from)} wavelengths",
-            "Give one column a wavelength",
+            "Give one column per wavelength",
         )
     rows = [np.interp(wavelengths_to, wavelengths_from, row, left=0, right=0) for row in srf]
     return _normalised("srf", np.stack(rows))
@@ -87,6 +88,6 @@ def _normalised(where: object, response: NDArray[np.float64]) -> Array:
     sums = response.sum(axis=1, keepdims=True)
     if (response < 0).any() or (sums <= 0).any():
         raise InputError(
-            where, "a colour's response is negative or zero everywhere", "Give positive responses"
+            where, "a channel's response is negative or zero everywhere", "Give positive responses"
         )
     return (response / sums).astype(np.float32)

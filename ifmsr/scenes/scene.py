@@ -1,4 +1,4 @@
-"""A Scene is a reference cube; an Observation is the pair of images that a method gets."""
+"""`Scene`, a reference cube, and `Observation`, the pair of images that a method gets."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,16 +18,16 @@ OPTIONAL = ("srf", "lr_valid", "rgb_valid")  # fields of an Observation that may
 
 @dataclass(frozen=True)
 class Scene:
-    """A named hyperspectral cube, and how a colour camera would see it.
+    """A named hyperspectral cube with the spectral response function of an RGB camera.
 
     Attributes
     ----------
     name : the scene's name, unique in its data set; it seeds the scene's degradation.
     cube : (B, H, W) float32 in [0, 1].
     wavelengths : (B,) band centres in nm, or None if unknown.
-    srf : (3, B) spectral response function of the colour camera, rows R, G, B summing to 1, or None.
-    rgb_bands : the three bands (R, G, B, counted from 0) that stand in for a colour image where no
-        response is known (paper, section IV: "by the position of pixels").
+    srf : (3, B) spectral response function of the RGB camera, rows R, G, B summing to 1, or None.
+    rgb_bands : three bands (R, G, B, counted from 0) that serve as RGB image if there is no response (paper, section
+        IV: "by the position of pixels"), or None.
 
     Raises
     ------
@@ -76,7 +76,10 @@ class Scene:
         return found
 
     def rgb(self) -> Array:
-        """The colour image (3, H, W) in [0, 1]: by the response if there is one, else by three bands."""
+        """The RGB image (3, H, W) in [0, 1], by the spectral response function if there is one, else by three bands.
+
+        Raises InputError if neither is known.
+        """
         if self.srf is not None:
             return np.tensordot(self.srf, self.cube, axes=1).clip(0, 1)
         if self.rgb_bands is not None:
@@ -88,7 +91,7 @@ class Scene:
         )
 
     def crop(self, top: int, left: int, height: int, width: int) -> "Scene":
-        """The same scene, a window of it."""
+        """A window of the scene, in pixels. Raises InputError if it exceeds the image."""
         window = self.cube[:, top : top + height, left : left + width]
         if window.shape[1:] != (height, width):
             raise InputError(
@@ -99,9 +102,10 @@ class Scene:
         return replace(self, cube=np.ascontiguousarray(window))
 
     def crop_to_multiple(self, scale: int, side: int | None = None) -> "Scene":
-        """The same scene in a size that `scale` divides.
+        """The scene, cropped to a multiple of `scale` pixels.
 
-        It loses its last rows and columns; with a `side`, the middle of at most `side` x `side` pixels is kept.
+        The last rows and columns are removed. With a `side`, the central part of at most `side` x `side` pixels is
+        kept.
         """
         scale, (height, width) = whole("scale", scale, least=1), self.cube.shape[1:]
         if side is None:
@@ -112,24 +116,24 @@ class Scene:
 
 @dataclass(frozen=True)
 class Observation:
-    """A pair of images as a user has them; no method sees more than this.
+    """The input of a method: an LR cube and an RGB guide, with the camera's response if it is known.
 
     Attributes
     ----------
     lr : (B, h, w) float32 low-resolution cube in [0, 1].
-    rgb : (3, H, W) float32 colour image in [0, 1], H = scale * h, W = scale * w.
-    scale : the whole number r, at least 1.
-    srf : (3, B) response of the camera that took `rgb`, or None if unknown.
+    rgb : (3, H, W) float32 RGB guide in [0, 1], H = scale * h, W = scale * w.
+    scale : the magnification r, a whole number of at least 1.
+    srf : (3, B) spectral response function of the camera of `rgb`, rows summing to 1, or None if unknown.
     lr_valid : (h, w) bool, False where `lr` was not measured (no data, saturated, outside the footprint); None: all
-        pixels are valid. Values of invalid pixels count for nothing but must be finite and in [0, 1].
+        pixels are valid. Values of invalid pixels are ignored but must be finite and in [0, 1].
     rgb_valid : (H, W) bool, likewise for `rgb`.
 
-    Arrays that are no writable, contiguous block of memory, as PyTorch wants them, are copied into one.
+    Arrays that are not writable and contiguous, as PyTorch requires, are copied.
 
     Raises
     ------
-    InputError : shapes do not belong together, values are not finite and in [0, 1], no pixel is valid, or `scale` is
-        no whole number.
+    InputError : shapes do not fit each other, values are not finite and in [0, 1], no pixel is valid, or `scale` is
+        not a whole number.
     """
 
     lr: Array
@@ -144,7 +148,7 @@ class Observation:
         check_cube("lr", self.lr)
         check_cube("rgb", self.rgb)
         if self.rgb.shape[0] != 3:
-            raise InputError("rgb", f"{self.rgb.shape[0]} channels", "Give a colour image of shape (3, H, W)")
+            raise InputError("rgb", f"{self.rgb.shape[0]} channels", "Give an RGB image of shape (3, H, W)")
         expected = tuple(self.scale * side for side in self.lr.shape[1:])
         if self.rgb.shape[1:] != expected:
             raise InputError(
@@ -163,10 +167,10 @@ class Observation:
                 object.__setattr__(self, name, np.require(mask, np.bool_, ["C", "W"]))
 
     def save(self, path: str | Path) -> Path:
-        """Store the observation as one compressed .npz, so that every method sees the same file.
+        """Store the observation as a compressed .npz file.
 
-        The same observation gives the same bytes, which manifests know by their SHA-256: the response is stored by
-        columns, whatever its layout in memory.
+        The same observation gives the same bytes, whose SHA-256 manifests contain: the response is stored in column
+        order, whatever its layout in memory.
         """
         arrays: dict[str, Any] = {"lr": self.lr, "rgb": self.rgb, "scale": self.scale}
         for name in OPTIONAL:
@@ -176,7 +180,7 @@ class Observation:
 
     @classmethod
     def load(cls, path: str | Path) -> "Observation":
-        """Read what `save` wrote. Raises InputError, naming the file, if it is missing or cannot be read."""
+        """Read a file of `save`. Raises InputError, naming the file, if it is missing or cannot be read."""
         path = as_path("path", path)
         try:
             with np.load(path, allow_pickle=False) as arrays:

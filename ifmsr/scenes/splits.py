@@ -1,4 +1,4 @@
-"""Which scenes train and which test: published lists, and seeded ones that are the same everywhere."""
+"""Splits into training, validation and test scenes: published lists, and seeded ones, equal on all machines."""
 
 import hashlib
 import json
@@ -12,10 +12,12 @@ from ifmsr.scenes.response import PUBLISHED
 def cave_split(name: str) -> Split:
     """A split of the 32 CAVE scenes.
 
-    `figure4` (26/6) keeps the two scenes that the paper's figure 4 shows, `face` and `balloons`, in the test
-    set; the paper's own list is not published. `names-20-12` trains on the first 20 by name, as many papers
-    do. `random-0` to `random-4` are 26/6 draws. `seed-<n>` is `seeded_split`. Two of the training scenes are
-    held out for validation.
+    `figure4` (26 training and 6 test scenes) has the two scenes of the paper's figure 4, `face` and `balloons`, in the
+    test set; the paper's own split is not published. `names-20-12` trains on the first 20 scenes by name, as is common.
+    `random-0` to `random-4` are random splits of 26 and 6 scenes. `seed-<n>` is `seeded_split`. Two of the training
+    scenes are held out for validation.
+
+    Raises InputError for another name.
     """
     lists = json.loads((PUBLISHED / "cave_splits.json").read_text(encoding="utf-8"))
     if name not in lists:
@@ -28,7 +30,10 @@ def cave_split(name: str) -> Split:
 def split_by_seed(
     dataset: str, name: str, names: Sequence[str], validation: int, others: Sequence[str] = ()
 ) -> Split:
-    """The split `seed-<n>` of `names`: `seeded_split`, with `validation` training scenes held out."""
+    """The split `seed-<n>` of `names`: `seeded_split`, with `validation` training scenes held out.
+
+    Raises InputError, which also lists the `others`, for another name.
+    """
     kind, _, seed = name.partition("-")
     if kind != "seed" or not seed.isdecimal():
         choices = ", ".join([*others, "seed-0, seed-1, ..."])
@@ -39,7 +44,7 @@ def split_by_seed(
 def seeded_split(names: Sequence[str], seed: int, train_fraction: float = 0.8, validation: int = 2) -> Split:
     """A random split (paper, section IV: 80 % train) that depends on the names and the seed alone.
 
-    Scenes are ranked by a hash of seed and name, so every machine and library version draws the same.
+    Scenes are ranked by a hash of seed and name, so the split is the same on all machines and library versions.
     """
     ranked = _shuffled(names, f"split-{seed}")
     count = round(train_fraction * len(ranked))
@@ -48,9 +53,9 @@ def seeded_split(names: Sequence[str], seed: int, train_fraction: float = 0.8, v
 
 
 def hold_out(train: Sequence[str], count: int, seed: int = 0) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Take `count` scenes away from the training names: (training names left, validation names).
+    """Split the training names at random into (training names, `count` validation names).
 
-    Raises InputError if no training scene would be left.
+    Raises InputError if no training scene remains.
     """
     if not 0 <= count < len(train):
         raise InputError("validation", f"{count} of {len(train)} training scenes", "Hold out fewer scenes")

@@ -1,4 +1,4 @@
-"""WorldView-2: real satellite images of 8 bands, each with a finer image of the same place."""
+"""WorldView-2: real satellite images of 8 bands, each with an image of higher resolution of the same area."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,22 +21,23 @@ COLOSSEUM_TRAIN_ROWS = 209
 
 
 class WorldView2(DataSet):
-    """The WorldView-2 images found in the folder `root`.
+    """The WorldView-2 data set: one or two images in the folder `root`.
 
     `imgWV2` : `imgWV2.mat` with `I_MS` (320, 320, 8), `I_PAN`, `RGB_indexes` (counted from 1) and `ratio`.
     `roman-colosseum` : `roman-colosseum.mat` with `MS` (h, w, 8) and `RGB` (4h, 4w, 3), or
     `roman-colosseum_ms.tif` or `.npy` (h, w, 8) beside `roman-colosseum_rgb.tif`, `.npy` or `.png`.
 
-    Each is a view; its scenes are `<view>-train`, `-validation` and `-test`, which share no pixel. The Roman
-    Colosseum trains on the top 209 rows (paper, section IV), of which the last eighth of the columns is held
-    out for validation, and tests on the rows below. `imgWV2` is cut by columns: half, a fifth, the rest.
+    Each image is a view; its scenes `<view>-train`, `-validation` and `-test` share no pixel. The Roman Colosseum has
+    the first 209 rows for training (paper, section IV), the last eighth of their columns for validation, and the other
+    rows for testing. `imgWV2` is split by columns: one half for training, one fifth for validation, the others for
+    testing.
 
-    Integers are divided by 2047 (the sensor's 11 bits), 8-bit ones by 255. No camera response: the colour
-    image of a scene is its bands 5, 3, 2.
+    Integers are divided by 2047 (11 bits), 8-bit integers by 255. No response is used: the RGB image of a scene is its
+    bands 5, 3 and 2.
 
     Raises
     ------
-    InputError : `root` does not exist or holds neither image.
+    InputError : `root` does not exist or contains neither image.
     """
 
     name: ClassVar[str] = "worldview2"
@@ -63,7 +64,7 @@ class WorldView2(DataSet):
         self.names = [f"{view}-{part}" for view in self.views for part in ("train", "validation", "test")]
 
     def load(self, name: str, window: Window | None = None) -> Scene:
-        """A view (`imgWV2`, `roman-colosseum`) or one of its parts (`imgWV2-test`)."""
+        """Load a view (`imgWV2`, `roman-colosseum`), one of its parts (`imgWV2-test`), or a window of it."""
         view, part = (name, "") if name in self.views else name.rpartition("-")[::2]
         if view not in self.views or name not in (*self.views, *self.names):
             raise self.unknown(name)
@@ -73,7 +74,7 @@ class WorldView2(DataSet):
         return Scene(name, cube, WAVELENGTHS, rgb_bands=pair.rgb_bands)
 
     def split(self, name: str) -> Split:
-        """A view's name: its three parts. `spatial`: the parts of every view at hand."""
+        """The name of a view: its three parts. `spatial`: the parts of all available views."""
         if name != "spatial" and name not in self.views:
             choices = ", ".join(["spatial", *self.views])
             raise InputError(
@@ -88,9 +89,9 @@ class WorldView2(DataSet):
 
 @dataclass(frozen=True)
 class Pair:
-    """What one WorldView-2 product holds: `ms` (h, w, 8) in the file's unit, and a finer image.
+    """One WorldView-2 product: `ms` (h, w, 8) in the unit of the file, and the high-resolution image `fine`.
 
-    `fine` is (rh, rw) if panchromatic, in the unit of `ms`, or (3, rh, rw) in [0, 1] if in colour.
+    `fine` is panchromatic, (rh, rw) in the unit of `ms`, or an RGB image, (3, rh, rw) in [0, 1].
     """
 
     path: Path
@@ -100,26 +101,26 @@ class Pair:
 
     @property
     def maximum(self) -> float:
-        """The value that becomes 1."""
+        """The value that is scaled to 1."""
         return _maximum(self.ms)
 
 
 def read_pair(path: str | Path) -> Pair:
-    """Read one product in any of the layouts that `WorldView2` names.
+    """Read one product in any of the layouts of `WorldView2`.
 
     Raises
     ------
-    InputError : a file or variable is missing or unreadable, or the cube has not 8 bands.
+    InputError : a file or variable is missing or unreadable, or the cube does not have 8 bands.
     """
     path = Path(path)
     if path.suffix == ".mat" and "I_MS" in variables(path):
         red, green, blue = (int(index) - 1 for index in read_variable(path, "RGB_indexes").ravel())
         pair = Pair(path, read_variable(path, "I_MS"), read_variable(path, "I_PAN"), (red, green, blue))
     elif path.suffix == ".mat":
-        colour = read_variable(path, "RGB")
-        pair = Pair(path, read_variable(path, "MS"), to_cube(path, colour, _maximum(colour)))
+        rgb = read_variable(path, "RGB")
+        pair = Pair(path, read_variable(path, "MS"), to_cube(path, rgb, _maximum(rgb)))
     else:
-        pair = Pair(path, np.moveaxis(read_stored(path).array, 0, -1), _colour_beside(path))
+        pair = Pair(path, np.moveaxis(read_stored(path).array, 0, -1), _rgb_beside(path))
     if pair.ms.ndim != 3 or pair.ms.shape[2] != WorldView2.bands:
         raise InputError(
             path, f"its cube has shape {pair.ms.shape}, not (height, width, 8)", WorldView2.obtain
@@ -128,17 +129,16 @@ def read_pair(path: str | Path) -> Pair:
 
 
 def real_observation(path: str | Path, scale: int = 4) -> Observation:
-    """A real image as the satellite saw it, for the paper's figure 6: no ground truth exists.
+    """A real observation without ground truth, for the paper's figure 6.
 
-    `lr` is the 8-band cube at its own resolution. `rgb` is the file's colour image if it has one (Roman
-    Colosseum). `imgWV2.mat` has only a panchromatic image at the fine size; there the colour image is made by
-    ratio (Brovey) pansharpening: the red, green and blue bands enlarged bicubically, each multiplied by
-    PAN / mean(R, G, B) and clipped to [0, 1]. Its detail is measured, its colour is interpolated. (Where
-    the enlarged colours fall below one digital count, one count stands in.)
+    `lr` is the 8-band cube at its own resolution. `rgb` is the RGB image of the file if there is one (Roman Colosseum).
+    `imgWV2.mat` has only a panchromatic image; there the RGB image is computed by ratio (Brovey) pansharpening: the
+    red, green and blue bands are upsampled bicubically, multiplied by PAN / mean(R, G, B) and clipped to [0, 1]. Its
+    detail is thus measured, its colour interpolated. (Upsampled values below one digital count are set to one count.)
 
     Raises
     ------
-    InputError : as `read_pair`, or the fine image is not `scale` times as large as the cube.
+    InputError : as `read_pair`, or the high-resolution image is not `scale` times as large as the cube.
     """
     pair = read_pair(path)
     lr = to_cube(path, pair.ms, pair.maximum)
@@ -156,7 +156,7 @@ def real_observation(path: str | Path, scale: int = 4) -> Observation:
 
 
 def _brovey(rgb: Array, pan: Array, scale: int) -> Array:
-    """Colour (3, h, w) and detail (1, rh, rw) -> (3, rh, rw)."""
+    """Ratio (Brovey) pansharpening of (3, h, w) by (1, rh, rw) -> (3, rh, rw) in [0, 1]."""
     import torch
     from torch.nn.functional import interpolate
 
@@ -168,12 +168,12 @@ def _brovey(rgb: Array, pan: Array, scale: int) -> Array:
     return np.asarray(fine * (pan / fine.mean(axis=0)), dtype=np.float32).clip(0, 1)
 
 
-def _colour_beside(path: Path) -> Array:
+def _rgb_beside(path: Path) -> Array:
     for suffix in (".tif", ".npy", ".png"):
         beside = path.with_name(path.stem.removesuffix("_ms") + "_rgb" + suffix)
         if beside.exists():
             return read_guide(beside).values
-    raise InputError(path, "no colour image beside it", f"Put {path.stem.removesuffix('_ms')}_rgb.tif there")
+    raise InputError(path, "no RGB image beside it", f"Put {path.stem.removesuffix('_ms')}_rgb.tif there")
 
 
 def _maximum(array: NDArray[Any]) -> float:
@@ -183,7 +183,7 @@ def _maximum(array: NDArray[Any]) -> float:
 
 
 def _window(view: str, part: str, shape: tuple[int, ...]) -> Window:
-    """A part's place in its image; widths are multiples of 8 where the image is wide enough."""
+    """The window of a part in its image; widths are multiples of 8 if the image is wide enough."""
     height, width = shape[:2]
     if not part:
         return (0, 0, height, width)

@@ -46,7 +46,8 @@ def paired_differences(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def _compare(differences: pd.Series, metric: str) -> dict[str, Any]:
+def mean_with_interval(differences: pd.Series) -> tuple[float, float, float]:
+    """The mean, and the 95 % interval (low, high) of a percentile bootstrap over entries, NaN for a single one."""
     low = high = np.nan
     if len(differences) > 1:
         low, high = bootstrap(
@@ -57,9 +58,14 @@ def _compare(differences: pd.Series, metric: str) -> dict[str, Any]:
             method="percentile",
             rng=np.random.default_rng(0),
         ).confidence_interval
+    return float(differences.mean()), float(low), float(high)
+
+
+def _compare(differences: pd.Series, metric: str) -> dict[str, Any]:
+    mean, low, high = mean_with_interval(differences)
     won = differences > 0 if metric in HIGHER_IS_BETTER else differences < 0
     return {
-        "difference": differences.mean(),
+        "difference": mean,
         "low": low,
         "high": high,
         "better": int(won.sum()),

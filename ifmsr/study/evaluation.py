@@ -121,7 +121,7 @@ def evaluate(
         return _frame(folder.finished)
     with Run(out, asdict(task) | {"root": root}, task.seeds) as run:
         rows |= folder.measure(missing, methods, makers)
-        run.tell({"measured": sorted({name for *_, name in missing})})
+        run.update({"measured": sorted({name for *_, name in missing})})
         return folder.finish(run, methods, rows)
 
 
@@ -192,7 +192,7 @@ class _Folder:
             write_text(table, self.ledger.csv(frame))
             self.ledger.complete(methods)
             carried = bool(others) or any(self.finished.get(key) == row for key, row in rows.items())
-            run.tell(
+            run.update(
                 config={"methods": list(frame["method"].unique())},
                 data=self.observations.digests(self.pairs, carried),
             )

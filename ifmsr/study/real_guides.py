@@ -96,7 +96,7 @@ def _bands(bands: slice) -> Delivery:
 
 
 def _moved(degrees: float = 0.0, larger: float = 1.0, shift: tuple[int, int] = (0, 0)) -> Delivery:
-    """The guide turned and enlarged about its middle, then shifted (down, right); the reference likewise."""
+    """The guide rotated and scaled about its centre, then shifted (down, right); the reference likewise."""
 
     def delivery(scene: Scene, observation: Observation, _: np.random.Generator) -> Delivered:
         moved = [warped(image, degrees, larger, shift) for image in (scene.cube, observation.rgb)]
@@ -144,7 +144,7 @@ def noisy(rgb: Array, level: float, rng: np.random.Generator) -> NDArray[Any]:
 
 
 def warped(image: Array, degrees: float, larger: float, shift: tuple[int, int]) -> Array:
-    """(C, H, W) turned counter-clockwise and enlarged about the middle, then shifted (down, right)."""
+    """(C, H, W) rotated counter-clockwise and scaled about the centre, then shifted (down, right)."""
     if degrees == 0 and larger == 1:
         return np.roll(image, shift, (1, 2))
     angle, middle = np.radians(degrees), (np.array(image.shape[1:]) - 1) / 2

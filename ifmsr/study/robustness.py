@@ -225,7 +225,7 @@ def measure_split(
                 table = ledger.csv(_ordered(others | rows, conditions, scenes))
                 write_text(run.record("rows.csv"), table)
                 ledger.complete(methods)
-                run.tell({"weights": weights | own})
+                run.update({"weights": weights | own})
                 run.finish()
     return _ordered(rows, conditions, scenes)
 

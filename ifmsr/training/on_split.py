@@ -64,11 +64,11 @@ def train_on_split(
         scenes, validation = (
             [data.load(name) for name in names] for names in (chosen.train, chosen.validation)
         )
-        run.tell(
+        run.update(
             data={scene.name: sha256(scene.cube.tobytes()).hexdigest() for scene in [*scenes, *validation]}
         )
         if config.start:
-            run.tell(data={config.start: start_digest(config)})
+            run.update(data={config.start: start_digest(config)})
         run.record(WEIGHTS)
         run.record("log.csv")
         train(config, scenes, validation, out, resume, device, workers, compile)

@@ -181,9 +181,7 @@ def test_bad_input_ends_with_2_and_one_line(tmp_path, capsys, arguments, message
         (("evaluate", "--data", "indian-pines", "--split", "spatial", "--method", "bicubic"), "file/below"),
     ],
 )
-def test_a_place_for_results_that_cannot_be_one_is_named(
-    tmp_path, capsys, monkeypatch, observation, command, place
-):
+def test_an_unusable_folder_for_results_is_named(tmp_path, capsys, monkeypatch, observation, command, place):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
     (tmp_path / "folder.npy").mkdir()

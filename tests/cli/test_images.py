@@ -36,7 +36,7 @@ def run(*arguments):
     return main([str(argument) for argument in arguments])
 
 
-def test_two_files_and_a_place_are_enough(files, capsys):
+def test_two_files_and_an_output_path_are_enough(files, capsys):
     assert run("super-resolve", *files, "-o", "sr.npy") == 0
     assert np.load("sr.npy").shape == (10, 144, 48) and np.load("sr.npy").dtype == np.float32
     lines = capsys.readouterr().out.splitlines()
@@ -50,14 +50,14 @@ def test_quiet_and_json(files, capsys):
     assert run("super-resolve", *files, "-o", "sr.npy", "--method", "bicubic", "-q") == 0
     assert capsys.readouterr().out == ""
     assert run("super-resolve", *files, "-o", "sr.npy", "--method", "bicubic", "--json") == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["scale"] == 4 and told["result"] == "sr.npy" and told["related"] is True
-    assert np.shape(told["response"]) == (3, 11) and len(told["taken"]) == 2
+    report = json.loads(capsys.readouterr().out)
+    assert report["scale"] == 4 and report["result"] == "sr.npy" and report["related"] is True
+    assert np.shape(report["response"]) == (3, 11) and len(report["taken"]) == 2
     assert run("assess", *files, "--json") == 0
     assert "result" not in json.loads(capsys.readouterr().out)
 
 
-def test_a_georeferenced_cube_comes_out_at_the_photos_place(files, observation):
+def test_a_georeferenced_cube_gets_the_georeference_of_the_photo(files, observation):
     lr = Cube(
         observation.lr,
         wavelengths=np.linspace(450, 900, 10),
@@ -121,8 +121,8 @@ def test_a_report_leaves_a_picture_and_the_assessment(files, capsys):
         "manifest.json",
     ]
     assert Image.open("report/preview.png").size[0] > 800
-    told = json.loads(Path("report/assessment.json").read_text(encoding="utf-8"))
-    assert told["scale"] == 4 and "observation" not in told and np.ndim(told["kernel"]) == 2
+    report = json.loads(Path("report/assessment.json").read_text(encoding="utf-8"))
+    assert report["scale"] == 4 and "observation" not in report and np.ndim(report["kernel"]) == 2
     manifest = read_manifest("report")
     assert set(manifest["files"]) == {"preview.png", "assessment.json"}
     assert set(manifest["data"]) == {"lr.npy", "rgb.png"} and manifest["config"]["method"] == "bicubic"
@@ -239,7 +239,7 @@ def test_images_that_do_not_fit_can_be_cropped(files, observation):
     assert np.load("sr.npy").shape == (10, 140, 44)
 
 
-def test_the_expected_error_has_the_place_of_the_result(files, observation):
+def test_the_expected_error_has_the_georeference_of_the_result(files, observation):
     lr = Cube(observation.lr, crs="EPSG:32611", transform=(4.0, 0.0, 1000.0, 0.0, -4.0, 2000.0))
     write_cube("lr.tif", lr)
     arguments = (

@@ -10,7 +10,7 @@ import pytest
 import ifmsr
 from ifmsr.assessment import Guide
 from ifmsr.cli import main, parser
-from ifmsr.cli.arguments import ALIGNMENTS, DEGRADATIONS, GRIDS, GUIDES, PRECISIONS, read_settings
+from ifmsr.cli.arguments import ALIGNMENTS, DEGRADATIONS, GRIDS, GUIDES, METRICS, PRECISIONS, read_settings
 from ifmsr.degradation.protocol import Alignment, Preset
 from ifmsr.errors import InputError, RunFailed
 from ifmsr.inference.api import super_resolve
@@ -18,6 +18,7 @@ from ifmsr.methods import method_names
 from ifmsr.paths import PACKAGE, ROOT
 from ifmsr.precision import Precision
 from ifmsr.study import robustness
+from ifmsr.study.names import DIGITS
 
 COMMANDS = next(action for action in parser()._actions if action.dest == "command").choices
 HEAVY = ("numpy", "torch", "scipy", "pandas", "matplotlib", "yaml", "papermill")
@@ -88,6 +89,7 @@ def test_the_parsers_choices_are_the_librarys():
     assert set(PRECISIONS) == set(get_args(Precision))
     assert set(GUIDES) == set(get_args(Guide))
     assert set(GRIDS) == set(robustness.GRIDS)
+    assert tuple(DIGITS) == METRICS
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def test_where_each_published_blur_samples_a_block_at_x8(name, place):
     assert centroid(assumed_blur(name, 8), 8) == pytest.approx((place, place))
 
 
-def test_ual_draws_all_five_blurs_on_two_registrations():
+def test_ual_has_all_five_blurs_with_two_registrations():
     rng = np.random.default_rng(0)
     drawn = [ual_blur(8, rng) for _ in range(100)]
     places = {round(centroid(kernel, 8)[0], 6) for kernel in drawn}
@@ -57,7 +57,7 @@ def test_gaussian_has_its_width():
 
 @pytest.mark.parametrize("preset", ["test", "train"])
 @pytest.mark.parametrize("scale", [2, 3, 4, 8])
-def test_sampling_kernel_is_the_whole_draw_away_from_the_border(preset, scale):
+def test_sampling_kernel_is_the_whole_degradation_away_from_the_border(preset, scale):
     image = np.random.default_rng(2).random((2, 96, 96)).astype(np.float32)
     inside = np.s_[:, 24 // scale + 1 : -24 // scale - 1, 24 // scale + 1 : -24 // scale - 1]
     for seed in range(6):
@@ -67,7 +67,7 @@ def test_sampling_kernel_is_the_whole_draw_away_from_the_border(preset, scale):
         assert np.abs(slow - at_once)[inside].max() < 3e-6
 
 
-def test_test_draw_is_sixteen_taps_wide():
+def test_test_degradation_is_sixteen_taps_wide():
     assert draw_degradation(4, "test", 0).sampling_kernel(4).shape == (16, 16)
 
 

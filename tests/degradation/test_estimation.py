@@ -27,6 +27,7 @@ from ifmsr.degradation.kernels import (
     smooth_gram,
     solve_taps,
 )
+from ifmsr.degradation.pair import as_pair
 from ifmsr.degradation.protocol import degrade, draw_degradation, gaussian_kernel, scene_seed
 from ifmsr.degradation.sampling import decimate
 from ifmsr.scenes import Scene, nikon_d700, open_dataset
@@ -45,7 +46,7 @@ def pines():
 
 
 def moments(kernel):
-    """Mean place (down, right) and covariance of (right, down), tap by tap in plain Python."""
+    """Mean position (down, right) and covariance of (right, down), tap by tap in plain Python."""
     side = len(kernel)
     places = [
         (a - (side - 1) / 2, b - (side - 1) / 2, float(kernel[a, b]))
@@ -118,7 +119,7 @@ def test_a_given_response_stays_as_it_is_and_the_noise_is_found(balloons):
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_a_black_image_tells_no_kernel_but_has_an_estimate(known):
+def test_a_black_image_has_an_estimate_of_the_kernel(known):
     lr = np.full((6, 5, 4), 0.3, np.float32)
     srf = np.full((3, 6), 1 / 6, np.float32) if known else None
     for scale in (2, 3, 4):
@@ -197,7 +198,7 @@ def test_equations_of_a_black_image_have_no_taps_and_a_kernel_still(scale):
     assert moments(kernel)[0] == pytest.approx((0, 0), abs=1e-6)
 
 
-# --- what a kernel is like -----------------------------------------------------------------------------------
+# --- moments of a kernel -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("theta", [0.0, 0.4, 1.4, 1.8, 2.9])
@@ -223,7 +224,7 @@ def test_an_even_kernels_middle_lies_between_its_taps():
 
 @pytest.mark.parametrize("scale", [3, 4, 8])
 @pytest.mark.parametrize("alignment", ["released", "centred"])
-def test_shift_and_widths_of_the_papers_draws_are_their_moments(scale, alignment):
+def test_shift_and_widths_of_the_papers_kernels_are_their_moments(scale, alignment):
     for seed in range(5):
         kernel = draw_degradation(scale, "test", seed, alignment).sampling_kernel(scale)
         shift, among = moments(kernel)
@@ -267,7 +268,7 @@ def spectra_of(cube, noise, seed=0):
 
 @pytest.mark.parametrize(("noise", "weight"), [(0.0, 0.03), *((0.01, weight) for weight in CAMERA_RIDGES)])
 def test_a_nonnegative_response_is_that_of_the_clean_spectra_with_ridge_rows(pines, noise, weight):
-    """Noise that is exactly white: its own columns, where RGB values are 0. What is left is nnls of scipy's."""
+    """Exactly white noise in separate columns where the RGB values are 0; the other part is SciPy's nnls."""
     clean = pines[10:16, ::3, ::3].reshape(6, -1).astype(np.float64)
     pixels = clean.shape[1] + 6
     spectra = np.vstack([clean, np.ones(clean.shape[1])])
@@ -377,7 +378,9 @@ def test_an_unknown_response_is_estimated_with_its_kernel(balloons):
     observation = degrade(balloons, 4)
     blind = Observation(observation.lr, observation.rgb, 4)
     estimate = estimate_degradation(blind)
-    response, kernel = estimate_response(torch.from_numpy(blind.lr), torch.from_numpy(blind.rgb), 4)
+    lr = torch.from_numpy(blind.lr)
+    usable = as_pair(blind).measured(torch.ones(lr.shape[1:], dtype=torch.bool))
+    response, kernel = estimate_response(lr, torch.from_numpy(blind.rgb), 4, usable)
     torch.testing.assert_close(estimate.response, response, atol=1e-3, rtol=0)
     torch.testing.assert_close(estimate.kernel, kernel, atol=1e-3, rtol=0)
     truth, _ = moments(draw_degradation(4, "test", scene_seed(balloons, 0)).kernel)
@@ -476,7 +479,7 @@ def test_ridge_equals_a_dense_least_squares_solve():
     ("bands", "pixels"), [(31, 16384), (200, 432), (60, 80), (200, 205), (200, 195), (200, 150), (200, 64)]
 )
 def test_noise_alone_is_measured_right_however_few_pixels_there_are(bands, pixels):
-    """Signal in a few directions, noise in all: the smallest eigenvalues alone would tell too little of it."""
+    """Signal in a few directions, noise in all; the smallest eigenvalues alone underestimate the noise."""
     torch.manual_seed(0)
     signal = torch.linalg.qr(torch.randn(bands, 3))[0] @ torch.randn(3, pixels)
     basis, noise = signal_basis(
@@ -497,3 +500,24 @@ def test_noise_of_a_real_image_with_fewer_pixels_than_bands():
     part = open_dataset("indian-pines").load("test").crop_to_multiple(8)
     basis, noise = signal_basis(torch.from_numpy(degrade(part, 8).lr))  # 108 pixels of 200 bands
     assert noise == pytest.approx(3 / 255, rel=0.05) and basis.shape[1] < 10
+
+
+@pytest.mark.parametrize("exposure", [1.0, 0.5])
+def test_noise_that_is_clipped_in_dark_pixels_keeps_its_standard_deviation(balloons, exposure):
+    """Half of this scene is black: there, noise below 0 is lost."""
+    cube = np.float32(exposure) * balloons.cube
+    cube[:, :, cube.shape[2] // 2 :] = 0
+    observation = degrade(replace(balloons, cube=cube), 4)
+    estimate = estimate_degradation(observation)
+    assert estimate.noise == pytest.approx(3 / 255, rel=0.03)
+    assert estimate.misfit < 1.3
+
+
+def test_clipped_pixels_count_where_too_few_others_are_left():
+    lr = torch.zeros(8, 10, 10)
+    lr[:, 0] = 0.5
+    pair = as_pair(Observation(lr.numpy(), np.full((3, 40, 40), 0.5, np.float32), 4))
+    usable = torch.ones(10, 10, dtype=torch.bool)
+    assert pair.measured(usable).all()
+    pair.lr[:, :4] = 0.5
+    assert pair.measured(usable)[:4].all() and not pair.measured(usable)[4:].any()

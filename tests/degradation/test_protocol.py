@@ -43,7 +43,7 @@ def test_isotropic_kernel_equals_its_definition(alignment, centre):
 
 @pytest.mark.parametrize(("scale", "shift"), [(4, 1.33), (8, 2.95)])
 def test_released_kernels_shift_the_image_as_published(scale, shift):
-    """The centroid's mean over draws, against the figures measured on the released program."""
+    """The mean centroid of random kernels, against values measured on the released program."""
     centroids = []
     for seed in range(400):
         kernel = draw_degradation(scale, "test", seed).kernel
@@ -124,7 +124,7 @@ def share(conditions):
 
 
 @pytest.mark.parametrize("scale", [4, 8])
-def test_the_test_draw_is_the_papers(monkeypatch, scale):
+def test_the_test_degradation_is_the_papers(monkeypatch, scale):
     draws, asked = drawn(monkeypatch, "test", scale, 4000)
     assert {one["side"] for one in asked} == {13}
     assert_uniform([one["lambda1"] for one in asked], 2, 5)
@@ -136,7 +136,7 @@ def test_the_test_draw_is_the_papers(monkeypatch, scale):
 
 
 @pytest.mark.parametrize("scale", [4, 8])
-def test_the_training_draw_is_the_papers(monkeypatch, scale):
+def test_the_training_degradation_is_the_papers(monkeypatch, scale):
     draws, asked = drawn(monkeypatch, "train", scale, 12_000)
     isotropic = [one for one in asked if "sigma" in one]
     others = [one for one in asked if "sigma" not in one]
@@ -163,14 +163,14 @@ def test_the_training_draw_is_the_papers(monkeypatch, scale):
 
 
 @pytest.mark.parametrize("preset", ["lttr", "cms", "pzres-net", "mhf-net", "mog-dcn"])
-def test_a_competitors_draw_is_its_published_blur_without_noise(preset):
+def test_a_competitors_degradation_is_its_published_blur_without_noise(preset):
     for seed in range(3):
         draw = draw_degradation(8, preset, seed)
         np.testing.assert_array_equal(draw.kernel, assumed_blur(preset, 8))
         assert (draw.mode, draw.sigma) == ("block", 0)
 
 
-def test_uals_draw_is_one_of_five_blurs_without_noise():
+def test_uals_degradation_is_one_of_five_blurs_without_noise():
     draws = [draw_degradation(8, "ual", seed) for seed in range(2000)]
     assert {(draw.mode, draw.sigma) for draw in draws} == {("block", 0)}
     kinds = Counter(draw.kernel.tobytes() for draw in draws)
@@ -196,12 +196,12 @@ def test_same_arguments_same_observation_in_any_order_and_with_any_number_of_wor
         together = dict(pool.map(lambda scene: (scene.name, degrade(scene, seed=3).lr), scenes[::-1]))
     for name in alone:
         np.testing.assert_allclose(alone[name], together[name], atol=1e-6)
-    assert not np.array_equal(alone["a"], alone["b"])  # the draw depends on the name
+    assert not np.array_equal(alone["a"], alone["b"])  # the random degradation depends on the name
     request.getfixturevalue("two_threads")
     np.testing.assert_allclose(degrade(scenes[0], seed=3).lr, alone["a"], atol=1e-6)
 
 
-def test_the_draw_is_pinned_so_that_it_cannot_drift_between_releases():
+def test_random_degradations_are_the_same_in_all_releases():
     """These digits were printed once; a change of any of them would silently change every result."""
     draw = draw_degradation(4, "test", scene_seed(small_scene("balloons"), 0))
     assert draw.kernel[6, 6] == pytest.approx(0.017163394479422268, abs=1e-12)

@@ -47,7 +47,7 @@ def estimate(scene, change):
 
 
 @pytest.mark.parametrize("name", RELATED)
-def test_neither_tone_nor_spectrum_hides_that_a_guide_shows_the_same_place_nor_where(cloth, name):
+def test_a_guide_is_related_and_registered_whatever_its_tone_and_spectrum(cloth, name):
     found, linear = estimate(cloth, RELATED[name]), estimate(cloth, lambda lr, rgb: (lr, rgb))
     assert found.related
     np.testing.assert_allclose(found.shift, linear.shift, atol=0.4)

@@ -66,7 +66,7 @@ def test_decimate_equals_a_loop_over_pixels_and_taps(scale, side):
 
 @pytest.mark.parametrize("preset", ["test", "train"])
 @pytest.mark.parametrize("scale", [3, 4])
-def test_decimating_by_a_draws_sampling_kernel_is_the_draw_without_its_noise(preset, scale):
+def test_decimating_by_the_sampling_kernel_is_the_degradation_without_noise(preset, scale):
     image = np.random.default_rng(0).random((2, 20 * scale, 20 * scale), np.float32)
     for seed in range(4):
         draw = draw_degradation(scale, preset, seed)
@@ -78,7 +78,7 @@ def test_decimating_by_a_draws_sampling_kernel_is_the_draw_without_its_noise(pre
 
 
 @pytest.mark.parametrize("side", [4, 7])
-def test_a_centroid_is_the_mean_place_of_the_taps(side):
+def test_a_centroid_is_the_mean_position_of_the_taps(side):
     kernel = np.random.default_rng(side).random((side, side))
     kernel /= kernel.sum()
     down = sum(kernel[a, b] * (a - (side - 1) / 2) for a in range(side) for b in range(side))

@@ -49,7 +49,7 @@ def test_every_variant_can_be_built():
         IFMSR(IFMSRConfig(**(options | {"features": 2})))
 
 
-def test_one_step_a_band_sees_as_many_bands_of_patches():
+def test_one_step_per_band_uses_as_many_bands_of_patches():
     base = PRESETS["ablation"]
     config = configuration(base, "per-band steps", bands=31)
     seen = config.crops_per_scene * 31
@@ -70,7 +70,7 @@ def test_the_table_has_what_was_trained_and_measured(finished):
     assert read_manifest(out)["config"]["base"]["options"] == {"features": 2}
 
 
-def test_a_second_run_trains_nothing_and_tells_the_same(finished):
+def test_a_second_run_trains_nothing_and_returns_the_same(finished):
     table, out = finished
     before = (out / "full" / "weights.safetensors").stat().st_mtime_ns
     again = ablate(

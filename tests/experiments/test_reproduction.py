@@ -20,7 +20,7 @@ TINY = {"epochs": 1, "crops_per_scene": 2, "batch": 2, "options.features": 2}
 
 @pytest.fixture(scope="module")
 def committed(tmp_path_factory):
-    """An evaluation of a classical method, a shipped network and one whose weights nobody has."""
+    """An evaluation of a training-free method, a shipped network and a network without weights."""
     out = tmp_path_factory.mktemp("committed")
     config = with_settings(PRESETS["smoke"], TINY)
     own = train_on_split(config, "indian-pines", "spatial", out / "training")

@@ -1,4 +1,4 @@
-"""Figures from a real evaluation folder: what is drawn where, and files that do not change."""
+"""Figures of a real evaluation folder: contents of the panels, and reproducible files."""
 
 import io
 import subprocess
@@ -12,7 +12,7 @@ from PIL import Image
 
 from ifmsr import figures
 from ifmsr.errors import InputError
-from ifmsr.figures.panels import TRUTH, check_window, cut, enlarge
+from ifmsr.figures.panels import TRUTH, check_window, cut, repeat_pixels
 from ifmsr.figures.spatial import nice_ceiling
 from ifmsr.runs import Run
 from ifmsr.scenes import open_dataset
@@ -39,7 +39,7 @@ def folder(tmp_path, scene, seen):
         "dataset": "indian-pines", "root": None, "split": "spatial", "scale": 4, "alignment": "released",
         "preset": "test", "seeds": [0], "methods": METHODS, "scenes": ["test"],
     }  # fmt: skip
-    cubes = {"bicubic": enlarge(seen.lr, 4), "ifmsr": np.clip(scene.cube - 0.02, 0, 1)}
+    cubes = {"bicubic": repeat_pixels(seen.lr, 4), "ifmsr": np.clip(scene.cube - 0.02, 0, 1)}
     with Run(tmp_path / "evaluation", config=config, seeds=[0]) as run:
         for method, cube in cubes.items():
             path = run.folder / "cubes" / method / "test-s0.npy"
@@ -93,7 +93,7 @@ def test_figure4_has_the_truth_and_every_method_with_its_error(folder, scene):
     scale = float(label.removeprefix("Absolute error (1 = ").removesuffix(")"))
     ours, theirs = insets(ifmsr), insets(bicubic)
     np.testing.assert_allclose(ours * scale, 0.02, atol=1e-3)  # float16
-    lr = enlarge(scene.cube[30, 2::4, 2::4], 4)
+    lr = repeat_pixels(scene.cube[30, 2::4, 2::4], 4)
     np.testing.assert_allclose(theirs * scale, np.abs(cut(lr - image, window)), atol=1e-3)
     assert np.percentile(np.concatenate([ours, theirs]), 99) <= 1
 
@@ -117,7 +117,7 @@ def test_figure4_of_real_cave_scenes(cave_root, tmp_path):
     with Run(tmp_path, config=config):
         (tmp_path / "cubes" / "bicubic").mkdir(parents=True)
         for name in ("balloons", "face"):
-            cube = enlarge(dataset.load(name).cube[:, ::4, ::4], 4).astype(np.float16)
+            cube = repeat_pixels(dataset.load(name).cube[:, ::4, ::4], 4).astype(np.float16)
             np.save(tmp_path / "cubes" / "bicubic" / f"{name}-s3.npy", cube)
     drawn = figures.figure4(tmp_path)
     assert [ax.get_ylabel() for ax in drawn.axes[::2][:2]] == ["CAVE face\nband 15", "CAVE balloons\nband 15"]
@@ -149,7 +149,7 @@ def test_figure5_draws_the_spectra_of_the_named_pixels(folder, scene):
 
 def test_figure6_shares_one_stretch_and_shows_the_longest_band_as_red(seen, scene):
     drawn = figures.figure6(
-        seen, {"Bicubic": enlarge(seen.lr, 4), "Truth": scene.cube}, region=(0, 0, 20, 20)
+        seen, {"Bicubic": repeat_pixels(seen.lr, 4), "Truth": scene.cube}, region=(0, 0, 20, 20)
     )
     lr, bicubic, truth = drawn.axes
     assert [ax.get_title() for ax in drawn.axes] == ["LR", "Bicubic", "Truth"]
@@ -264,7 +264,7 @@ def test_the_kernel_is_drawn_with_its_middle_marked():
     assert (cross.get_xdata()[0], cross.get_ydata()[0]) == (6, 6)
 
 
-def test_the_strip_shows_the_same_place_of_every_image(scene, seen):
+def test_the_strip_shows_the_same_region_of_every_image(scene, seen):
     drawn = figures.degradation_strip(scene, {"released": seen}, band=30, region=(20, 8, 16, 16))
     whole, hr, lr = drawn.axes
     assert [ax.get_title() for ax in (whole, hr, lr)] == ["test", "HR", "released"]

@@ -32,7 +32,7 @@ def paints(cave_root):
 
 
 def moved(degrees=0.0, larger=1.0, shift=(0.0, 0.0), size=(512, 512)):
-    """From a pixel of the guide to the cube's full grid, for a guide turned and enlarged about its middle."""
+    """From pixels of the guide to the cube's HR grid, for a guide rotated and scaled about its centre."""
     angle, middle = np.radians(degrees), (np.array(size) - 1) / 2
     linear = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]) / larger
     matrix = np.eye(3)
@@ -63,13 +63,13 @@ def srgb(rgb):
 
 
 def corner_errors(registration, truth):
-    """(2, 4) what the corners move by too much relative to the middle: the middle has the kernel's own shift too."""
+    """(2, 4) registration errors of the corners relative to the centre, which also contains the kernel's shift."""
     middle = (np.array(registration.size)[:, None] - 1) / 2
     error = (registration.matrix - truth)[:2, :2] @ (CORNERS * middle)
     return error
 
 
-# --- what is found -------------------------------------------------------------------------------------------
+# --- estimated warps -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_a_known_warp_is_recovered_to_a_tenth_of_a_pixel_at_the_corners(toys, de
     assert np.abs(corner_errors(registration, truth)).max() < 0.1
     assert registration.rotation == pytest.approx(degrees, abs=0.02)
     assert registration.magnification == pytest.approx(larger, abs=4e-4)
-    kernel = 4 / 3  # the shift of the protocol's own kernel, which the images cannot tell from the guide's
+    kernel = 4 / 3  # the shift of the protocol's kernel, which cannot be separated from the guide's
     np.testing.assert_allclose(np.array(registration.shift) - kernel, of(truth).shift, atol=0.7)
     assert registration.after > 0.95 > registration.before + 0.03
 
@@ -157,7 +157,7 @@ def test_invalid_pixels_take_no_part(toys):
     assert registration.after > 0.95
 
 
-# --- what cannot be registered -------------------------------------------------------------------------------
+# --- pairs that cannot be registered -------------------------------------------------------------------------
 
 
 def unrelated_guides(scene, other):
@@ -174,7 +174,7 @@ def test_a_guide_of_something_else_is_said_to_be_one_and_left_where_it_is(toys, 
     assert "cannot be registered" in str(registration)
 
 
-def test_images_without_detail_or_pixels_tell_nothing(pines):
+def test_images_without_detail_or_pixels_cannot_be_registered(pines):
     observation = degrade(pines, 4, seed=5)
     grey = np.full_like(observation.rgb, 0.5)
     assert found(observation, grey).verdict == "no detail"

@@ -144,7 +144,7 @@ def test_invalid_pixels_take_no_part(cloth):
     assert curve.name == "srgb" and misfits["srgb"] < 2
 
 
-def test_images_too_small_to_tell_are_taken_for_linear():
+def test_too_small_images_are_taken_as_linear():
     generator = np.random.default_rng(0)
     lr, rgb = generator.random((31, 4, 4), np.float32), generator.random((3, 16, 16), np.float32)
     curve, misfits = estimate_tone(torch.from_numpy(lr), torch.from_numpy(rgb), 4)

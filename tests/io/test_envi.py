@@ -137,7 +137,7 @@ def test_map_info_is_read_as_gdal_reads_it(tmp_path, rotation, pixel):
         assert cube.crs == "EPSG:32611" and gdal.crs.to_epsg() == 32611
 
 
-def test_a_place_or_default_bands_that_are_none_are_left_out(tmp_path):
+def test_an_invalid_georeference_or_default_bands_are_omitted(tmp_path):
     extra = UTM.replace(" 11,", " 1x,") + "\ndefault bands = {red, 2, 1}\nbbl = {1, 1, 0, 1}"
     cube = read_cube(write(tmp_path, extra))
     assert cube.crs is None and cube.transform is not None and "default bands" not in cube.header
@@ -219,7 +219,7 @@ def test_what_is_written_is_read_again_with_every_entry(tmp_path, suffix):
 @pytest.mark.parametrize(
     "transform", [(0.1, 0.0, 257957.6, 0.0, -0.1, 4110508.8), (0.08, 0.06, 257957.6, 0.06, -0.08, 4110508.8)]
 )
-def test_gdal_finds_what_is_written_at_its_place(tmp_path, transform):
+def test_gdal_reads_the_georeference_of_written_files(tmp_path, transform):
     cube = Cube(np.full((2, 3, 4), 0.5, np.float32), crs="EPSG:32611", transform=transform)
     write_cube(tmp_path / "cube.img", cube)
     with rasterio.open(tmp_path / "cube.img") as gdal:

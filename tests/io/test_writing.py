@@ -72,7 +72,7 @@ def test_an_unknown_suffix_is_refused(tmp_path, name):
 
 
 @pytest.mark.parametrize("suffix", ["npy", *SUFFIXES])
-def test_nothing_but_a_regular_file_is_replaced(tmp_path, suffix):
+def test_only_a_regular_file_is_replaced(tmp_path, suffix):
     places = {name: tmp_path / f"{name}.{suffix}" for name in ("folder", "pipe", "link", "dangling")}
     places["folder"].mkdir()
     os.mkfifo(places["pipe"])

@@ -1,4 +1,4 @@
-"""The scene that the classical methods are tested on."""
+"""The test scene of the training-free methods."""
 
 import pytest
 

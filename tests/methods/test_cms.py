@@ -225,7 +225,7 @@ def test_any_size_scale_and_number_of_bands_works_and_is_deterministic(size, sca
 @pytest.mark.parametrize(
     ("scale", "published"), [(1, 8), (4, 8), (8, 8), (12, 8), (16, 16), (31, 16), (64, 32)]
 )
-def test_scales_take_the_course_of_the_programs_largest_scale_within_theirs(scale, published):
+def test_scales_use_the_schedule_of_the_programs_largest_scale_below(scale, published):
     expected = {8: (4e-4, 1.05, 100), 16: (1e-4, 1.03, 200), 32: (5e-5, 1.005, 300)}
     assert schedule_for(scale) == expected[published]
 

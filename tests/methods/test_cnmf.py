@@ -115,7 +115,7 @@ def test_the_weight_of_the_constraint():
 
 
 def test_a_scene_of_few_materials_is_recovered(spectra):
-    """Four real spectra, patches of one or two of them, no noise, three of their bands for colours."""
+    """A cube of four real spectra in patches of one or two, without noise; three of its bands are the RGB image."""
     generator = torch.Generator().manual_seed(5)
     patches = torch.rand(4, 6, 6, generator=generator).pow(4)
     patches[:, range(4), range(4)] = torch.eye(4)  # pure ones

@@ -1,4 +1,4 @@
-"""What every method must hold: the package's own, and a stranger's that is registered here."""
+"""The contract of all methods, tested on those of the package and on one that is registered here."""
 
 from copy import deepcopy
 from dataclasses import replace
@@ -13,7 +13,7 @@ from torch import nn
 from ifmsr.errors import InputError
 from ifmsr.inference.api import load_method, super_resolve
 from ifmsr.methods import CLASSICAL, NETWORKS, CubeConfig, Network, method_names, network_of, title_of
-from ifmsr.methods.base import Oracle, TellsError
+from ifmsr.methods.base import Oracle, PredictsError
 from ifmsr.scenes import Scene, open_dataset
 from ifmsr.training import TrainConfig, train
 from ifmsr.weights import load_weights, save_weights
@@ -171,15 +171,15 @@ def test_an_observation_that_the_weights_do_not_fit_is_refused(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_method_tells_its_error_or_that_it_cannot(name, tmp_path):
+def test_a_method_predicts_its_error_or_raises(name, tmp_path):
     observation = tiny.few_bands(4, known=True)
     method = made(name, observation, tmp_path)
     if name == "subspace-net":
         sr, error = method.with_error(observation)
         np.testing.assert_array_equal(sr, method(observation))
         assert error.shape == sr.shape[1:] and error.dtype == np.float32 and error.min() > 0
-    elif isinstance(method, TellsError):
-        with pytest.raises(InputError, match=r"does not tell its error. Use subspace-net"):
+    elif isinstance(method, PredictsError):
+        with pytest.raises(InputError, match=r"does not predict its error. Use subspace-net"):
             method.with_error(observation)
 
 

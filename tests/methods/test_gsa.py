@@ -44,18 +44,18 @@ def test_the_intensity_is_the_best_affine_combination_of_the_bands():
 
 def test_sharpening_is_the_papers_formula():
     generator = torch.Generator().manual_seed(0)
-    lr, enlarged = torch.rand(3, 5, 4, generator=generator), torch.rand(3, 10, 8, generator=generator)
+    lr, upsampled = torch.rand(3, 5, 4, generator=generator), torch.rand(3, 10, 8, generator=generator)
     fine, coarse = torch.rand(10, 8, generator=generator), torch.rand(5, 4, generator=generator)
     weights = intensity_weights(lr, coarse).tolist()
-    intensity = sum(w * band for w, band in zip(weights, enlarged.double().numpy(), strict=True))
+    intensity = sum(w * band for w, band in zip(weights, upsampled.double().numpy(), strict=True))
     detail = (fine.double().numpy() - float(fine.mean())) - (intensity - intensity.mean())
-    found = sharpen(enlarged, lr, fine, coarse).numpy()
+    found = sharpen(upsampled, lr, fine, coarse).numpy()
     for band in range(3):
-        covariance = np.cov(enlarged[band].double().numpy().ravel(), intensity.ravel())
+        covariance = np.cov(upsampled[band].double().numpy().ravel(), intensity.ravel())
         gain = covariance[0, 1] / covariance[1, 1]
         for i in range(10):
             for j in range(8):
-                expected = float(enlarged[band, i, j]) + gain * detail[i, j]
+                expected = float(upsampled[band, i, j]) + gain * detail[i, j]
                 assert found[band, i, j] == pytest.approx(expected, abs=1e-5)
 
 
@@ -77,10 +77,10 @@ def test_a_band_that_is_linear_in_its_channel_is_recovered_but_for_its_mean(indi
     lr = decimate(truth, kernel, 4)
     sr = sharpen(upsample(lr, kernel, 4), lr, fine, decimate(fine[None], kernel, 4)[0])
     assert (sr - truth).std((1, 2)).max() < 1e-5
-    assert (sr - truth).abs().max() < 0.003  # borders weigh differently in the enlarged band's mean
+    assert (sr - truth).abs().max() < 0.003  # borders weigh differently in the upsampled band's mean
 
 
-def test_a_colour_image_without_contrast_injects_nothing():
+def test_an_rgb_image_without_contrast_injects_nothing():
     lr = few_bands(4, known=False).lr
     observation = Observation(lr, np.full((3, 28, 36), 0.4, np.float32), 4)
     kernel = estimate_degradation(observation).kernel

@@ -110,8 +110,8 @@ def test_both_fits_equal_dense_least_squares(rng):
     system = np.vstack([np.sqrt(weight) * seen, np.sqrt(mu) * np.eye(3)])
     expected = np.linalg.lstsq(system, target, rcond=None)[0]
     inverse = torch.from_numpy(np.linalg.inv(weight * seen.T @ seen + mu * np.eye(3)))
-    colours = torch.from_numpy(weight * np.tensordot(seen.T, rgb, axes=1))
-    found = fit_rgb(colours, torch.from_numpy(wanted), inverse, mu)
+    rgb_term = torch.from_numpy(weight * np.tensordot(seen.T, rgb, axes=1))
+    found = fit_rgb(rgb_term, torch.from_numpy(wanted), inverse, mu)
     np.testing.assert_allclose(found.numpy().reshape(3, -1), expected)
 
 
@@ -146,7 +146,7 @@ def test_the_subspace_is_that_of_the_singular_vectors(indian_pines):
 @pytest.mark.parametrize(("side", "scale"), [(4, 2), (3, 3)])
 @pytest.mark.parametrize("variation", [0.0, 0.05])
 def test_the_iterations_reach_the_solution_of_a_general_solver(rng, side, scale, variation):
-    """8 x 8 or 9 x 9 pixels in a 12 x 12 torus, the colour image continued by its border."""
+    """8 x 8 or 9 x 9 pixels in a 12 x 12 torus; the RGB image is padded with its border pixels."""
     size = 8 if scale == 2 else 9
     kernel = rng.random((side, side)) + 1
     kernel /= kernel.sum()
@@ -162,16 +162,16 @@ def test_the_iterations_reach_the_solution_of_a_general_solver(rng, side, scale,
 
     def objective(flat):
         x = flat.reshape(2, -1)
-        spectra, colours, v, h = (
+        spectra, rgb_term, v, h = (
             x @ blur.T - low.reshape(2, -1),
             response @ x - wide,
             x @ down.T,
             x @ across.T,
         )
         length = np.sqrt((v**2 + h**2).sum(0) + 1e-12)
-        value = 0.5 * (spectra**2).sum() + 0.5 * (colours**2).sum() + variation * length.sum()
+        value = 0.5 * (spectra**2).sum() + 0.5 * (rgb_term**2).sum() + variation * length.sum()
         slope = (
-            spectra @ blur + response.T @ colours + variation * ((v / length) @ down + (h / length) @ across)
+            spectra @ blur + response.T @ rgb_term + variation * ((v / length) @ down + (h / length) @ across)
         )
         return value, slope.ravel()
 
@@ -204,10 +204,10 @@ def test_the_papers_objective_falls_and_converges(indian_pines):
 
     def objective(x):
         spectra = 0.5 * (low - decimate(x, kernel, 4)).square().sum()
-        colours = 0.5 * (rgb - torch.tensordot(seen, x, dims=1)).square().sum()
+        rgb_term = 0.5 * (rgb - torch.tensordot(seen, x, dims=1)).square().sum()
         down, across = x[:, 1:, 1:] - x[:, :-1, 1:], x[:, 1:, 1:] - x[:, 1:, :-1]
         variation = (down.square().sum(0) + across.square().sum(0)).sqrt().sum()
-        return float(spectra + colours + 1e-3 * variation)
+        return float(spectra + rgb_term + 1e-3 * variation)
 
     values = [objective(upsample(low, kernel, 4))]
     values += [

@@ -50,7 +50,7 @@ def unfolding_shrunk_by_svd(tensor, modes, prior):
 
 
 @pytest.mark.parametrize("shape", [(6, 9), (9, 6)])
-def test_singular_values_walk_downhill_to_the_log_sums_minimum(shape):
+def test_singular_values_reach_the_local_minimum_of_the_log_sum(shape):
     generator = np.random.default_rng(0)
     u, v = (np.linalg.qr(generator.standard_normal((side, 6)))[0] for side in shape)
     singular = np.array([9.0, 4.0, 2.3, 1.9, 0.5, 0.0])

@@ -143,7 +143,7 @@ def test_res_block_is_three_convolutions_and_the_input(side):
 
 
 @pytest.mark.parametrize(("scale", "doublings"), [(4, [2]), (8, [1, 2]), (16, [2, 2]), (32, [1, 2, 2])])
-def test_upsam_goes_back_up_with_the_colours_of_each_size(scale, doublings):
+def test_upsam_upsamples_with_the_rgb_image_of_each_size(scale, doublings):
     up = randomise(UpSam(4, scale))
     x, priors, factor = torch.rand(1, 4, 2, 3), [], 1
     for count in doublings:

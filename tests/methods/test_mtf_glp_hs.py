@@ -46,13 +46,13 @@ def test_every_band_gets_the_detail_of_its_own_synthesised_image():
         fine = (red * rgb[0] + green * rgb[1] + blue * rgb[2] + offset).float()
         torch.testing.assert_close(synthesised[band], fine, atol=2e-4, rtol=0)
         coarse = upsample(decimate(fine[None], kernel, 4), kernel, 4)[0].numpy()
-        enlarged = upsample(torch.from_numpy(lr)[None], kernel, 4)[0].numpy()
-        covariance = np.cov(enlarged.ravel(), coarse.ravel())
-        expected = enlarged + covariance[0, 1] / covariance[1, 1] * (fine.numpy() - coarse)
+        upsampled = upsample(torch.from_numpy(lr)[None], kernel, 4)[0].numpy()
+        covariance = np.cov(upsampled.ravel(), coarse.ravel())
+        expected = upsampled + covariance[0, 1] / covariance[1, 1] * (fine.numpy() - coarse)
         np.testing.assert_allclose(sr[band], expected.clip(0, 1), atol=2e-4)
 
 
-def test_a_band_that_is_linear_in_the_colours_is_recovered(indian_pines):
+def test_a_band_that_is_linear_in_the_rgb_values_is_recovered(indian_pines):
     rgb = torch.from_numpy(indian_pines.rgb())
     mixing = torch.tensor([[0.2, 0.5, 0.3], [0.9, -0.4, 0.1], [-0.3, 0.2, 0.6], [0.0, 0.0, 1.0]])
     truth = torch.tensordot(mixing, rgb, dims=1) + torch.tensor([0.0, 0.1, 0.2, 0.0])[:, None, None]
@@ -64,13 +64,13 @@ def test_a_band_that_is_linear_in_the_colours_is_recovered(indian_pines):
 
 
 @pytest.mark.parametrize("level", [0.0, 0.4])
-def test_a_colour_image_without_contrast_injects_nothing(level):
+def test_an_rgb_image_without_contrast_injects_nothing(level):
     lr = few_bands(4, known=False).lr
     rgb, seen = torch.full((3, 28, 36), level), torch.full((3, 7, 9), level)
     fine = synthesise(torch.from_numpy(lr), rgb, seen + 1e-8 * torch.rand(3, 7, 9))
     assert fine.std((1, 2)).max() < 1e-6
-    enlarged = torch.rand(20, 28, 36)
-    torch.testing.assert_close(inject(enlarged, fine, fine + 0.1), enlarged)
+    upsampled = torch.rand(20, 28, 36)
+    torch.testing.assert_close(inject(upsampled, fine, fine + 0.1), upsampled)
 
 
 def test_the_method_then_only_interpolates():

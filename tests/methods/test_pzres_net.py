@@ -104,7 +104,7 @@ def test_the_network_is_the_one_described():
 
 
 def test_constants_pass_by_the_network():
-    """It works on deviations from the mean: only the enlarged image carries a level."""
+    """The network acts on deviations from the mean; only the upsampled image has a mean."""
     net = PZResNet(5).double()
     lr, rgb = torch.rand(1, 5, 4, 4, dtype=torch.double), torch.rand(1, 3, 16, 16, dtype=torch.double)
     level, tint = torch.rand(1, 5, 1, 1).double(), torch.rand(1, 3, 1, 1).double()

@@ -35,7 +35,7 @@ def net():
 
 @pytest.fixture(scope="module")
 def balloons(cave_root):
-    """32 x 32 pixels of a real scene, its observation at x4, and an enlarged cube to adapt from."""
+    """32 x 32 pixels of a real scene, its observation at x4, and an upsampled cube as start of the adaptation."""
     scene = open_dataset("cave", cave_root).load("balloons", window=(208, 208, 32, 32))
     observation = degrade(scene, 4)
     return scene, observation, Bicubic()(observation)
@@ -208,7 +208,7 @@ def test_a_scale_beyond_the_kernel_is_refused():
 
 
 def plain_adaptation(fused, observation, adaptor, blur, steps):
-    """Two optimisers and one strided convolution a band."""
+    """Two optimisers and one strided convolution per band."""
     start, lr, rgb = (torch.from_numpy(x) for x in (fused, observation.lr, observation.rgb))
     strided = nn.Conv2d(1, 1, 32, stride=observation.scale)
     with torch.no_grad():
@@ -310,7 +310,7 @@ def test_adapted_is_a_method_on_top_of_any_other(balloons):
     assert fingerprint(method) != fingerprint(Adapted(Bicubic(), steps=4)) != fingerprint(Bicubic())
 
 
-def test_adapted_works_with_three_bands_for_a_colour_image():
+def test_adapted_works_with_three_bands_as_rgb_image():
     part = open_dataset("indian-pines").load("train").crop(0, 0, 24, 24)
     observation = degrade(part, 3)
     method = Adapted(Bicubic(), steps=2)

@@ -1,4 +1,4 @@
-"""What the chapters say of each other and of their data."""
+"""References between the chapters, and their statements about the data."""
 
 import re
 

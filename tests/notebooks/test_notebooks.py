@@ -290,7 +290,7 @@ def test_execute_in_place_changes_nothing_on_failure(tmp_path):
     assert (failing.read_bytes(), large.read_bytes()) == before
 
 
-def test_cleaned_outputs_speak_of_no_machine():
+def test_cleaned_outputs_depend_on_no_machine():
     text = (
         f"{ROOT}/results/x.csv {ROOT} {ROOT.parent}/shared/data https://example.org/a {Path.home()}/.cache\n"
         "/var/tmp/ipykernel_12/34.py:1: UserWarning: <Line2D at 0x7f12ab>"

@@ -34,7 +34,7 @@ def test_the_papers_d700_is_no_measured_one():
         assert measured[-1] / measured.max() < 0.04, name
 
 
-def test_wavelengths_beyond_the_table_are_unseen():
+def test_the_response_is_zero_outside_the_table():
     response = camera_response("Nikon D700", np.array([450.0, 550.0, 650.0, 900.0]))
     assert (response[:, 3] == 0).all()
 

@@ -83,7 +83,7 @@ def test_windows_of_the_full_image_lie_where_they_should(root):
     assert data.load("test-1-8").cube.shape == (128, 256, 256)
 
 
-def test_three_bands_make_the_colour_image(root):
+def test_three_bands_form_the_rgb_image(root):
     scene = Chikusei(root).load("full", window=(0, 0, 8, 8))
     np.testing.assert_allclose(scene.wavelengths[list(scene.rgb_bands)], [640, 550, 460], atol=2.6)
     assert scene.srf is None and scene.rgb().shape == (3, 8, 8)

@@ -8,7 +8,7 @@ from ifmsr.paths import ROOT
 from ifmsr.scenes import DATASETS, Scene, open_dataset
 
 
-def test_every_data_set_has_a_name_and_a_place_to_get_it():
+def test_every_data_set_has_a_name_and_a_source():
     assert list(DATASETS) == ["cave", "harvard", "chikusei", "worldview2", "indian-pines"]
     for name, kind in DATASETS.items():
         assert kind.name == name and kind.bands > 3 and kind.published > 0 and len(kind.obtain) > 20

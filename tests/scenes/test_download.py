@@ -95,7 +95,7 @@ def test_good_files_are_not_fetched_again(server, tmp_path):
 
 
 @pytest.mark.parametrize("ranges", [True, False])
-def test_a_broken_download_goes_on(server, tmp_path, ranges):
+def test_an_interrupted_download_is_resumed(server, tmp_path, ranges):
     server.break_after, server.ranges = 100_000, ranges
     with pytest.raises(
         InputError, match=r"Run the command again.*by hand and put it at .*complete_ms_data\.zip"
@@ -116,7 +116,7 @@ def test_a_complete_part_is_used(server, tmp_path):
     assert_all_there(tmp_path)
 
 
-def test_a_foreign_part_is_thrown_away(server, tmp_path):
+def test_a_part_of_another_file_is_discarded(server, tmp_path):
     (tmp_path / "complete_ms_data.zip.part").write_bytes(server.body + b"more")
     with pytest.raises(InputError, match="does not fit"):
         fetch_archive(server.url, tmp_path, FILES)
@@ -219,7 +219,7 @@ def test_fetch_cave_reports(server, tmp_path, monkeypatch):
     assert_all_there(tmp_path)
 
 
-def test_check_says_which_of_the_real_scenes_are_here(cave_root):
+def test_check_lists_the_available_scenes(cave_root):
     report = check("cave", cave_root)
     assert "balloons" in report.present and not report.problems
     assert len(report.present) + len(report.missing) == report.published == 32
@@ -248,7 +248,7 @@ def test_check_finds_missing_and_changed_files(cave_root, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["cave", "harvard", "chikusei", "worldview2"])
-def test_check_of_nothing_says_where_to_get_it(tmp_path, name):
+def test_check_of_an_empty_folder_says_where_to_get_the_data(tmp_path, name):
     report = check(name, tmp_path / name)
     assert not report.complete and report.present == ()
     assert "to do: " in str(report) and str(tmp_path / name) in str(report)

@@ -42,7 +42,7 @@ def test_a_sound_image_stays_as_it_is():
     np.testing.assert_array_equal(restore_carriage_returns(image), image)
 
 
-def test_colour_image_and_window():
+def test_rgb_image_and_window():
     data = open_dataset("indian-pines")
     scene = data.load("test", window=(8, 0, 16, 48))
     np.testing.assert_array_equal(scene.cube, data.load("test").cube[:, 8:24])

@@ -36,7 +36,7 @@ def test_real_window(worldview2_file):
     np.testing.assert_array_equal(window, data.load("imgWV2-test").cube[:, 8:32, 16:48])
 
 
-def test_real_observation_has_the_pans_detail_and_the_cubes_colour(worldview2_file):
+def test_real_observation_has_the_detail_of_the_pan_image_and_the_spectrum_of_the_cube(worldview2_file):
     observation = real_observation(worldview2_file)
     assert observation.lr.shape == (8, 320, 320) and observation.rgb.shape == (3, 1280, 1280)
     assert observation.srf is None
@@ -78,11 +78,9 @@ def test_roman_colosseum(tmp_path, layout):
     np.testing.assert_allclose(observation.rgb, RGB.transpose(2, 0, 1) / 255, rtol=1e-5)
 
 
-def test_missing_colour_image_is_named(tmp_path):
+def test_missing_rgb_image_is_named(tmp_path):
     np.save(tmp_path / "roman-colosseum_ms.npy", MS)
-    with pytest.raises(
-        InputError, match=r"roman-colosseum_ms\.npy: no colour image.*roman-colosseum_rgb\.tif"
-    ):
+    with pytest.raises(InputError, match=r"roman-colosseum_ms\.npy: no RGB image.*roman-colosseum_rgb\.tif"):
         WorldView2(tmp_path).load("roman-colosseum")
 
 

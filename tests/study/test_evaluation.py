@@ -34,7 +34,7 @@ from ifmsr.study.rows import read_rows
 TASK = Task("indian-pines", "spatial", seeds=(0, 1), side=48)
 
 
-def test_one_row_a_scene_seed_and_method_with_everything_it_came_from(tmp_path):
+def test_one_row_per_scene_seed_and_method_with_its_origin(tmp_path):
     rows = evaluate(TASK, {"bicubic": Bicubic()}, tmp_path)
     assert tuple(rows.columns) == COLUMNS and len(rows) == 2
     assert rows["PSNR"].nunique() == 2  # two seeds, two observations
@@ -76,7 +76,7 @@ def test_a_fingerprint_that_looks_like_a_number_is_none(tmp_path):
     assert same.calls == 0 and set(read_rows(tmp_path)["weights"]) == {"444503e60302"}
 
 
-def test_an_interrupted_evaluation_counts_for_nothing_and_goes_on(tmp_path):
+def test_an_interrupted_evaluation_is_unfinished_and_resumes(tmp_path):
     with pytest.raises(RuntimeError, match="power"):
         evaluate(TASK, {"bicubic": Counting(breaks_at=1)}, tmp_path)
     with pytest.raises(InputError, match="unfinished"):
@@ -120,7 +120,7 @@ def test_nothing_to_do_changes_nothing(tmp_path):
 
 
 def files(folder):
-    """What is there and does not belong to something unfinished."""
+    """The files of a folder that do not belong to an unfinished run."""
     found = (path for path in folder.rglob("*") if path.is_file())
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
@@ -149,7 +149,7 @@ def test_a_fresh_clone_gets_its_observations_again(fresh_clone):
     ] == rows
 
 
-def test_what_the_figures_say_makes_the_missing_cubes_again(fresh_clone, capsys):
+def test_the_command_in_the_error_of_figures_recreates_missing_cubes(fresh_clone, capsys):
     rows = (fresh_clone / "rows.csv").read_text()
     with pytest.raises(InputError, match="the method's result is not there") as error:
         figures.figure4(fresh_clone)
@@ -245,7 +245,7 @@ def test_changed_code_replaces_the_row(tmp_path, monkeypatch):
 
 @pytest.fixture
 def silent(tmp_path):
-    """A finished evaluation from before rows said what made them."""
+    """A finished evaluation whose rows have no `made_by`."""
     evaluate(TASK, {"bicubic": Counting("w"), "second": Counting("v")}, tmp_path)
     rows = pd.read_csv(tmp_path / "rows.csv").drop(columns="made_by")
     manifest = json.loads((tmp_path / "manifest.json").read_text())
@@ -443,24 +443,24 @@ def test_a_task_holds_plain_numbers_whatever_it_was_given(tmp_path):
 
 
 @pytest.mark.parametrize("alignment", ["released", "centred"])
-def test_an_oracle_is_told_the_true_kernel_of_each_observation(tmp_path, alignment):
-    told = {}
+def test_an_oracle_is_given_the_true_kernel_of_each_observation(tmp_path, alignment):
+    given = {}
 
     class Sharp:
         title, schedule = "Sharp (true kernel)", ""
 
         def with_kernel(self, kernel):
-            told[len(told)] = kernel
+            given[len(given)] = kernel
             return Bicubic()
 
         def __call__(self, observation):
-            raise AssertionError("it was not told the kernel")
+            raise AssertionError("the kernel was not given")
 
     task = Task("indian-pines", "spatial", alignment=alignment, seeds=(0, 1))
     evaluate(task, {"sharp": Sharp()}, tmp_path)
     scene = open_dataset("indian-pines").load("test")
-    assert len(told) == 2
-    for seed, kernel in told.items():
+    assert len(given) == 2
+    for seed, kernel in given.items():
         seen = np.load(tmp_path / "observations" / f"test-s{seed}.npz")["lr"]
         again = blur_downsample(scene.crop_to_multiple(4).cube, kernel, 4, "block")
         inside = np.s_[:, 3:-3, 3:-3]

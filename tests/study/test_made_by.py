@@ -93,7 +93,7 @@ def edited(monkeypatch):
         ("ifmsr/degradation/kernels.py", ["closed-form", "lttr-estimated"], ["bicubic", "ifmsr"]),
         ("ifmsr/inference/fast_ifmsr/strips.py", ["ifmsr"], ["bicubic", "closed-form"]),
         ("ifmsr/metrics.py", ["bicubic", "closed-form", "ifmsr"], []),
-        ("ifmsr/precision.py", ["ifmsr", "ual"], ["bicubic", "closed-form"]),
+        ("ifmsr/precision.py", ["closed-form", "ifmsr", "ual"], ["bicubic"]),
         ("ifmsr/assessment.py", ["auto"], ["closed-form", "ifmsr"]),
         ("ifmsr/inference/api.py", [], ["closed-form", "ifmsr", "ual"]),
         ("ifmsr/scenes/cave.py", [], ["bicubic", "closed-form", "ifmsr"]),

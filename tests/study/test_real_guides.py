@@ -79,7 +79,7 @@ def test_pictures_are_what_their_names_say():
     assert np.abs(jpeg(smooth, 90) - encoded(smooth)).max() < 0.03
 
 
-def test_a_guide_is_turned_counter_clockwise_enlarged_and_moved():
+def test_a_guide_is_rotated_counter_clockwise_scaled_and_shifted():
     image = np.zeros((1, 101, 101), np.float32)
     image[0, 50, 70] = 1  # right of the middle
 

@@ -1,4 +1,4 @@
-"""Table IV: numbers worked by hand, and every way in which rows must not be mixed."""
+"""Table IV: values computed by hand, and rows that must not be mixed."""
 
 import numpy as np
 import pandas as pd

@@ -244,7 +244,7 @@ def test_a_restart_killed_early_is_never_the_old_run_resumed(
     assert steps_of(monkeypatch, lambda: on_parts(tmp_path)) == 6  # all of them
 
 
-def test_a_log_of_a_training_that_was_given_up_goes_with_the_first_step(pines, tmp_path):
+def test_the_log_of_an_abandoned_training_is_removed_at_the_first_step(pines, tmp_path):
     train(tiny.CONFIG, pines[:1], [], tmp_path)
     (tmp_path / "checkpoint.pt").unlink()
     state = State(tiny.CONFIG, pines[:1], tmp_path, torch.device("cpu"))

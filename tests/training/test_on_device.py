@@ -58,7 +58,7 @@ def test_every_sample_equals_that_of_patches(scenes, preset, scale, device):
 @pytest.mark.parametrize("device", ["cpu", CUDA])
 @pytest.mark.parametrize("alignment", ["released", "centred"])
 @pytest.mark.parametrize("augment", [True, False])
-def test_the_whole_family_of_the_training_draw_is_met(scenes, alignment, augment, device):
+def test_the_whole_family_of_training_degradations_occurs(scenes, alignment, augment, device):
     config = TrainConfig(
         scale=2, patch_side=8, crops_per_scene=40, batch=7, alignment=alignment, augment=augment
     )  # a patch narrower than most kernels' reach: borders repeat more than once

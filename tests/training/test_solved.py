@@ -108,8 +108,8 @@ def test_solved_scenes_of_an_old_epoch_are_dropped(pines, prepared):
     assert len(prepared) == 4
 
 
-def test_crops_of_all_images_lie_at_the_same_place(pines, prepared):
-    """A sample's smooth and detailed colours add up to its truth's, calmed, and the closed form is near to it."""
+def test_crops_of_all_images_are_at_the_same_position(pines, prepared):
+    """Smooth and detail parts of the RGB values add up to the denoised guide; the start is close to the truth."""
     patches = SolvedPatches(pines, TINY)
     srf = nikon_d700()
     for number in range(len(patches)):
@@ -167,7 +167,7 @@ def test_unusable_scenes_are_named(pines):
             SolvedPatches(scenes, TINY)
 
 
-# --- draws ---------------------------------------------------------------------------------------------------
+# --- random degradations -------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +192,7 @@ def test_the_test_family_always_knows_its_camera(window):
     assert usual == pytest.approx(0.8, abs=0.12)
 
 
-def test_three_bands_for_a_colour_image_stay_an_unknown_camera(window):
+def test_three_bands_as_rgb_image_are_an_unknown_camera(window):
     scene = Scene("bands", window.cube, rgb_bands=(25, 15, 5))
     for config in (TINY, WIDE):
         for number in range(30):
@@ -202,7 +202,7 @@ def test_three_bands_for_a_colour_image_stay_an_unknown_camera(window):
                 np.testing.assert_array_equal(observation.rgb, truth[[25, 15, 5]])
 
 
-def test_the_wide_family_has_other_cameras_unknown_ones_and_fewer_bands(window, monkeypatch):
+def test_the_wide_family_has_other_and_unknown_cameras_and_fewer_bands(window, monkeypatch):
     monkeypatch.setattr(solved, "MOVING", 0)
     counts = {"known": 0, "other": 0, "unknown": 0, "bands": 0}
     ways = [np.ascontiguousarray(way) for way in moved(window.cube)]
@@ -229,7 +229,7 @@ def test_the_wide_family_has_other_cameras_unknown_ones_and_fewer_bands(window, 
     assert all(counts.values())
 
 
-def test_in_a_share_of_the_wide_draws_something_moves_and_the_camera_sees_it(window):
+def test_in_a_share_of_the_wide_samples_there_is_motion_in_both_images(window):
     ways = {way.tobytes() for way in moved(window.cube)}
     total, still = 0, 0
     for number in range(200):

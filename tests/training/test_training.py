@@ -96,7 +96,7 @@ def test_a_cosine_falls_from_step_to_step(pines, tmp_path, monkeypatch):
     np.testing.assert_allclose(np.ravel(rates), expected, rtol=1e-6)
 
 
-def test_per_band_takes_a_step_a_band_and_batched_one_a_batch(pines, tmp_path):
+def test_per_band_takes_one_step_per_band_and_batched_one_per_batch(pines, tmp_path):
     for steps, expected in (("per-band", 12 * 3), ("batched", 3)):
         train(replace(tiny.CONFIG, epochs=1, steps=steps), pines[:1], [], tmp_path / steps)
         assert list(pd.read_csv(tmp_path / steps / "log.csv")["step"]) == [expected]
@@ -366,7 +366,7 @@ class Silent(Network):
         self.config = StrangerConfig(bands, scale, width)
 
 
-def test_options_of_a_strangers_network_are_checked_as_far_as_it_says_what_they_are(monkeypatch):
+def test_options_of_other_networks_are_checked_as_far_as_they_are_annotated(monkeypatch):
     monkeypatch.setitem(NETWORKS.registered, "stranger", Stranger)
     monkeypatch.setitem(NETWORKS.registered, "silent", Silent)
     whole = TrainConfig(network="stranger", steps="batched", options={"width": 3})

@@ -19,6 +19,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from ifmsr.inference.fast_ifmsr.layers import CGM, DCFM, MCPA, RDE, Unit, exchange_halves, folded
 from ifmsr.inference.fast_ifmsr.maps import FeatureMap, PatchMap, Workspace
@@ -92,7 +93,10 @@ class StripIFMSR:
     def __call__(self) -> Tensor:
         """All bands: (B, H, W) float32, not clipped."""
         triplets = band_triplets(self.lr.shape[1], self.device)
-        return torch.cat([self.bands(self.lr[0, group]) for group in triplets.split(self.bands_per_pass)])
+        passes = tqdm(
+            triplets.split(self.bands_per_pass), desc="IFMSR", unit="pass", delay=2, disable=None, leave=False
+        )
+        return torch.cat([self.bands(self.lr[0, group]) for group in passes])
 
     def _room(self, bands: int) -> Tensor:
         return self.workspace.take(bands * self.padded * self.config.features, self.precision)

@@ -84,7 +84,9 @@ def solve(observation: Observation) -> Solution:
         small, seen = reduced_pair(lr, rgb, kernel, scale)
         reduced = predict(small, denoise_guide(seen, 2), BOX, 2, noise / 2)
         sr = apply_detail_gains(predict(lr, guide, kernel, scale, noise), reduced, lr, kernel, scale)
-        sr = project(sr, rgb, estimate, guide_trust(sr, rgb, lr, estimate, scale, pair.usable(kernel)))
+        sr = project(
+            sr, rgb, estimate, guide_trust(sr, rgb, lr, estimate, scale, pair.measured(pair.usable(kernel)))
+        )
     else:
         sr = upsample_alone(lr, kernel, scale, noise)
         if estimate.given and estimate.related:

@@ -4,7 +4,7 @@ The guide z sees a scene t as z = P t + e, P the response. With the result's own
 C = cov(P (t - x)), Wiener's filter takes the share C (C + cov e)^-1 of the difference z - P x. The covariance of that
 difference is known; that of e shows at low resolution, where the cube itself was measured:
 
-    cov e = 4 (cov(P y - D_k z) - 1.7 noise^2 P P^T)+
+    cov e = 4 (cov(P y - D_k z) - 2 noise^2 P P^T)+
 
 LR noise and a slightly wrong kernel explain the second term; 4, because an error that an LR image shows is larger at
 high resolution. Where the two images are displaced against each other, the guide's values are right all the same, so
@@ -20,7 +20,7 @@ from ifmsr.degradation.sampling import decimate
 from ifmsr.degradation.smoothing import gaussian_taps, smoothed
 from ifmsr.methods.closed_form.guide_denoising import share
 
-ALLOWED = 1.7  # of the part that the LR noise explains
+ALLOWED = 2.0  # of the part that the LR noise explains
 SHARPER = 4.0  # an error's energy at high resolution against that at low
 WINDOW = 4.0  # LR pixels: standard deviation of the windows of displacements
 STILL = 3.0  # of the noise's energy, added to the gradients', against displacements of flat surfaces

@@ -1,7 +1,7 @@
-"""IFMSR, the whole network in one file, in the names of the paper's figures 1 to 3.
+"""IFMSR: the complete network, with the names of the paper's figures 1 to 3.
 
-The hyperspectral cube goes through band by band, so any number of bands works. Every band is seen with its
-two neighbours and leaves as one high-resolution band. The parts, in the order of the data:
+The hyperspectral cube is processed band by band, so any number of bands works. The input of each band is the band with
+its two neighbours, the output is one high-resolution band. The parts, in the order of the data flow:
 
     Unit    convolution residual learning
     MCPA    multi-corresponding patch aggregation
@@ -13,7 +13,7 @@ two neighbours and leaves as one high-resolution band. The parts, in the order o
 `from_released` reads the authors' checkpoints.
 
 Shapes: N images, B bands, M = N * B bands of all images in one batch, C features, (H, W) = r * (h, w).
-Where the paper's drawing and its released program differ, `IFMSRConfig` names both readings.
+Where the paper's drawing (figures 1 to 3) and the released program differ, `IFMSRConfig` has both variants.
 """
 
 from collections.abc import Mapping
@@ -38,17 +38,18 @@ from ifmsr.scenes.scene import Array, Observation
 
 @dataclass(frozen=True)
 class IFMSRConfig:
-    """Everything that fixes the network's shape. The defaults are the released full configuration.
+    """Configuration of IFMSR's architecture. The defaults are the released full configuration.
 
     Attributes
     ----------
-    scale : magnification r; MCPA's patches have side 3r.
-    features : C.
-    stages : D.
-    neighbours : K, how many similar patches MCPA adds to each patch.
-    mcpa, rde, dcfm : the paper's ablation switches. Without DCFM the last stage's HSI features go on alone.
-    split : ``"before"`` exchanges the channels before MCPA (released), ``"after"`` afterwards (drawing).
-    rde_skip : what RDE concatenates with its branches, ``"hsi"`` (released) or ``"rgb"`` (drawing).
+    scale : magnification r; the side of MCPA's patches is 3r.
+    features : C, the number of feature channels; even.
+    stages : D, the number of stages of the backbone.
+    neighbours : K, the number of similar patches that MCPA adds to each patch.
+    mcpa, rde, dcfm : whether the network has these parts (the paper's ablations). Without DCFM the HSI features of the
+        last stage are used alone.
+    split : channel exchange ``"before"`` MCPA (released program) or ``"after"`` it (drawing).
+    rde_skip : the features that RDE concatenates with its branches, ``"hsi"`` (released) or ``"rgb"`` (drawing).
     dcfm_skip : whether the backbone's last HSI features are added after DCFM: False (released), True (drawing).
 
     Raises
@@ -92,10 +93,10 @@ class Unit(nn.Module):
 
 
 class MCPA(nn.Module):
-    """Multi-corresponding patch aggregation of one stream.
+    """MCPA, multi-corresponding patch aggregation of one stream. (M, C, H, W), (M, L, K) -> (M, C, H, W).
 
-    Every patch is joined by its `neighbours` most similar ones, each with a learned weight, and a
-    convolution fuses them. (M, C, H, W), (M, L, K) -> (M, C, H, W).
+    Each of the L patches is concatenated with its K most similar patches, each scaled by a learned weight, and a
+    convolution fuses them.
     """
 
     def __init__(self, features: int, neighbours: int, patch: int):
@@ -107,7 +108,7 @@ class MCPA(nn.Module):
     def forward(self, x: Tensor, nearest: Tensor) -> Tensor:
         patches = cut_patches(x, self.patch)  # (M, L, C, p, p)
         m, count = patches.shape[:2]
-        first = count * torch.arange(m, device=x.device)[:, None, None]  # where each image's patches start
+        first = count * torch.arange(m, device=x.device)[:, None, None]  # index of each image's first patch
         others = patches.flatten(0, 1).index_select(0, (nearest + first).flatten())
         group = torch.cat([patches[:, :, None], others.view(m, count, -1, *patches.shape[2:])], dim=2)
         group = group * self.gamma.to(x.dtype).view(-1, 1, 1, 1)
@@ -116,7 +117,7 @@ class MCPA(nn.Module):
 
 
 class DynamicFilter(nn.Module):
-    """One branch of RDE: a 3x3 kernel for every pixel and channel, generated from the RGB features."""
+    """One branch of RDE: 3x3 kernels per pixel and channel, generated from the RGB features."""
 
     def __init__(self, features: int, dilation: int):
         super().__init__()
@@ -126,7 +127,7 @@ class DynamicFilter(nn.Module):
         self.fuse = nn.Conv2d(features // 2, features // 2, 3, padding=1)
 
     def kernels(self, rgb: Tensor) -> Tensor:
-        """(M, C, H, W) -> (M, C / 2, 9, H, W): taps row by row."""
+        """RGB features (M, C, H, W) -> kernels (M, C / 2, 9, H, W), the nine taps row by row."""
         return self.taps(self.context(rgb)).unflatten(1, (-1, 9))
 
     def forward(self, x: Tensor, rgb: Tensor) -> Tensor:
@@ -140,9 +141,9 @@ class DynamicFilter(nn.Module):
 
 
 class RDE(nn.Module):
-    """RGB-induced detail enhancement: region-aware dynamic filters of dilation 1 and 3.
+    """RDE, RGB-induced detail enhancement: dynamic filters of dilation 1 and 3.
 
-    hsi, rgb (M, C, H, W) -> F_induce (M, C, H, W).
+    HSI and RGB features (M, C, H, W) -> F_induce (M, C, H, W).
     """
 
     def __init__(self, features: int, skip: str):
@@ -160,13 +161,13 @@ class RDE(nn.Module):
 
 
 def exchange_halves(rgb: Tensor, hsi: Tensor) -> tuple[Tensor, Tensor]:
-    """The channel split: each stream keeps half of its channels and gets half of the other's."""
+    """The channel split: each stream keeps half of its channels and receives half of the other's."""
     (rgb_low, rgb_high), (hsi_low, hsi_high) = rgb.chunk(2, dim=1), hsi.chunk(2, dim=1)
     return torch.cat([rgb_high, hsi_high], dim=1), torch.cat([rgb_low, hsi_low], dim=1)
 
 
 class CGM(nn.Module):
-    """One stage of the cross-modality fusion backbone. (F_rgb, F_hsi) -> (F_rgb, F_hsi), (M, C, H, W) each."""
+    """CGM, one stage of the cross-modality fusion backbone. (F_rgb, F_hsi) -> (F_rgb, F_hsi), (M, C, H, W) each."""
 
     def __init__(self, config: IFMSRConfig):
         super().__init__()
@@ -194,7 +195,7 @@ class CGM(nn.Module):
 
 
 class DCFM(nn.Module):
-    """Deep cross-modality feature modulation: the RGB features of all stages scale and shift the HSI's."""
+    """DCFM, deep cross-modality feature modulation: all stages' RGB features scale and shift the HSI features."""
 
     def __init__(self, features: int, stages: int):
         super().__init__()
@@ -202,7 +203,7 @@ class DCFM(nn.Module):
         self.alpha, self.beta = Unit(features), Unit(features)
 
     def modulation(self, rgb: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """alpha and beta, (M, C, H, W) each."""
+        """The scale alpha and the shift beta, (M, C, H, W) each."""
         guide = self.rgb_reduce(torch.cat(rgb, dim=1))
         return self.alpha(guide), self.beta(guide)
 
@@ -212,7 +213,7 @@ class DCFM(nn.Module):
 
 
 def band_triplets(bands: int, device: torch.device | None = None) -> Tensor:
-    """(B, 3): each band between its neighbours; at the ends [1, 0, 2] and [B-2, B-1, B-3]."""
+    """Indices (B, 3) of each band between its two neighbours; [1, 0, 2] and [B-2, B-1, B-3] at the ends."""
     middle = torch.arange(bands, device=device)
     left, right = middle - 1, middle + 1
     left[0], right[0] = 1, 2
@@ -221,7 +222,11 @@ def band_triplets(bands: int, device: torch.device | None = None) -> Tensor:
 
 
 class IFMSR(Network):
-    """The network of the paper's figure 1.
+    """IFMSR, the network of the paper's figure 1.
+
+    Parameters
+    ----------
+    config : the architecture; None: the released full configuration at x4.
 
     Examples
     --------
@@ -251,7 +256,7 @@ class IFMSR(Network):
         self.end = conv(features, 1)
 
     def start_with(self, trained: Network) -> None:
-        """Take the weights of `trained`, widened first if it has a whole fraction of these features (see `widen`)."""
+        """Copy the weights of `trained`; if its width divides this network's, it is widened first (see `widen`)."""
         if isinstance(trained, IFMSR):
             factor, rest = divmod(self.config.features, trained.config.features)
             if factor > 1 and not rest:
@@ -259,12 +264,12 @@ class IFMSR(Network):
         super().start_with(trained)
 
     def forward(self, lr: Tensor, rgb: Tensor, bands: Tensor | None = None) -> Tensor:
-        """All bands, or the chosen ones, in one batch: for training, and to read. Whole images: `run_network`.
+        """Super-resolve all bands, or the chosen ones, in one batch; used in training. Whole images: `run_network`.
 
         Parameters
         ----------
-        lr : (N, B, h, w) low-resolution cubes in [0, 1], B of at least 3.
-        rgb : (N, 3, H, W) colour images in [0, 1].
+        lr : (N, B, h, w) low-resolution cubes in [0, 1], with at least 3 bands.
+        rgb : (N, 3, H, W) RGB images in [0, 1].
         bands : indices of the bands to return; their neighbours are taken from all of `lr`. Default: all.
 
         Returns
@@ -273,7 +278,7 @@ class IFMSR(Network):
 
         Raises
         ------
-        InputError : fewer than 3 bands, or sizes that do not belong together.
+        InputError : fewer than 3 bands, or sizes that do not fit each other.
         """
         self.check(lr, rgb)
         triplets = band_triplets(lr.shape[1], lr.device)
@@ -286,7 +291,7 @@ class IFMSR(Network):
         return self._super_resolve(lr[:, triplets], f0_rgb, nearest)
 
     def check(self, lr: Tensor, rgb: Tensor) -> None:
-        """Raise InputError for fewer than 3 bands, or sizes that do not belong together."""
+        """Raise InputError for fewer than 3 bands, or sizes that do not fit each other."""
         if lr.shape[1] < 3:
             raise InputError(
                 "lr", f"{lr.shape[1]} bands", "IFMSR sees each band with two neighbours: give 3 or more"
@@ -294,10 +299,10 @@ class IFMSR(Network):
         check_pair(lr, rgb, lr.shape[1], self.config.scale)
 
     def _super_resolve(self, lr: Tensor, f0_rgb: Tensor, nearest: Tensor | None) -> Tensor:
-        """Some bands, each with its neighbours: (N, b, 3, h, w), (N, C, H, W), (N, L, K) -> (N, b, H, W)."""
+        """Super-resolve b bands, each with its neighbours: (N, b, 3, h, w), (N, C, H, W), (N, L, K) -> (N, b, H, W)."""
         n, count = lr.shape[:2]
-        enlarged = F.interpolate(lr.flatten(0, 1), scale_factor=self.config.scale, mode="nearest")
-        f0_hsi = f_hsi = self.hsi_head(enlarged)  # (M, C, H, W)
+        upsampled = F.interpolate(lr.flatten(0, 1), scale_factor=self.config.scale, mode="nearest")
+        f0_hsi = f_hsi = self.hsi_head(upsampled)  # (M, C, H, W)
         f_rgb = f0_rgb.repeat_interleave(count, dim=0)
         if nearest is not None:
             nearest = nearest.repeat_interleave(count, dim=0)
@@ -319,33 +324,32 @@ class IFMSR(Network):
         precision: Precision = "float32",
         memory: int | None = None,
     ) -> Array:
-        """Band by band in strips, with feature maps of at most `memory` bytes: images of any size pass."""
+        """Super-resolve one observation band by band in strips, with feature maps of at most `memory` bytes."""
         run_in_strips = resolve("ifmsr.inference.fast_ifmsr.run:run_in_strips")
         return run_in_strips(self, observation, device, precision, memory)
 
 
 class IFMSRTestFamily(IFMSR):
-    """IFMSR trained on random samples of the degradations that it is tested on, not on the paper's wider family.
+    """IFMSR trained on random samples of the test degradations instead of the paper's wider family.
 
-    The same network under a name of its own, so that tables tell the two trainings apart.
+    The network is the same; the separate name distinguishes the two trainings in tables.
     """
 
     title = "IFMSR, test family"
 
 
 def from_released(state_dict: Mapping[str, Any], scale: int) -> IFMSR:
-    """An IFMSR with the weights of the authors' released program.
+    """Create an IFMSR with weights of the authors' released program.
 
     Parameters
     ----------
-    state_dict : name -> array or tensor in the released naming, with or without the prefix ``module.``, or
-        the whole checkpoint that holds it under ``"model"``. Which components are there, and how wide and
-        deep they are, is read off the names and shapes.
-    scale : the magnification it was trained for; the weights do not tell.
+    state_dict : name -> array or tensor in the released naming, with or without the prefix ``module.``, or the whole
+        checkpoint with this mapping under ``"model"``. The configuration is derived from the names and shapes.
+    scale : the magnification of the training, which the weights do not contain.
 
     Raises
     ------
-    InputError : names are missing or left over, or a shape is wrong; it lists them.
+    InputError : names are missing or unexpected, or a shape is wrong; it lists them.
     """
     weights = state_dict.get("model", state_dict)
     weights = {name.removeprefix("module."): torch.as_tensor(np.asarray(w)) for name, w in weights.items()}

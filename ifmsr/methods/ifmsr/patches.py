@@ -1,4 +1,4 @@
-"""MCPA's patches: cutting an image into them, joining them again, and finding the most similar ones."""
+"""Patches of MCPA: cut an image into patches, join them, and find the most similar ones."""
 
 from typing import Any
 
@@ -8,11 +8,11 @@ from torch import Tensor
 
 from ifmsr.errors import InputError
 
-FEW = 256  # patches that are compared in float64 at once: a training step must not wait for values
+FEW = 256  # up to this many patches are compared in float64 directly, without waiting for values from the GPU
 
 
 def cut_patches(x: Tensor, patch: int) -> Tensor:
-    """(N, C, H, W) -> (N, L, C, patch, patch), row by row, zero-padded about the middle to whole patches."""
+    """(N, C, H, W) -> (N, L, C, patch, patch), row by row; the image is zero-padded on all sides to whole patches."""
     lack_h, lack_w = -x.shape[-2] % patch, -x.shape[-1] % patch
     x = F.pad(x, (lack_w // 2, lack_w - lack_w // 2, lack_h // 2, lack_h - lack_h // 2))
     n, c, height, width = x.shape
@@ -21,7 +21,7 @@ def cut_patches(x: Tensor, patch: int) -> Tensor:
 
 
 def join_patches(patches: Tensor, height: int, width: int) -> Tensor:
-    """The inverse of `cut_patches`: (N, L, C, p, p) -> (N, C, height, width), padding cropped."""
+    """The inverse of `cut_patches`: (N, L, C, p, p) -> (N, C, height, width), without the padding."""
     n, _, c, patch, _ = patches.shape
     rows, columns = -(-height // patch), -(-width // patch)
     x = patches.view(n, rows, columns, c, patch, patch).permute(0, 3, 1, 4, 2, 5)
@@ -32,19 +32,20 @@ def join_patches(patches: Tensor, height: int, width: int) -> Tensor:
 
 @torch.no_grad()
 def similar_patches(rgb: Tensor, patch: int, k: int = 3, block: int = 1 << 24) -> Tensor:
-    """For every patch of the image, the k others that resemble it most (paper, section III-B, MCPA).
+    """The k most similar other patches of each patch of an RGB image (paper, section III-B, MCPA).
 
     Parameters
     ----------
-    rgb : (N, 3, H, W) colour images.
-    patch : side of the non-overlapping patches, 3r in the paper.
-    k : how many to keep.
-    block : how many similarities to hold at once; memory stays at about 16 bytes each. Float32 decides where it
-        can, float64 where two candidates are too close.
+    rgb : (N, 3, H, W) RGB images in [0, 1].
+    patch : side of the non-overlapping patches in pixels, 3r in the paper.
+    k : number of similar patches.
+    block : number of similarities computed at once, about 16 bytes each. They are ranked in float32, and again in
+        float64 where two candidates are too close.
 
     Returns
     -------
-    (N, L, k) int64: indices counted row by row, best first by cosine similarity (eps 1e-8), self excluded.
+    (N, L, k) int64: patch indices, counted row by row, sorted by decreasing cosine similarity (eps 1e-8). A patch is
+    not among its own.
 
     Raises
     ------
@@ -62,13 +63,13 @@ def similar_patches(rgb: Tensor, patch: int, k: int = 3, block: int = 1 << 24) -
     if count <= FEW:
         return ranked(unit, unit, 0, k).indices
     single = unit.float()
-    doubt = 2 * unit.shape[2] * 2**-24  # two float32 similarities may differ by this much from the true ones
+    doubt = 2 * unit.shape[2] * 2**-24  # bound on the rounding error of a difference of float32 similarities
     best = []
     for start in range(0, count, max(1, block // count)):
         rows = slice(start, start + max(1, block // count))
         values, indices = ranked(single[:, rows], single, start, k + 1)
         indices = indices[:, :, :k]
-        image, row = (values.diff(dim=2) > -doubt).any(2).nonzero(as_tuple=True)  # too close to call
+        image, row = (values.diff(dim=2) > -doubt).any(2).nonzero(as_tuple=True)  # float32 is not enough
         for n in image.unique():
             unclear = row[image == n]
             exact = unit[n, start + unclear] @ unit[n].mT
@@ -79,7 +80,10 @@ def similar_patches(rgb: Tensor, patch: int, k: int = 3, block: int = 1 << 24) -
 
 
 def ranked(rows: Tensor, unit: Tensor, start: int, k: int) -> Any:
-    """The k largest products of each of `rows`, which begin at `start` of `unit`, with others: values, indices."""
+    """Values and indices of the k largest scalar products of `rows` with other vectors of `unit`.
+
+    `rows` are the vectors of `unit` from index `start` on; products of a vector with itself are excluded.
+    """
     similarity = rows @ unit.mT  # (N, R, L)
     similarity.diagonal(start, 1, 2).fill_(-torch.inf)
     return similarity.topk(k, dim=2)

@@ -1,4 +1,4 @@
-"""What the authors' released program calls the parameters of IFMSR."""
+"""Names of IFMSR's parameters in the authors' released program."""
 
 RELEASED_NAMES = {  # ours -> theirs; in a stage their "hsi" units act on the RGB stream and vice versa
     "hsi_head": "hsi_head",
@@ -37,7 +37,7 @@ RELEASED_NAMES = {  # ours -> theirs; in a stage their "hsi" units act on the RG
 
 
 def released_name(ours: str) -> str:
-    """The authors' name of one of our parameters."""
+    """The name of a parameter in the authors' program, given its name here."""
     ours = ours.replace("parametrizations.weight.original0", "weight_g")
     ours = ours.replace("parametrizations.weight.original1", "weight_v")
     stage = ours.split(".")[1] if ours.startswith("stages.") else ""

@@ -1,13 +1,13 @@
-"""From a narrow IFMSR to a wider one that computes the same function (after Net2Net, Chen et al. 2016).
+"""Widening of an IFMSR to more features without changing its function (after Net2Net, Chen et al. 2016).
 
-Every feature channel becomes `factor` copies, side by side, so that the halves of the channel exchange stay halves.
-A convolution shares the weights of an input i among its copies k:
+Each feature channel is replaced by `factor` adjacent copies, so that the two halves of the channel exchange remain
+halves. A convolution distributes the weight of an input i over its copies k:
 
-    W'[o, i, k] = W[o, i] / factor + n[o, i, k],    the sum over k of n[o, i, k] being 0.
+    W'[o, i, k] = W[o, i] / factor + n[o, i, k],    with the sum over k of n[o, i, k] equal to 0.
 
 The noise n cancels as long as the copies of an input are equal, so it does not change the output. It gives each copy a
-gradient of its own; without it, copies would stay equal for ever. Its standard deviation leaves the norm of an output's
-weights as it was.
+different gradient; without it the copies would stay equal during training. Its standard deviation is chosen so that the
+norm of an output's weights does not change.
 """
 
 from dataclasses import replace
@@ -19,14 +19,14 @@ from torch.nn.utils import parametrize
 from ifmsr.errors import whole
 from ifmsr.methods.ifmsr.network import IFMSR, MCPA
 
-TAPS = 9  # of a dynamic 3x3 kernel: that many outputs of `DynamicFilter.taps` belong to one channel
+TAPS = 9  # of a dynamic 3x3 kernel: outputs of `DynamicFilter.taps` per channel
 
 
 @torch.no_grad()
 def widen(network: IFMSR, factor: int) -> IFMSR:
-    """An IFMSR with `factor` times the features whose output equals that of `network` to rounding.
+    """Create an IFMSR with `factor` times the features and the same output as `network`, up to rounding.
 
-    The noise comes from PyTorch's global generator. `network` stays as it was; the result is on its device.
+    The noise comes from PyTorch's global generator. `network` is not changed; the result is on the same device.
 
     Raises
     ------
@@ -47,24 +47,24 @@ def widen(network: IFMSR, factor: int) -> IFMSR:
 
 
 def widen_convolution(source: nn.Conv2d, target: nn.Conv2d, group: int) -> None:
-    """Give `target` the weights of the narrower `source`, `group` neighbouring outputs of which make one channel."""
+    """Fill `target` with the weights of the narrower `source`, of which `group` adjacent outputs form one channel."""
     outputs = target.out_channels // source.out_channels
     inputs = target.in_channels // source.in_channels
     target.get_parameter("bias").copy_(copied(source.get_parameter("bias"), outputs, group))
     weight = shared(copied(source.weight, outputs, group), inputs)
     if parametrize.is_parametrized(target):
-        target.weight = weight  # weight norm takes it apart into length and direction
+        target.weight = weight  # weight norm stores it as norm and direction
     else:
         target.weight.copy_(weight)
 
 
 def copied(parameter: Tensor, copies: int, group: int) -> Tensor:
-    """(O, ...) -> (copies O, ...): each `group` of neighbouring outputs, `copies` times."""
+    """(O, ...) -> (copies O, ...): repeat each `group` of adjacent outputs `copies` times."""
     return parameter.unflatten(0, (-1, group)).repeat_interleave(copies, dim=0).flatten(0, 1)
 
 
 def shared(weight: Tensor, copies: int) -> Tensor:
-    """(O, I, k, k) -> (O, copies I, k, k): the weights of an input shared among its copies, see the module."""
+    """(O, I, k, k) -> (O, copies I, k, k): distribute the weights of each input over its copies (see the module)."""
     if copies == 1:
         return weight
     level = weight.square().mean((1, 2, 3), keepdim=True).sqrt()[:, :, None]  # (O, 1, 1, 1, 1)

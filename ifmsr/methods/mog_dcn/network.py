@@ -1,22 +1,23 @@
-"""MoG-DCN: model-guided deep unfolding (Dong et al., IEEE TIP 30, 2021), the released x8 program's reading.
+"""MoG-DCN: model-guided deep unfolding (Dong et al., IEEE TIP 30, 2021), as in the released x8 program.
 
-The LR cube is ``y = H x``, the colour image ``P^T x``. Four unfolded stages estimate x; each is two passes of one
-denoising U-Net and a gradient-like step after it. H, H^T, P and P^T are learned convolutions:
+The LR cube is ``y = H x``, the RGB image ``P^T x``. Four unfolded stages estimate x; each has two passes of a denoising
+U-Net, each followed by a gradient-like step. H, H^T, P and P^T are learned convolutions:
 
     Down, Up        H and H^T: 13 x 13, stride r
     ToRGB, ToHSI    P^T and P
-    UNet            the denoiser, one set of weights for all eight passes
-    f1 ... f8       what enters pass k: f1 of the estimate, fused by fk with features of earlier passes
+    UNet            the denoiser, with the same weights in all eight passes
+    f1 ... f8       input layers: f1 acts on the estimate, fk fuses it with features of earlier passes for pass k
     pass A, pass B  the steps after the first and the second U-Net pass of a stage
 
-Neither a blur nor a spectral response is an input. Choices:
+The network needs neither a blur nor a spectral response function. Choices:
 
-- x4 was not published: the same 13 x 13 kernels with stride 4, hence the same number of parameters.
-- The program registers seven pairs (delta, eta) and uses two: pair 0 in every pass A, pair 3 in every pass B. Two
-  PReLU slopes are idle as well. All are kept, so that the number of parameters is the program's.
+- x4 was not published. It uses the same 13 x 13 kernels with stride 4, hence the same number of parameters.
+- The program registers seven pairs (delta, eta) and uses two: pair 0 in each pass A, pair 3 in each pass B. Two PReLU
+  slopes are unused as well. All are kept, so that the number of parameters is the program's.
 - Up(Down(x) - y) is added, not subtracted: Up learns the sign.
-- The number of bands replaces the program's literal 31; the widths stay.
-- Other starts than ``"published"`` are ours, for trainings of minutes instead of days: see `MoGDCN.start_from`.
+- The number of bands replaces the program's literal 31; the numbers of features are the same.
+- Initialisations other than ``"published"`` are ours, for trainings of minutes instead of days: see
+  `MoGDCN.start_from`.
 
 Shapes: N images, B bands, (H, W) = r * (h, w).
 """
@@ -44,14 +45,14 @@ def c3(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
 
 
 def carry(conv: nn.Module, channels: int, first: int = 0) -> None:
-    """Let a 3 x 3 convolution's first outputs be its inputs from `first` on, unchanged."""
+    """Set the first `channels` outputs of a 3 x 3 convolution to its inputs from index `first` on."""
     for parameter in conv.parameters():
         parameter[:channels] = 0
     conv.get_parameter("weight")[range(channels), range(first, first + channels), 1, 1] = 1
 
 
 class Encoder(nn.Module):
-    """One level on the way down. (N, 64, H, W) -> features (N, 128, H, W) and what goes to half the size."""
+    """One encoder level. (N, 64, H, W) -> features (N, 128, H, W) and the input of the next level at half the size."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,7 +68,7 @@ class Encoder(nn.Module):
 
 
 class Bottom(nn.Module):
-    """The lowest level. (N, 64, H, W) -> (N, 128, H, W)."""
+    """The level of lowest resolution. (N, 64, H, W) -> (N, 128, H, W)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -82,7 +83,7 @@ class Bottom(nn.Module):
 
 
 class Decoder(nn.Module):
-    """One level on the way up: doubles the size to that of `skip` and fuses the two; `out` ends the level."""
+    """One decoder level: upsample by 2 to the size of `skip`, fuse the two, and apply the convolution `out`."""
 
     def __init__(self, inputs: int, out: nn.Conv2d):
         super().__init__()
@@ -99,7 +100,7 @@ class Decoder(nn.Module):
 
 
 class UNet(nn.Module):
-    """The denoiser. (N, 64, H, W) -> residual (N, B, H, W) and first-level features (N, 128, H, W), any size."""
+    """The denoiser. (N, 64, H, W) of any size -> residual (N, B, H, W) and first-level features (N, 128, H, W)."""
 
     def __init__(self, bands: int):
         super().__init__()
@@ -127,13 +128,19 @@ class UNet(nn.Module):
 
 @dataclass(frozen=True)
 class MoGConfig(CubeConfig):
-    """`start`: the weights before the first step, the published random ones or those of `MoGDCN.start_from`."""
+    """Configuration of MoG-DCN; `start` is the initialisation, see `MoGDCN.start_from`."""
 
     start: Start = "published"
 
 
 class MoGDCN(Network):
-    """The unfolded network of four stages. Its loss is the mean absolute error.
+    """MoG-DCN, an unfolded network of four stages (Dong et al. 2021). Its loss is the mean absolute error.
+
+    Parameters
+    ----------
+    bands : B.
+    scale : r.
+    start : initialisation, see `start_from`.
 
     Examples
     --------
@@ -165,14 +172,15 @@ class MoGDCN(Network):
                 nn.init.xavier_normal_(module.weight)
 
     def start_from(self, scenes: Sequence[Scene]) -> None:
-        """With another start than ``"published"`` the network begins as a linear method and learns from there.
+        """Initialise the network as a linear method, unless `start` is ``"published"`` (random weights).
 
-        ``"projection"`` begins as z = x + ToHSI(rgb - ToRGB(x)), x the enlarged LR cube and ToRGB and ToHSI the
-        least-squares maps of `mog_start.SpectralMaps`; ``"subspace"`` as P z, P the projection that takes out the
-        directions of spectra in which there is more noise than signal: what the U-Net begins as. Down begins as a
-        block's mean, as far as it reaches, Up as zero, and the steps' weights such that this is all that is left.
+        ``"projection"`` starts as z = x + ToHSI(rgb - ToRGB(x)), where x is the upsampled LR cube and ToRGB and ToHSI
+        are the least-squares maps of `ifmsr.methods.mog_dcn.start.SpectralMaps`. ``"subspace"`` starts as P z, where
+        the U-Net is initialised as the projection P that removes the spectral directions with more noise than signal.
+        Down starts as the mean of a block (cropped to its kernel), Up as zero; delta and eta are set so that no other
+        term contributes.
 
-        Raises InputError if a scene has another number of bands, or no colour image.
+        Raises InputError if a scene has another number of bands, or no RGB image.
         """
         if self.config.start == "published":
             return
@@ -182,7 +190,7 @@ class MoGDCN(Network):
             for module in (self.to_rgb, self.to_hsi, self.down, self.up):
                 for parameter in module.parameters():
                     parameter.zero_()
-            for conv, matrix in ((self.to_rgb, maps.colours), (self.to_hsi, maps.lift)):
+            for conv, matrix in ((self.to_rgb, maps.to_rgb), (self.to_hsi, maps.detail_to_hsi)):
                 conv.weight[:, :, 1, 1] = torch.from_numpy(matrix)
             block = slice(6, min(6 + r, 13))  # tap 6 reads the block's first pixel
             self.down.weight[range(bands), range(bands), block, block] = 1 / (block.stop - block.start) ** 2
@@ -191,11 +199,11 @@ class MoGDCN(Network):
             self.start_denoiser(torch.from_numpy(maps.noise).float())
 
     def start_denoiser(self, noise: Tensor) -> None:
-        """Let the U-Net take out the directions `noise` (B, K) of spectra, along its first level.
+        """Initialise the first level of the U-Net so that it removes the spectral directions `noise` (B, K).
 
-        Of a part u in such a direction one channel carries u and another one -u. After n activations of slope a
-        their difference is (1 + a^n) u. What else the level learns from stays random; its last convolution does not
-        read it yet.
+        Two channels carry the component u of each direction, as u and -u. After n activations of negative slope a
+        their difference is (1 + a^n) u. The other channels of the level stay random; the last convolution does not use
+        them at first.
         """
         level, last = self.unet.encoders[0], self.unet.decoders[-1]
         assert isinstance(level, Encoder) and isinstance(last, Decoder)
@@ -203,7 +211,7 @@ class MoGDCN(Network):
         channels, slope = signed.shape[1], level.act.weight.item()
         for conv in (self.f2, self.f3, self.f4, self.f5, self.f6, self.f7, self.f8, *level.convs, level.out):
             carry(conv, channels)
-        carry(last.convs[0], channels, first=FEATURES)  # what comes from below is read before it
+        carry(last.convs[0], channels, first=FEATURES)  # its first inputs come from the lower level
         for conv in last.convs[1:]:
             carry(conv, channels)
         for parameter in self.f1.parameters():
@@ -229,7 +237,7 @@ class MoGDCN(Network):
         return self.denoise(self.pass_a(x, v, rgb), self.f8, [features])[0]
 
     def denoise(self, z: Tensor, entry: nn.Conv2d | None, features: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """One U-Net pass: the denoised z (N, B, H, W), and features (N, 128, H, W) for later passes."""
+        """One U-Net pass: returns the denoised z (N, B, H, W) and features (N, 128, H, W) for later passes."""
         x = self.f1(z)
         if entry is not None:
             x = entry(torch.cat([x, *features], dim=1))

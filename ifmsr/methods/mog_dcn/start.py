@@ -1,4 +1,4 @@
-"""What training scenes tell MoG-DCN before its first step (`MoGDCN.start_from`): three linear maps of spectra."""
+"""Initialisation of MoG-DCN from training scenes (`MoGDCN.start_from`): three linear maps of spectra."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,23 +15,24 @@ from ifmsr.scenes.scene import Scene
 
 @dataclass(frozen=True)
 class SpectralMaps:
-    """Maps between spectra (B,) and colours (3,).
+    """Linear maps between spectra (B,) and RGB values (3,).
 
     Attributes
     ----------
-    colours : (3, B) from spectra to colours, by least squares.
-    lift : (B, 3) from the colours' details to the spectra's, details being what the mean of r x r pixels loses.
-    noise : (B, K) orthonormal directions in which the spectra are smaller (root mean square) than the test
-        degradation's noise; the weakest `at_most` of them.
+    to_rgb : (3, B) least-squares map from spectra to RGB values.
+    detail_to_hsi : (B, 3) least-squares map from the detail of the RGB values to that of the spectra. Detail is the
+        difference between an image and its upsampled r x r mean.
+    noise : (B, K) orthonormal spectral directions with a root mean square below the noise of the test degradation; at
+        most `at_most`, the weakest ones.
     """
 
-    colours: NDArray[np.floating]
-    lift: NDArray[np.floating]
+    to_rgb: NDArray[np.floating]
+    detail_to_hsi: NDArray[np.floating]
     noise: NDArray[np.floating]
 
 
 def spectral_maps(scenes: Sequence[Scene], bands: int, scale: int, at_most: int) -> SpectralMaps:
-    """Learn them. Raises InputError if a scene has another number of bands, or no colour image."""
+    """Fit the maps to training scenes. Raises InputError if a scene has another number of bands, or no RGB image."""
     gram, cross, details = np.zeros((bands, bands)), np.zeros((bands, 3)), np.zeros((bands, bands))
     pixels = 0
     for scene in scenes:
@@ -44,7 +45,7 @@ def spectral_maps(scenes: Sequence[Scene], bands: int, scale: int, at_most: int)
         )
         gram, cross, details = gram + x @ x.T, cross + x @ y.T, details + d @ d.T
         pixels += x.shape[1]
-    colours = np.linalg.lstsq(gram, cross)[0].T
-    lift = np.linalg.lstsq(colours @ details @ colours.T, colours @ details)[0].T
+    to_rgb = np.linalg.lstsq(gram, cross)[0].T
+    detail_to_hsi = np.linalg.lstsq(to_rgb @ details @ to_rgb.T, to_rgb @ details)[0].T
     powers, directions = np.linalg.eigh(gram / pixels)  # the weakest first
-    return SpectralMaps(colours, lift, directions[:, powers < TEST_NOISE**2][:, :at_most])
+    return SpectralMaps(to_rgb, detail_to_hsi, directions[:, powers < TEST_NOISE**2][:, :at_most])

@@ -1,1 +1,1 @@
-"""What LTTR and CMS share: a given or estimated blur, and groups of similar patches."""
+"""Common parts of LTTR and CMS: the base class for a known blur, and groups of similar patches."""

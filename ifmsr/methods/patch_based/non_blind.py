@@ -16,20 +16,25 @@ from ifmsr.scenes.scene import Array, Observation
 
 @dataclass(frozen=True, eq=False)
 class NonBlind:
-    """A training-free method that needs the spectral response and a sampling kernel (see `ifmsr.degradation.blurs`).
+    """Base class of training-free methods that need the spectral response function and the sampling kernel.
 
-    Both methods assume periodic images. Real ones are not, so both images are extended by their border pixels, by
-    as many LR pixels as the kernel reaches beyond a block, and the result is cropped; this is our addition.
+    LTTR and CMS assume periodic images. Real images are not periodic, so both images are padded with their border
+    pixels, by as many LR pixels as the kernel extends beyond a block, and the result is cropped. The padding is our
+    addition.
 
     Attributes
     ----------
-    kernel : ``"assumed"``, the blur that the method's authors publish with it, whatever the observation's is;
-        ``"estimated"``, kernel and shift as `ifmsr.degradation.kernels.estimate_kernel` finds them; or a
-        kernel (k, k), the true one. The `title` tells the three apart.
-    lr_weight : weight of the LR data term against the RGB data term. Both methods are published with 1 and
-        without noise. Default: 1 for the assumed blur, `noise_weight` for the other kernels, because with 1 a
-        method that knows the kernel deconvolves the LR cube's noise. A weight other than 1 shows in the `title`.
+    kernel : ``"assumed"``, the blur published with the method, whatever the observation's blur is; ``"estimated"``,
+        kernel and shift from `ifmsr.degradation.kernels.estimate_kernel`; or the true kernel as an array (k, k), see
+        `ifmsr.degradation.blurs`. The `title` says which.
+    lr_weight : weight of the LR data term relative to the RGB data term. Both methods are published with 1 and
+        without noise. None: 1 for the assumed blur, `noise_weight` for the other kernels, because with 1 a method
+        with a matching kernel amplifies the LR cube's noise. The `title` gives weights other than 1.
     seed : of the clustering.
+
+    Raises
+    ------
+    InputError : a setting is out of range.
     """
 
     kernel: Literal["assumed", "estimated"] | Kernel = "assumed"
@@ -49,12 +54,12 @@ class NonBlind:
 
     @property
     def source(self) -> str:
-        """Where the kernel comes from: ``"assumed"``, ``"estimated"`` or ``"true"``."""
+        """The origin of the kernel: ``"assumed"``, ``"estimated"`` or ``"true"``."""
         return self.kernel if isinstance(self.kernel, str) else "true"
 
     @property
     def default_weight(self) -> float:
-        """The weight of the LR data term unless another one is asked for."""
+        """The weight of the LR data term if `lr_weight` is None."""
         return 1.0 if self.source == "assumed" else self.noise_weight
 
     @property
@@ -64,7 +69,7 @@ class NonBlind:
 
     @property
     def title(self) -> str:
-        """The method's name, where its kernel comes from, and a weight other than the published one."""
+        """The method's name, the origin of its kernel, and its LR weight if that is not 1."""
         kernel = "" if self.source == "assumed" else f", {self.source} kernel"
         weight = "" if self.weight == 1 else f", LR weight {self.weight:g}"
         return self.name + kernel + weight
@@ -86,7 +91,7 @@ class NonBlind:
         return sr[:, inside, inside].clamp(0, 1).numpy()
 
     def sampling_kernel(self, lr: Tensor, rgb: Tensor, srf: Tensor, scale: int) -> Tensor:
-        """(k, k) float32: the kernel that the method takes for that of these images."""
+        """The sampling kernel that the method uses for these images, (k, k) float32."""
         if not isinstance(self.kernel, str):
             return torch.from_numpy(self.kernel).float()
         if self.kernel == "assumed":
@@ -99,13 +104,13 @@ class NonBlind:
 
 
 def continued(image: Tensor, margin: int) -> Tensor:
-    """(C, H, W) -> (C, H + 2 margin, W + 2 margin), the border pixels repeated."""
+    """(C, H, W) -> (C, H + 2 margin, W + 2 margin), padded with the border pixels."""
     return F.pad(image[None], (margin,) * 4, mode="replicate")[0]
 
 
 @dataclass(frozen=True)
 class TrueKernel:
-    """A non-blind method that is given each observation's true kernel (see `ifmsr.methods.base.Oracle`)."""
+    """A non-blind method with each observation's true kernel (see `ifmsr.methods.base.Oracle`)."""
 
     method: NonBlind
 
@@ -113,15 +118,15 @@ class TrueKernel:
 
     @property
     def title(self) -> str:
-        """The title of the method with a true kernel."""
+        """The method's title with a true kernel."""
         return self.with_kernel(np.ones((1, 1))).title
 
     def with_kernel(self, kernel: Kernel) -> NonBlind:
-        """The method for observations of this sampling kernel."""
+        """The method for observations with this sampling kernel."""
         return replace(self.method, kernel=kernel)
 
     def __call__(self, observation: Observation) -> Array:
-        """Raises InputError: an observation alone does not hold the true kernel."""
+        """Raise InputError: an observation does not contain the true kernel."""
         raise InputError(
             "kernel",
             f"{self.title}: the true kernel was not given",

@@ -1,4 +1,4 @@
-"""Groups of similar patches of the RGB image, for priors that act on all patches of a group at once."""
+"""Groups of similar patches of the RGB image, for priors that act on all patches of a group jointly."""
 
 from collections.abc import Callable
 
@@ -6,26 +6,27 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-ROUNDS = 300  # at most, of k-means; real images converge earlier
-FLOATS_AT_ONCE = 2**19  # of a table of distances, which so stays in the cache
+ITERATIONS = 300  # at most, of k-means; real images converge earlier
+FLOATS_AT_ONCE = 2**19  # size of a table of distances that fits into the cache
 
 
 class PatchGroups:
-    """The overlapping patches of an image, each in one group; the same pixel positions serve every cube of that size.
+    """Overlapping patches of an RGB image, clustered into groups; applies to any cube of the same size.
 
     Parameters
     ----------
-    rgb : (3, H, W), whose patches are compared, as raw vectors, by k-means.
-    patch, stride : side of the square patches and step of their regular grid. One more row and column of
-        patches along the lower and right border covers what the grid misses. A smaller image is one patch.
-    count : groups to make; fewer come out if there are fewer different patches.
+    rgb : (3, H, W); its patches are clustered as raw vectors by k-means.
+    patch, stride : side of the square patches and step of their regular grid, in pixels. Pixels that the grid does not
+        cover get one more row and column of patches along the lower and right border. An image smaller than `patch` is
+        one patch.
+    count : number of groups; fewer if there are fewer distinct patches.
     seed : of k-means.
     exponent : see `k_means`.
-    largest : groups of more patches are cut, in the image's row-by-row order, into equal parts.
+    largest : groups with more patches are split into nearly equal parts, in row-by-row order.
 
     Attributes
     ----------
-    members : for each group the pixels of its patches, (patches, pixels of a patch), counted row by row.
+    members : per group the pixel indices of its patches, (patches, pixels per patch), counted row by row.
     height, width : of a patch.
     """
 
@@ -53,21 +54,21 @@ class PatchGroups:
         self.members = [windows[group] for group in groups]
 
         flat = torch.cat(self.members).flatten()
-        self._order = flat.argsort(stable=True)  # patch pixels, those over the same image pixel side by side
+        self._order = flat.argsort(stable=True)  # patch pixels, sorted by image pixel
         covered = torch.bincount(flat, minlength=pixels.numel())
         self._starts = covered.cumsum(0) - covered
 
     def vectors(self, image: Tensor) -> list[Tensor]:
-        """(C, H, W) -> for each group (patches, p p, C)."""
+        """(C, H, W) -> the patches of each group, (patches, p p, C)."""
         spectra = pixel_rows(image)
         return [spectra[members] for members in self.members]
 
     def apply(self, function: Callable[[int, Tensor], Tensor], image: Tensor) -> Tensor:
-        """Change the patches of every group and put them back, averaged where they overlap.
+        """Apply a function to the patches of each group and reassemble the image, averaging overlaps.
 
         Parameters
         ----------
-        function : called with a group's number and its patches (patches, p p, B); returns the same shape.
+        function : called with a group's index and its patches (patches, p p, B); returns the same shape.
         image : (B, H, W).
 
         Returns
@@ -82,7 +83,7 @@ class PatchGroups:
             end = done + members.numel()
             changed[done:end] = function(group, patches).flatten(0, 1)
             done = end
-        # A bag is an image pixel, its items are the patch pixels over it.
+        # one bag per image pixel; its items are the patch pixels that cover it
         averages = F.embedding_bag(self._order, changed, self._starts, mode="mean")
         return averages.T.reshape(image.shape)
 
@@ -93,7 +94,7 @@ def pixel_rows(image: Tensor) -> Tensor:
 
 
 def grid(length: int, patch: int, stride: int) -> Tensor:
-    """First pixels of the patches along one side of `length` pixels; the last patch ends at the border."""
+    """Start positions of the patches along a side of `length` pixels; the last patch ends at the border."""
     starts = list(range(0, length - patch + 1, stride))
     if starts[-1] != length - patch:
         starts.append(length - patch)
@@ -101,7 +102,7 @@ def grid(length: int, patch: int, stride: int) -> Tensor:
 
 
 def parts(chosen: Tensor, largest: int | None) -> list[Tensor]:
-    """The indices where `chosen` is true, in nearly equal parts of at most `largest`; maybe none."""
+    """Split the indices where `chosen` is true into nearly equal parts of at most `largest`; [] if there are none."""
     indices = chosen.nonzero()[:, 0]
     if not len(indices):
         return []
@@ -109,23 +110,23 @@ def parts(chosen: Tensor, largest: int | None) -> list[Tensor]:
 
 
 def k_means(points: Tensor, count: int, seed: int, exponent: float = 2) -> Tensor:
-    """Cluster points by Lloyd's rounds, until no label changes, from k-means++'s first centres.
+    """K-means: Lloyd's algorithm with k-means++ initialisation, until no label changes.
 
     Parameters
     ----------
     points : (N, D).
-    count : clusters. If there are fewer different points, there are fewer clusters.
-    seed : of the choice of the first centres.
-    exponent : a point becomes the next first centre with a chance proportional to this power of its distance
-        from the nearest centre so far; 2 is k-means++.
+    count : number of clusters; fewer if there are fewer distinct points.
+    seed : of the initial centres.
+    exponent : the next initial centre is drawn with probability proportional to this power of a point's distance to the
+        nearest centre chosen so far; 2 is k-means++.
 
     Returns
     -------
-    (N,) labels from 0; a label may be missing if its cluster became empty.
+    (N,) labels from 0; a label is missing if its cluster became empty.
     """
     centres = first_centres(points, count, seed, exponent)
     labels = nearest(points, centres)
-    for _ in range(ROUNDS):
+    for _ in range(ITERATIONS):
         sizes = torch.bincount(labels, minlength=len(centres))
         means = F.embedding_bag(labels.argsort(), points, sizes.cumsum(0) - sizes, mode="mean")
         centres = torch.where(sizes[:, None] > 0, means, centres)
@@ -136,7 +137,7 @@ def k_means(points: Tensor, count: int, seed: int, exponent: float = 2) -> Tenso
 
 
 def first_centres(points: Tensor, count: int, seed: int, exponent: float) -> Tensor:
-    """(at most `count`, D) different points, far from each other by k-means++."""
+    """Initial centres by k-means++, at most `count` distinct points: (N, D) -> (K, D)."""
     generator = torch.Generator().manual_seed(seed)
     chosen = [int(torch.randint(len(points), (1,), generator=generator))]
     squares = points.new_full((len(points),), torch.inf)
@@ -150,7 +151,7 @@ def first_centres(points: Tensor, count: int, seed: int, exponent: float) -> Ten
 
 
 def nearest(points: Tensor, centres: Tensor) -> Tensor:
-    """(N,) number of the centre nearest to each point."""
+    """The index of the nearest centre of each point: (N, D), (K, D) -> (N,)."""
     half_squares = centres.square().sum(1) / 2
     step = max(1, FLOATS_AT_ONCE // len(centres))
     tables = (torch.addmm(half_squares, part, centres.T, alpha=-1) for part in points.split(step))

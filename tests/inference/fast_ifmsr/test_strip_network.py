@@ -1,4 +1,4 @@
-"""The fast path in strips against the plain network, whatever the strips, the memory and the bands at once."""
+"""The inference in strips against the plain network, for different strips, memory limits and numbers of bands."""
 
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -67,7 +67,7 @@ READINGS = [
 
 @pytest.mark.cpu
 @pytest.mark.parametrize("config", READINGS, ids=str)
-def test_every_reading_equals_the_plain_network(config):
+def test_every_variant_equals_the_plain_network(config):
     net = made(**config)
     lr, rgb = pair(64, 88, net.config.scale)
     with torch.inference_mode():
@@ -100,7 +100,7 @@ def test_workers_change_nothing_not_even_the_number_of_threads(workers, request)
     torch.testing.assert_close(result, alone, rtol=0, atol=0)
 
 
-def test_an_error_in_one_strip_is_raised_and_the_crew_goes_home(two_threads):
+def test_an_error_in_one_strip_is_raised_and_the_thread_pool_closes(two_threads):
     def work(first, last):
         assert not torch.is_grad_enabled()
         if first == 3:

@@ -1,4 +1,4 @@
-"""RDE's fused kernel: compiled where there is a GPU, else in the interpreter of the package triton if that is there."""
+"""RDE's fused kernel, compiled on a GPU, or in the interpreter of the package triton if that is installed."""
 
 import copy
 import warnings
@@ -209,7 +209,7 @@ def test_a_kernel_that_fails_is_given_up_and_said_once(check, reason, fresh, mon
         assert not fresh(GPU, 64, torch.float32)
 
 
-def test_a_gpu_without_triton_is_told(fresh, monkeypatch):
+def test_a_gpu_without_triton_gives_a_warning(fresh, monkeypatch):
     monkeypatch.setattr(triton_filter, "triton", None)
     with pytest.warns(UserWarning, match="triton is not installed"):
         assert not fresh(GPU, 64, torch.float32)

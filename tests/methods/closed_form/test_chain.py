@@ -53,7 +53,7 @@ def test_a_response_of_another_camera_costs_no_more_than_an_unknown_one(balloons
     np.testing.assert_array_equal(ClosedForm()(wrong), ClosedForm()(blind))
 
 
-def test_three_bands_for_a_colour_image_work_too():
+def test_three_bands_as_rgb_image_work_too():
     part = open_dataset("indian-pines").load("test")
     observation = degrade(part, 4)
     assert observation.srf is None

@@ -92,7 +92,7 @@ def test_a_reduced_pair_has_means_of_four_pixels_and_their_rgb_values(pines, ker
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 @pytest.mark.parametrize("size", [(1, 1), (3, 5), (7, 9)])
-def test_an_image_is_what_a_small_one_tells_of_it_and_the_rest(pines, scale, size):
+def test_an_image_is_its_low_resolution_prediction_plus_a_residual(pines, scale, size):
     image = pines[20:24, : scale * size[0], : scale * size[1]]
     kernel = torch.from_numpy(
         gaussian_kernel(scale + 4, scale, lambda1=2, lambda2=5, theta=0.5, alignment="centred")
@@ -127,7 +127,7 @@ def test_gains_are_least_squares_held_to_one(pines):
 
 
 def test_the_weight_of_a_gain_is_as_documented(pines):
-    """Detail whose energy is `SURE` times what is left counts half."""
+    """The gain of detail whose energy is `SURE` times the residual's is one half."""
     image = energetic(pines)[:1]
     detail, foreign = without_means(image), without_means(image.flip(2))
     foreign = foreign - (foreign * detail).sum() / detail.square().sum() * detail
@@ -140,7 +140,7 @@ def test_the_weight_of_a_gain_is_as_documented(pines):
 
 @pytest.mark.parametrize(("gain", "foreign"), [(0.5, 0.2), (0.5, 0.1), (0.0, 0.2), (0.2, 0.8)])
 def test_gains_of_hand_made_patterns(gain, foreign):
-    """Columns are drawn; columns and rows are wanted. Both are detail alone and know nothing of each other."""
+    """The injected detail has columns, the true detail columns and rows; the two are uncorrelated."""
     columns = torch.tensor([[1.0, -1.0], [1.0, -1.0]]).repeat(4, 4)[None]
     rows = columns.mT
     certainty = 64 / foreign**2
@@ -165,7 +165,7 @@ def test_a_detail_that_is_too_large_is_held_back(pines, gain):
     torch.testing.assert_close(found, wanted, atol=0.05, rtol=0)
 
 
-def test_a_detail_that_is_too_weak_to_tell_stays(pines):
+def test_a_detail_that_is_too_weak_to_calibrate_is_unchanged(pines):
     """Far below the noise of what it is compared with, though wrong, even in sign."""
     truth = pines[[29, 60, 100], :48, :64]
     detail = split(truth, BOX, 2)[1]
@@ -191,7 +191,7 @@ def test_a_reduced_pair_without_contrast_says_nothing(size, reduced, wanted):
 # --- keeping -------------------------------------------------------------------------------------------------
 
 
-def test_a_drawing_of_the_right_detail_is_left_alone(pines, kernel):
+def test_an_injection_of_the_right_detail_is_unchanged(pines, kernel):
     drawn = pines[[29, 60, 100], :48, :64]
     lr = decimate(drawn, kernel, 4)
     torch.testing.assert_close(apply_detail_gains(drawn, lr, lr, kernel, 4), drawn, atol=1e-5, rtol=0)
@@ -223,7 +223,7 @@ def test_detail_alone_is_scaled_by_the_gains(pines, kernel, size):
 
 
 def test_what_the_small_image_shows_changes_little(pines, kernel):
-    """Half of the detail is taken away, and a small part of what `decimate` sees."""
+    """Half of the detail is removed, and a small part of the signal in the range of `decimate`."""
     drawn = pines[[29, 60, 100], :48, :64]
     lr, strong = decimate(drawn, kernel, 4), energetic(pines)[:, :12, :16]
     kept = apply_detail_gains(drawn, 2 * strong, strong, kernel, 4)
@@ -237,7 +237,7 @@ def test_what_the_small_image_shows_changes_little(pines, kernel):
 def test_a_band_that_the_rgb_values_do_not_show_gets_less_detail_and_is_nearer_to_the_truth(
     pines, kernel, noise
 ):
-    """A scene's first band is that of the place beside it."""
+    """The first band of the scene is replaced by that of a neighbouring region."""
     truth = pines[10:41, :128].clone()
     rgb = torch.tensordot(torch.from_numpy(nikon_d700()), truth, dims=1)
     truth[0] = pines[29, :128].roll(5, dims=1)

@@ -169,7 +169,7 @@ def test_every_axis_has_the_ridge_that_predicts_its_details(pines, kernel):
 
 
 def test_features_are_blurred_and_not_made_of_blurred_rgb_values(pines, kernel):
-    """A square of a colour is explained exactly only so."""
+    """The square of an RGB channel is reproduced exactly only with these features."""
     rgb = pines[[RED, GREEN, BLUE]]
     truth = rgb[:1].square()
     found = regress_globally(decimate(truth, kernel, 4), rgb, kernel, 4)

@@ -115,7 +115,7 @@ def test_noise_in_the_difference_of_nearly_equal_bands_goes_and_common_detail_st
 
 
 def test_where_bands_are_misaligned_maps_from_denoised_rgb_values_are_nearer_to_the_truth(pines):
-    """The green band lies a pixel beside the others, in the RGB values alone."""
+    """The green channel of the RGB image is shifted by one pixel against the others."""
     kernel = torch.from_numpy(gaussian_kernel(20, 4, lambda1=8, lambda2=8, alignment="centred")).float()
     truth, rgb = pines[[40, 60, 100, 150]], pines[[RED, GREEN, BLUE]]
     rgb[1] = rgb[1].roll(1, dims=0)
@@ -129,7 +129,7 @@ def test_where_bands_are_misaligned_maps_from_denoised_rgb_values_are_nearer_to_
 
 
 @pytest.mark.parametrize(("part", "scale"), [("train", 4), ("train", 8), ("validation", 4)])
-def test_a_satellites_infrared_is_drawn_half_a_decibel_better(worldview2_file, monkeypatch, part, scale):
+def test_a_satellites_infrared_is_predicted_half_a_decibel_better(worldview2_file, monkeypatch, part, scale):
     scene = open_dataset("worldview2", worldview2_file.parent).load(f"imgWV2-{part}").crop_to_multiple(scale)
     observation = degrade(scene, scale)
     denoised = metrics.psnr(scene.cube, ClosedForm()(observation))

@@ -159,7 +159,7 @@ def test_groups_are_of_equal_size_and_growing_brightness(pines):
 
 
 def test_the_probes_traces_are_those_of_the_linear_maps(pines, monkeypatch):
-    """The maps' matrices, column by column: every fit, and every smoothing of what the chosen fit leaves."""
+    """The matrices of the maps, column by column: all fits, and all smoothings of the chosen fit's residual."""
     h, w = 9, 11
     maps, seen = (part[:, :h, :w].contiguous() for part in (pines[:1], pines[4:]))
     maps = maps + NOISE * torch.randn(maps.shape, generator=torch.Generator().manual_seed(1))
@@ -246,7 +246,7 @@ def test_a_map_that_rgb_values_explain_is_upsampled_sharply(pines, kernel):
     assert error(regress_locally(noisy, seen, rgb, kernel, 3, 0.003)) < 0.3 * error(blurry)
 
 
-def test_maps_that_no_colour_explains_are_upsampled(pines, kernel):
+def test_maps_that_the_guide_does_not_explain_are_upsampled(pines, kernel):
     """RGB values without contrast: nothing to predict from, so without noise this is `upsample`."""
     small, rgb = decimate(pines[:2, :, :63], kernel, 3), torch.full((3, 48, 63), 0.4)
     drawn = regress_locally(small, decimate(rgb, kernel, 3), rgb, kernel, 3, 0.0)

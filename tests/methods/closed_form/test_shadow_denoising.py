@@ -30,7 +30,7 @@ def noisy(pines):
 
 
 def slow_maps(sr, rgb, window):
-    """An affine map from colour in every cell's window by weighted least squares, and the maps' weighted means."""
+    """An affine map from RGB values per cell's window by weighted least squares, and the weighted means of the maps."""
     reach = int(np.ceil(3 * window))
     steps = np.arange(-reach, reach + 1)
     weights = np.exp(-(steps[:, None] ** 2 + steps**2) / (2 * window**2))

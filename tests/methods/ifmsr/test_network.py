@@ -142,7 +142,7 @@ def test_dynamic_filter_equals_its_definition(dilation):
     torch.testing.assert_close(branch(x, rgb), branch.fuse((taps * neighbourhood).sum(2)))
 
 
-def test_many_patches_are_ranked_in_float64_where_float32_cannot_tell_them_apart():
+def test_many_patches_are_ranked_in_float64_where_float32_is_not_enough():
     """A third of the patches differ from one another by less than float32 resolves; two images, many blocks."""
     rng = np.random.default_rng(3)
     side, count = 4, 18 * 18
@@ -194,16 +194,16 @@ COMPONENTS = [
     ],
     ids=str,
 )
-def test_every_reading_runs_and_every_parameter_learns(options):
+def test_every_variant_runs_and_every_parameter_gets_a_gradient(options):
     net = IFMSR(IFMSRConfig(**{**SMALL, **options}))
     net(torch.rand(1, 4, 6, 6), torch.rand(1, 3, 24, 24)).square().mean().backward()
-    dead_end = "stages.1.rgb_" if not (net.config.dcfm or net.config.rde) else "none"  # nobody reads it
+    dead_end = "stages.1.rgb_" if not (net.config.dcfm or net.config.rde) else "none"  # unused output
     for name, parameter in net.named_parameters():
         if not name.startswith(dead_end) or "unit1" in name:
             assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
 
 
-def test_the_two_readings_differ():
+def test_the_released_and_the_drawn_variant_differ():
     lr, rgb = torch.rand(1, 4, 6, 6), torch.rand(1, 3, 24, 24)
     outputs = []
     for options in ({}, {"split": "after"}, {"dcfm_skip": True}):

@@ -37,8 +37,8 @@ def test_as_many_parameters_as_the_published_program(scale):
 @pytest.mark.parametrize("bands", [4, 128, 224])
 def test_only_the_ends_grow_with_the_bands(bands):
     def ends(b):
-        down_up, colours = 2 * (169 * b * b + b), 27 * b + 3 + 27 * b + b
-        return down_up + colours + 9 * 64 * b + 9 * 128 * b + b  # ... f1, the last convolution
+        down_up, rgb_maps = 2 * (169 * b * b + b), 27 * b + 3 + 27 * b + b
+        return down_up + rgb_maps + 9 * 64 * b + 9 * 128 * b + b  # ... f1, the last convolution
 
     found = sum(parameter.numel() for parameter in MoGDCN(bands).parameters())
     assert found == 7_070_836 - ends(31) + ends(bands)
@@ -166,7 +166,7 @@ def test_the_forward_pass_equals_the_four_stages_written_out():
         torch.testing.assert_close(net(lr, rgb), expected)
 
 
-def test_down_and_up_are_13_tap_operators_about_the_blocks_first_pixel():
+def test_down_and_up_are_13_tap_operators_centred_on_the_blocks_first_pixel():
     net = MoGDCN(bands=1, scale=4)
     x = torch.rand(1, 1, 12, 20)
     kernel = net.down.weight[0, 0].detach()
@@ -225,7 +225,7 @@ def scene():
 
 
 @pytest.mark.parametrize("start", ["projection", "subspace"])
-def test_it_can_start_as_a_projection_on_colours_and_on_a_subspace(scene, start):
+def test_it_can_start_as_a_projection_on_the_rgb_image_and_on_a_subspace(scene, start):
     """P z with z = x + T (rgb - C x), stage after stage; T = G C^T (C G C^T)^-1, G the covariance of details."""
     net = MoGDCN(len(scene.cube), 4, start=start)
     net.start_from([scene])
@@ -239,18 +239,18 @@ def test_it_can_start_as_a_projection_on_colours_and_on_a_subspace(scene, start)
     blocks = cube.reshape(len(cube), 12, 4, 8, 4).mean(axis=(2, 4))
     coarse = F.interpolate(torch.from_numpy(blocks)[None], scale_factor=4, mode="bicubic")[0].numpy()
     d = (cube - coarse).reshape(len(cube), -1)
-    lift = d @ d.T @ c.T @ np.linalg.inv(c @ d @ d.T @ c.T)
+    detail_to_hsi = d @ d.T @ c.T @ np.linalg.inv(c @ d @ d.T @ c.T)
     u, s, _ = np.linalg.svd(spectra)
     kept = u[:, s > 3 / 255 * spectra.shape[1] ** 0.5]
     assert 0 < kept.shape[1] < len(cube)
     p = kept @ kept.T if start == "subspace" else np.eye(len(cube))
 
-    def on_colours(x):
-        return x + np.einsum("bc,chw->bhw", lift, rgb[0].numpy() - np.einsum("cb,bhw->chw", c, x))
+    def on_rgb(x):
+        return x + np.einsum("bc,chw->bhw", detail_to_hsi, rgb[0].numpy() - np.einsum("cb,bhw->chw", c, x))
 
     for _ in range(3):
-        x = np.einsum("cb,bhw->chw", (np.eye(len(p)) + p) / 2, on_colours(x))
-    np.testing.assert_allclose(sr, np.einsum("cb,bhw->chw", p, on_colours(x)), atol=1e-4)
+        x = np.einsum("cb,bhw->chw", (np.eye(len(p)) + p) / 2, on_rgb(x))
+    np.testing.assert_allclose(sr, np.einsum("cb,bhw->chw", p, on_rgb(x)), atol=1e-4)
 
 
 def test_of_many_bands_it_takes_out_as_many_directions_as_it_can_carry():
@@ -292,7 +292,7 @@ def test_from_there_every_part_that_is_used_can_learn(scene, start):
     assert still == {"idle_slopes"}
 
 
-def test_the_published_start_looks_at_no_scene_and_others_are_refused(scene):
+def test_the_published_start_uses_no_scene_and_unknown_starts_are_refused(scene):
     torch.manual_seed(0)
     net = MoGDCN(4, 4)
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}

@@ -22,7 +22,7 @@ def balloons(cave_root):
 
 
 @pytest.mark.parametrize(("kind", "name", "weight"), [(LTTR, "LTTR", 0.02), (CMS, "CMS", CMS.noise_weight)])
-def test_titles_and_weights_tell_the_settings_apart(kind, name, weight):
+def test_titles_and_weights_distinguish_the_settings(kind, name, weight):
     true = TrueKernel(kind())
     shown = f"LR weight {kind.noise_weight:g}"
     assert [kind().title, kind(kernel="estimated").title] == [name, f"{name}, estimated kernel, {shown}"]
@@ -35,7 +35,7 @@ def test_titles_and_weights_tell_the_settings_apart(kind, name, weight):
     assert kind().schedule == true.schedule == ""
 
 
-def test_only_the_true_kernels_setting_is_told_anything():
+def test_only_the_setting_with_the_true_kernel_gets_it():
     assert isinstance(TrueKernel(LTTR()), Oracle)
     assert not isinstance(LTTR(), Oracle) and not isinstance(LTTR(kernel="estimated"), Oracle)
     assert TrueKernel(LTTR(seed=5, clusters=7)).with_kernel(KERNEL).clusters == 7
@@ -60,15 +60,15 @@ def test_the_true_kernel_is_at_least_as_good_as_the_assumed_one_on_a_real_scene(
     observation = degrade(balloons, 4, preset="test")
     draw = draw_degradation(4, "test", scene_seed(balloons, 0))
     settings = {"iterations": 10, "clusters": 30}
-    told = TrueKernel(LTTR(**settings)).with_kernel(draw.sampling_kernel(4))
+    given = TrueKernel(LTTR(**settings)).with_kernel(draw.sampling_kernel(4))
     with_assumed, with_true = (
         metrics.psnr(balloons.cube, method(observation))
-        for method in (LTTR(lr_weight=told.weight, **settings), told)
+        for method in (LTTR(lr_weight=given.weight, **settings), given)
     )
     assert with_true > with_assumed + 2
 
 
-def test_a_true_kernel_that_nobody_told_is_an_error(balloons):
+def test_a_true_kernel_that_was_not_given_is_an_error(balloons):
     with pytest.raises(InputError) as error:
         TrueKernel(LTTR())(degrade(balloons, 4))
     assert error.value.where == "kernel"

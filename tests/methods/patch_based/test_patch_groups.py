@@ -94,7 +94,7 @@ def test_fewer_different_points_than_clusters_give_fewer_clusters(different):
 
 
 @pytest.mark.parametrize(("exponent", "chance"), [(2, 9 / 10), (1, 3 / 4)])
-def test_first_centres_are_drawn_by_the_power_of_their_distance(exponent, chance):
+def test_first_centres_are_chosen_by_the_power_of_their_distance(exponent, chance):
     points = torch.tensor([[0.0], [1.0], [3.0]])
     pairs = [first_centres(points, 2, seed, exponent)[:, 0].tolist() for seed in range(1500)]
     seconds = [second for first, second in pairs if first == 0]

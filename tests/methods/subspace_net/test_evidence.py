@@ -12,14 +12,14 @@ from ifmsr.scenes import Observation, open_dataset
 
 @pytest.fixture(scope="module")
 def pines():
-    """A sensor that the shipped network never saw: the closed form's result, and what it is made of."""
+    """The closed form's result and its inputs on a sensor that is not among the network's training data."""
     truth = open_dataset("indian-pines").load("validation").crop_to_multiple(4)
     observation = degrade(truth, 4)
     closed = torch.from_numpy(ClosedForm()(observation))
     return truth, observation, closed, estimate_degradation(observation).kernel
 
 
-def test_a_correction_that_the_lr_cube_does_not_see_counts_whole(pines):
+def test_a_correction_outside_the_range_of_the_lr_cube_is_kept(pines):
     """A checkerboard: the mean of every LR pixel stays."""
     _, observation, closed, kernel = pines
     sign = (-1.0) ** (torch.arange(closed.shape[1])[:, None] + torch.arange(closed.shape[2]))
@@ -43,7 +43,7 @@ def test_images_without_contrast_say_nothing_against_a_correction():
     assert correction_share(grey, grey, torch.full((4, 2, 2), 0.5), torch.full((4, 4), 1 / 16), 4) == 1
 
 
-def test_on_a_sensor_that_it_never_saw_the_network_is_the_closed_form_and_tells_no_error(pines):
+def test_on_an_unknown_sensor_the_network_equals_the_closed_form_and_predicts_no_error(pines):
     """Without the evidence it loses about a decibel here."""
     truth, observation, closed, _ = pines
     with pytest.warns(InputWarning, match="no error map"):

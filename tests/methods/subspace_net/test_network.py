@@ -352,7 +352,7 @@ def test_the_error_head_does_not_influence_the_others(batch, monkeypatch):
 
 
 def test_the_error_head_learns_the_mean_absolute_error(batch):
-    """Its likelihood is least where it tells the error: there its gradient is zero."""
+    """The negative log-likelihood has zero gradient where the predicted error equals the true one."""
     net = SubspaceNet(4, 1)
     *seen, to_bands, _, level, truth = (part[:1] for part in batch)
     wide = truth + 0.01 * torch.ones_like(truth)  # an error of 0.01 everywhere
