@@ -91,6 +91,7 @@ def test_a_room_whose_extra_is_missing_says_so_when_it_is_imported():
         "training": "pandas",
         "experiments": "pandas",
         "figures": "matplotlib",
+        "viewer": "anywidget",
         "notebooks": "papermill",
     }
     program = f"""
@@ -105,7 +106,7 @@ for room, package in {rooms!r}.items():
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
-    extra = {"papermill": "notebooks"}
+    extra = {"papermill": "notebooks", "anywidget": "viewer"}
     assert len(lines) == len(rooms)
     for line, package in zip(lines, rooms.values(), strict=True):
         assert re.fullmatch(sentence(package, extra.get(package, "study")), line)

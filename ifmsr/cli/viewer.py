@@ -5,12 +5,14 @@ from pathlib import Path
 
 from ifmsr.cli.arguments import Commands, command
 from ifmsr.cli.pairs import in_options
-from ifmsr.errors import InputError
+from ifmsr.errors import InputError, whole
 
 
 def view(args: argparse.Namespace) -> None:
     """Write a cube as one HTML page: bands, colours, spectra, results compared. It needs no kernel and no network."""
-    from ifmsr.io import read_cube, read_guide
+    import numpy as np
+
+    from ifmsr.io import Cube, read_cube, read_guide
     from ifmsr.viewer.page import write_page
     from ifmsr.viewer.stack import stack_of
 
@@ -19,8 +21,11 @@ def view(args: argparse.Namespace) -> None:
     files = {"cube": args.file, "guide": args.guide, "truth": args.truth}
     files |= {f"results[{name!r}]": path for name, path in results.items()}
 
-    def read(path: Path) -> object:
-        return read_cube(path, args.key, args.layout, args.maximum, bad_bands=args.bad_bands)
+    every = whole("--every", args.every, least=1)
+
+    def read(path: Path) -> Cube:
+        cube = read_cube(path, args.key, args.layout, args.maximum, bad_bands=args.bad_bands)
+        return cube.bands(np.arange(len(cube.values)) % every == 0)
 
     with in_options("", {name: path for name, path in files.items() if path is not None}):
         cube = read(args.file)
@@ -67,4 +72,7 @@ def add(commands: Commands) -> None:
     files.add_argument("--key", metavar="NAME", help="the array in files that hold several")
     files.add_argument("--layout", choices=("HWC", "CHW"), help="bands last or first, where files do not say")
     files.add_argument("--maximum", type=float, metavar="NUMBER", help="the stored number that becomes 1")
+    files.add_argument(
+        "--every", type=int, default=1, metavar="N", help="keep every N-th band: a smaller page"
+    )
     files.add_argument("--bad-bands", action="store_true", help="keep the bands that the file calls bad")

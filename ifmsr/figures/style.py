@@ -30,8 +30,17 @@ _DASHES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1))
 _ORDER = ("IFMSR", "Bicubic", "Closed-form", "UAL", "MoG-DCN", "MHF-net", "PZRes-Net", "CMS", "LTTR")
 
 PNG_BYTES = 400_000
-# (dots per inch, number of colours or None for all); reduced colours come last, because they show in a colour bar
-PNG_CHOICES = ((200, None), (170, None), (140, None), (170, 256), (140, 256), (110, 256), (80, 256))
+Choice = tuple[int, int | None]  # dots per inch, number of colours or None for all
+# reduced colours come last, because they show in a colour bar
+PNG_CHOICES: tuple[Choice, ...] = (
+    (200, None),
+    (170, None),
+    (140, None),
+    (170, 256),
+    (140, 256),
+    (110, 256),
+    (80, 256),
+)
 
 
 def method_styles(methods: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -83,9 +92,9 @@ def save_figure(figure: Figure, path: str | Path) -> list[Path]:
     ]
 
 
-def png_of(figure: Figure, largest: int = PNG_BYTES) -> bytes:
-    """The figure as PNG, by the first of `PNG_CHOICES` that takes at most `largest` bytes, else by the last."""
-    for resolution, colours in PNG_CHOICES:
+def png_of(figure: Figure, largest: int = PNG_BYTES, choices: Iterable[Choice] = PNG_CHOICES) -> bytes:
+    """The figure as PNG, by the first of the `choices` that takes at most `largest` bytes, else by the last."""
+    for resolution, colours in choices:
         png = io.BytesIO()
         figure.savefig(png, format="png", dpi=resolution, metadata={"Software": None})
         if colours:

@@ -70,7 +70,7 @@ def write_page(
         raise InputError(
             path,
             f"the page would take {size / 1e6:.0f} MB, more than {LARGEST / 1e6:.0f} MB",
-            "Show fewer bands or images, or a part of them",
+            "Show every second or tenth band, fewer images, or a part of them",
         )
     values = json.dumps({"about": about(stack), **(state or start(stack))}).replace("<", "\\u003c")
     head = HEAD.format(

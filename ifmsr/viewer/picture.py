@@ -18,6 +18,7 @@ Entry = tuple[int, Picture, str]  # layer, image, title
 
 COLUMNS = 5  # images in one row
 PNG_BYTES = 250_000  # a notebook has several pictures
+PNG_CHOICES = ((140, None), (140, 256), (120, 256), (90, 256))  # as in `ifmsr.figures.style`
 GAP, HEAD, PLOT = 0.06, 0.22, 2.0  # inches: between panels, for a title, height of the spectra
 LEFT, RIGHT, BOTTOM = 0.5, 0.15, 0.4  # inches around the spectra
 BAR = 0.1  # inches: width of the colour bar
@@ -26,7 +27,7 @@ TALLEST = 1.6  # of a panel, by its width
 
 def picture_png(stack: Stack, state: dict[str, Any] | None = None) -> bytes:
     """The still picture as a PNG file."""
-    return png_of(viewer_figure(stack, state), PNG_BYTES)
+    return png_of(viewer_figure(stack, state), PNG_BYTES, PNG_CHOICES)
 
 
 def viewer_figure(stack: Stack, state: dict[str, Any] | None = None) -> Figure:

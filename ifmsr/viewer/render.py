@@ -39,8 +39,7 @@ def look(stack: Stack, layer: Layer) -> dict[str, Any]:
     """How a layer's bands are shown: ranges, black, white, and whether the root is taken."""
     low, high = layer.ranges
     if layer.role == "guide":
-        darkest, brightest, root = stack.guide_stretch(layer)
-        black, white = np.full(3, darkest), np.full(3, brightest)
+        black, white, root = stack.guide_stretch(layer)
     else:
         (black, white), root = stack.stretch, True
     return {

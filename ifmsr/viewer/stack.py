@@ -120,12 +120,10 @@ class Stack:
         black, white = _percentiles(self.layers[0].sample(), (1, 99))
         return black, white
 
-    def guide_stretch(self, guide: Layer) -> tuple[float, float, bool]:
-        """The guide's values shown as black and as white, and whether it is linear: then its square root is shown."""
-        values = guide.sample()
-        valid = values[np.isfinite(values)]
-        black, middle, white = (float(value) for value in np.percentile(valid, (1, 50, 99)))
-        return black, white, (middle - black) / max(white - black, 1e-6) < DARK
+    def guide_stretch(self, guide: Layer) -> tuple[Numbers, Numbers, bool]:
+        """The guide's values shown as black and as white, (3,) each, and whether it is linear: its root is shown."""
+        black, middle, white = _percentiles(guide.sample(), (1, 50, 99))
+        return black, white, float(np.mean((middle - black) / np.maximum(white - black, 1e-6))) < DARK
 
     @cached_property
     def error_limits(self) -> tuple[float, float]:
@@ -321,7 +319,7 @@ def _wavelengths(values: Any, bands: int) -> Numbers | None:
     return found
 
 
-def _percentiles(values: Array, of: tuple[float, ...]) -> Numbers:
+def _percentiles(values: Array, of: tuple[int, ...]) -> Numbers:
     """Percentiles of every band, (len(of), B); 0 for a band without a valid value."""
     found = np.zeros((len(of), len(values)))
     for band, image in enumerate(values):

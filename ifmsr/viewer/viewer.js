@@ -34,7 +34,7 @@ export function render({ model, el }) {
   for (const [event, hear] of Object.entries(heard)) model.on(event, hear);
 
   // ---- elements -------------------------------------------------------------------------------------------------
-  const root = node("div", "ifmsr-viewer");
+  const root = node("div", "ifmsr-viewer", null, { "data-lm-suppress-shortcuts": true }); // JupyterLab leaves the keys
   const modes = node("div", "segments", root, { role: "group", "aria-label": "What is shown" });
   const bar = node("div", "bar");
   const slider = node("input", "slider", bar, { type: "range", min: 0, max: bands - 1, step: 1, "aria-label": "Band" });

@@ -74,6 +74,14 @@ def test_the_command_writes_the_page_and_says_where(tmp_path, capsys, monkeypatc
     assert planes[4, "band", 1] == plane(stack_of(**given), 4, "band", 1).tobytes()
 
 
+def test_the_command_keeps_every_second_band(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_cube("cube.npz", Cube(images()["truth"], wavelengths=WAVELENGTHS))
+    assert main(["view", "cube.npz", "--layout", "CHW", "--every", "2", "-o", "small.html"]) == 0
+    values, planes = content(tmp_path / "small.html")
+    assert values["about"]["wavelengths"] == [460.0, 640.0] and len(planes) == 2
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -83,6 +91,7 @@ def test_the_command_writes_the_page_and_says_where(tmp_path, capsys, monkeypatc
         (["-o", "page.png"], "page.png: it is no page"),
         (["--truth", "nowhere.npz"], "nowhere.npz: "),
         (["--maximum", "0.1"], "--maximum"),
+        (["--every", "0"], "--every: found 0"),
     ],
 )
 def test_the_command_names_the_file_or_the_option(tmp_path, capsys, monkeypatch, words, message):

@@ -64,6 +64,7 @@ def test_colours_are_three_bands_and_the_guide_its_own(stack):
     guide = colour_picture(stack, 1, (3, 3, 3))
     black, white, root = stack.guide_stretch(stack.layers[1])
     assert not root
+    black, white = black[:, None, None], white[:, None, None]
     expected = 255 * ((images()["guide"] - black) / (white - black)).clip(0, 1)
     assert abs(guide[..., :3].transpose(2, 0, 1) - expected).max() < 2
 
