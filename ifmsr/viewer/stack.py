@@ -19,6 +19,7 @@ Bands = tuple[int, int, int]
 
 NEAR_INFRARED = (860.0, 650.0, 550.0)  # nm, shown as red, green and blue: vegetation is red
 SAMPLE = 256  # pixels along each side that percentiles are taken over
+VALUES = 1_000_000  # errors that percentiles are taken over
 DARK = 0.2  # median of a stretched guide below which it is taken for linear
 
 
@@ -52,7 +53,7 @@ class Layer:
 
     def sample(self) -> Array:
         """At most `SAMPLE` x `SAMPLE` of the pixels, evenly spaced."""
-        down, across = (max(1, side // SAMPLE) for side in self.size)
+        down, across = (-(-side // SAMPLE) for side in self.size)
         return self.values[:, ::down, ::across]
 
 
@@ -239,7 +240,7 @@ def _scale_end(errors: list[Array], least: float) -> float:
     The worst layer alone would leave the others black.
     """
     usual = [
-        max(float(np.percentile(valid, 99)), least)
+        max(float(np.percentile(valid[:: -(-valid.size // VALUES)], 99)), least)
         for layer in errors
         if (valid := layer[np.isfinite(layer)]).size
     ]
