@@ -249,7 +249,7 @@ def test_a_result_is_the_closed_form_and_its_correction_where_bands_are_consiste
     corrected = torch.from_numpy((closed.numpy() + shares * change).astype(np.float32))
     expected_sr = denoise_shadows(corrected, pair.rgb, noise, scale).clamp(0, solution.highest) * pair.lr_unit
     sr, error, _ = refine(net, observation, CPU, torch.float32)
-    np.testing.assert_allclose(sr.detach(), expected_sr, atol=1e-6)
+    np.testing.assert_allclose(sr.detach(), expected_sr, atol=1e-5)
     np.testing.assert_allclose(error.detach(), pair.lr_unit * expected[0, 0, :height, :width], rtol=1e-5)
     found = run_network(net, observation, "cpu")
     np.testing.assert_array_equal(found, sr.detach())
