@@ -22,7 +22,7 @@ FEWEST = 500  # patches
 SMALLEST = 0.2  # of the eigenvalues
 DARK, BRIGHT = 0.01, 0.99  # of the largest value: patches beyond are clipped
 LEVELS = 255, 65535  # steps of pictures
-LEAST = 1.2e-3  # of the largest value: less is not told from a scene's texture
+LEAST = 1.2e-3  # of the largest value: less cannot be separated from a scene's texture
 ROUNDED = 0.01  # steps, by which values of a picture lie off the grid at most
 
 REACH = 7  # pixels around a pixel in which patches are searched for
@@ -37,7 +37,7 @@ STRIP = 32  # rows of groups at once
 def noise_level(rgb: Tensor, valid: Tensor) -> float:
     """Standard deviation of the noise of a guide (3, H, W), in its unit; only `valid` (H, W) pixels count.
 
-    Where that is too little to be told from texture, or where there are too few pixels, it is the noise of rounding.
+    Where that is too little to be separated from texture, or where there are too few pixels, it is the noise of rounding.
     """
     rounding = rounding_step(rgb) / 12**0.5
     if min(rgb.shape[1:]) < SIDE:

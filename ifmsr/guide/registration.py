@@ -65,7 +65,7 @@ class Registration:
     before, after : share of the guide's detail that the cube explains by a linear map, in [0, 1]: as the images are,
         and with the best warp (in place: the best small shift). Unrelated images have less than 0.1 in place.
     verdict : "in place"; "warped": the guide has to be re-sampled; "unrelated": it cannot be registered; "no detail",
-        "too small": nothing can be told.
+        "too small": no decision is possible.
     """
 
     matrix: Matrix
