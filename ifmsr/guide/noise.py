@@ -37,7 +37,7 @@ STRIP = 32  # rows of groups at once
 def noise_level(rgb: Tensor, valid: Tensor) -> float:
     """Standard deviation of the noise of a guide (3, H, W), in its unit; only `valid` (H, W) pixels count.
 
-    Where that is too little to be separated from texture, or where there are too few pixels, it is the noise of rounding.
+    Where that cannot be separated from texture, or where there are too few pixels, it is the noise of rounding.
     """
     rounding = rounding_step(rgb) / 12**0.5
     if min(rgb.shape[1:]) < SIDE:
