@@ -17,6 +17,7 @@ BASICS = {
     "files",
     "paths",
     "precision",
+    "progress",
     "registry",
 }  # imported by all, import none of the others
 MAY_IMPORT = {

@@ -1,7 +1,6 @@
 """One's own images: `ifmsr super-resolve` and `ifmsr assess`, and the `methods` and `cameras` to choose from."""
 
 import argparse
-import os
 import sys
 import time
 from pathlib import Path
@@ -50,8 +49,6 @@ def super_resolve(args: argparse.Namespace) -> None:
     from ifmsr.io import check_target
     from ifmsr.io.writing import WRITERS
 
-    if args.quiet or args.json:
-        os.environ.setdefault("TQDM_DISABLE", "1")
     pairs = pairs_of(args.images)
     single = args.out.suffix.lower() in WRITERS
     if args.report is not None:
@@ -108,6 +105,7 @@ def run_one(args: argparse.Namespace, lr: Path, rgb: Path, out: Path, report: Pa
     """One pair of files: read, assess, super-resolve, write, report."""
     from ifmsr.inference import api
     from ifmsr.inference.assessed import Assessed
+    from ifmsr.progress import no_progress
 
     check_apart(out, lr, rgb)
     pair = read_pair(args, lr, rgb)
@@ -120,7 +118,8 @@ def run_one(args: argparse.Namespace, lr: Path, rgb: Path, out: Path, report: Pa
         if not args.json:
             say(args, pair, assessment)
         doubt(pair, assessment, args.strict)
-        results = api.run_assessed(Assessed.of(method), assessment, args.error is not None)
+        with no_progress(args.quiet or args.json):
+            results = api.run_assessed(Assessed.of(method), assessment, args.error is not None)
     written = write(args, pair, out, *results)
     if report is not None:
         from ifmsr.cli.report import write_report

@@ -33,12 +33,8 @@ RESPONSE_DOUBT = 0.02  # of an estimated response, see `Estimate.right_inverse`
 DOUBTFUL = 1.5  # a given response's square misfit in units of the LR noise
 DOUBTFUL_PAIR = 2.2  # likewise: above, the kernel is searched for by what both images share
 FEWEST_PIXELS = 2.0  # per band: with fewer, an estimated response fits any guide
-RELATED = (
-    15.0  # times chance: what images of the same place share at least, if the misfit does not contradict
-)
-CERTAIN = (
-    32.0  # likewise if it does: there related guides share 38 to 380, mirrored symmetric scenes up to 29
-)
+RELATED = 15.0  # times chance: what a related guide shares at least, if the misfit does not contradict
+CERTAIN = 32.0  # likewise if it does: related guides share 38 to 380, mirrored symmetric scenes up to 29
 AMPLE = 1.3  # nats: with so much mutual information, as related guides share, the smaller ratio suffices
 EXPLAINED = 0.3  # largest unexplained share of small images' differences
 FEW_BANDS = 8  # fewer do not separate noise from signal

@@ -13,7 +13,7 @@ from ifmsr.degradation.kernels import gaussians, kernel_side
 from ifmsr.degradation.sampling import decimate
 from ifmsr.scenes.scene import Observation
 
-CLIPPED = 0.1  # of the bands: pixels with more of them at 0 have lost half of their noise
+CLIPPED = 0.1  # of the bands: where more are at 0, noise is clipped
 UNCLIPPED = 4  # pixels per band that suffice without the clipped ones
 COVERED = 0.98  # of a kernel's weight on valid pixels of the guide, where an LR pixel may be compared with it
 

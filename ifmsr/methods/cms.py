@@ -29,13 +29,13 @@ from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from ifmsr.degradation.observation_operator import BlurDecimate
 from ifmsr.degradation.sampling import upsample
 from ifmsr.errors import InputError
 from ifmsr.methods.patch_based.non_blind import NonBlind, TrueKernel
 from ifmsr.methods.patch_based.patch_groups import PatchGroups
+from ifmsr.progress import with_progress
 
 PATCH, STRIDE = 4, 2
 RIDGE = 1e-3  # of W's least squares
@@ -110,7 +110,7 @@ class CMS(NonBlind):
         cube = upsample(lr, kernel, scale)
         u_multiplier, s_multiplier = torch.zeros_like(cube), torch.zeros_like(cube)
         penalty, growth, iterations = schedule_for(scale)
-        for _ in tqdm(range(iterations), desc=self.title, mininterval=2, leave=False):
+        for _ in with_progress(range(iterations), self.title):
             represented = groups.apply(lambda group, patches: weights[group](patches), cube)
             u = u_step(cube, represented, u_multiplier, self.eta, penalty)
             s = s_step(cube, seen_rgb, s_multiplier, srf, penalty)

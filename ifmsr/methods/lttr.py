@@ -26,13 +26,13 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from ifmsr.degradation.observation_operator import BlurDecimate
 from ifmsr.degradation.sampling import upsample
 from ifmsr.errors import InputError
 from ifmsr.methods.patch_based.non_blind import NonBlind, TrueKernel
 from ifmsr.methods.patch_based.patch_groups import PatchGroups
+from ifmsr.progress import with_progress
 
 PATCH, STRIDE = 8, 4
 LARGEST_GROUP = 512
@@ -81,7 +81,7 @@ class LTTR(NonBlind):
         copies = [upsample(lr, kernel, scale)] * 3
         multipliers = [torch.zeros_like(copy) for copy in copies]  # O_c / (2 mu)
         cube = z_step(operator, srf, seen, copies, multipliers, self.weight)
-        for _ in tqdm(range(1, self.iterations), desc=self.title, mininterval=2, leave=False):
+        for _ in with_progress(range(1, self.iterations), self.title):
             for copy in range(3):
                 copies[copy] = low_rank(groups, cube - multipliers[copy], copy + 1, self.prior)
                 multipliers[copy] += copies[copy] - cube

@@ -27,12 +27,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from ifmsr.degradation.blurs import gaussian
 from ifmsr.errors import InputError
 from ifmsr.methods.base import CubeConfig, Method, Network, check_pair
 from ifmsr.precision import Precision, tf32_off, usable_precision
+from ifmsr.progress import with_progress
 from ifmsr.scenes.scene import Array, Observation
 
 C = 128
@@ -267,7 +267,7 @@ def adapt(
     precision = usable_precision(precision, where)
     half = torch.autocast(where.type, torch.bfloat16, enabled=precision == "bfloat16")
     curve: dict[str, list[float]] = {"lr": []} if srf is None else {"lr": [], "rgb": []}
-    for _ in tqdm(range(steps), desc="UAL adaptation", mininterval=2, leave=False):
+    for _ in with_progress(range(steps), "UAL adaptation"):
         with half:
             out = adaptor(start)
         terms = [F.l1_loss(blur(out), lr)]

@@ -1,6 +1,7 @@
 """Finished runs side by side: one table of everything below a folder, and two evaluations compared scene by scene."""
 
 import json
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,7 @@ from ifmsr.study.names import DIGITS
 from ifmsr.study.rows import TEXT, read_rows
 
 COLUMNS = (
-    "run",
-    "kind",
-    "data",
-    "split",
-    "scale",
-    "method",
-    "scenes",
+    *["run", "kind", "data", "split", "scale", "method", "scenes"],
     *DIGITS,
     "seconds",
     "commit",
@@ -44,13 +39,20 @@ def finished_runs(folder: str | Path = "results") -> pd.DataFrame:
     Raises
     ------
     InputError : there is no such folder, or no finished run in it.
+
+    Warns of a run whose files are damaged, and lists the others.
     """
     top = Path(folder)
     paths = sorted(top.rglob(MANIFEST))
     if not paths:
         problem = "no finished run in it" if top.is_dir() else "there is no such folder"
         raise InputError(folder, problem, "Give a folder that `ifmsr evaluate` or `ifmsr train` filled")
-    rows = [row for path in paths for row in _rows_of(path.parent, top)]
+    rows: list[dict[str, Any]] = []
+    for path in paths:
+        try:
+            rows += _rows_of(path.parent, top)
+        except (KeyError, TypeError, ValueError) as error:
+            warnings.warn(f"{path.parent} is not listed, its files are damaged: {error}", stacklevel=2)
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -107,18 +109,14 @@ def _compared(first: pd.Series, second: pd.Series, before: str, after: str) -> p
 
 def _rows_of(folder: Path, top: Path) -> Iterator[dict[str, Any]]:
     """The rows of one finished run."""
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        config, git = manifest["config"], manifest["git"] or {}
-        finished = manifest["finished"]
-    except (ValueError, KeyError, TypeError):
-        return
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    config, git = manifest["config"], manifest["git"] or {}
     common = {
         "run": str(folder.relative_to(top)),
         "data": config.get("dataset"),
         "split": config.get("split"),
-        "commit": str(git.get("commit", ""))[:7],
-        "finished": str(finished)[:16].replace("T", " "),
+        "commit": git.get("commit", "")[:7],
+        "finished": manifest["finished"][:16].replace("T", " "),
     }
     if (folder / "log.csv").is_file() and "training" in config:
         log, training = pd.read_csv(folder / "log.csv"), config["training"]

@@ -253,7 +253,11 @@ def _claim(folder: Path, task: Mapping[str, Any]) -> None:
         held = task
         write_text(path, json.dumps(task, indent=2) + "\n")
     if held != task:
-        raise InputError(folder, "holds a grid of another split, conditions or seed", "Give another folder")
+        raise InputError(
+            folder,
+            "holds a grid of another split, conditions or seed, or of other crops",
+            "Give another folder",
+        )
 
 
 def _weights(folder: Path) -> dict[str, str]:

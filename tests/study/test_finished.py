@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -60,6 +62,16 @@ def test_two_methods_are_compared_where_each_run_has_one(evaluations, tmp_path):
     assert set(table["method"]) == {"Bicubic -> GSA"}
     psnr = [pd.read_csv(folder / "rows.csv")["PSNR"][0] for folder in (evaluations / "first", tmp_path)]
     assert table["difference"].iloc[0] == pytest.approx(psnr[1] - psnr[0], rel=1e-9)
+
+
+def test_a_damaged_run_is_named_and_the_others_are_listed(evaluations, tmp_path):
+    shutil.copytree(evaluations / "first", tmp_path / "whole")
+    for name, text in {"manifest.json": "{", "rows.csv": "scene,method\n"}.items():
+        damaged = shutil.copytree(evaluations / "first", tmp_path / f"damaged {name}")
+        (damaged / name).write_text(text)
+    with pytest.warns(UserWarning, match="is not listed, its files are damaged") as warned:
+        rows = finished_runs(tmp_path)
+    assert list(rows["run"]) == ["whole"] and len(warned) == 2
 
 
 def test_what_cannot_be_listed_or_compared_is_refused(tmp_path):

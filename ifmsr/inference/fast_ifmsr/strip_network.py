@@ -19,7 +19,6 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from ifmsr.inference.fast_ifmsr.layers import CGM, DCFM, MCPA, RDE, Unit, exchange_halves, folded
 from ifmsr.inference.fast_ifmsr.maps import FeatureMap, PatchMap, Workspace
@@ -27,6 +26,7 @@ from ifmsr.inference.fast_ifmsr.strips import Strip, convolve
 from ifmsr.inference.fast_ifmsr.thread_pool import ThreadPool
 from ifmsr.methods.ifmsr import network as plain
 from ifmsr.methods.ifmsr.network import IFMSR, IFMSRConfig, band_triplets, similar_patches
+from ifmsr.progress import with_progress
 
 Rows = Callable[[int, int], Strip]
 """Function (first, last) -> these rows of a feature map, as far as the image has them."""
@@ -93,9 +93,7 @@ class StripIFMSR:
     def __call__(self) -> Tensor:
         """All bands: (B, H, W) float32, not clipped."""
         triplets = band_triplets(self.lr.shape[1], self.device)
-        passes = tqdm(
-            triplets.split(self.bands_per_pass), desc="IFMSR", unit="pass", delay=2, disable=None, leave=False
-        )
+        passes = with_progress(triplets.split(self.bands_per_pass), "IFMSR")
         return torch.cat([self.bands(self.lr[0, group]) for group in passes])
 
     def _room(self, bands: int) -> Tensor:
