@@ -147,7 +147,7 @@ def test_a_network_is_a_method_with_a_preset_of_its_own():
         preset("all")
 
 
-def test_a_network_that_could_not_be_stored_is_refused_before_its_training():
+def test_a_network_that_could_not_be_stored_raises_before_its_training():
     register_network(
         "forgetful", type("Forgetful", (Nothing,), {"__init__": lambda net, **_: Network.__init__(net)})
     )
@@ -182,7 +182,7 @@ def test_a_data_set_is_registered_with_its_name_and_title(tmp_path):
         (register_dataset, "cave", Flat),
     ],
 )
-def test_a_taken_name_is_refused(register, name, thing):
+def test_a_taken_name_raises(register, name, thing):
     with pytest.raises(InputError, match=f"{name}.*the name is taken"):
         register(name, thing)
     assert method_names() == tuple(PRINTED)
@@ -202,7 +202,7 @@ def test_a_name_is_a_word_for_folders_and_the_command_line(name):
         register_method(name, Grey)
 
 
-def test_unusable_objects_are_refused_at_registration():
+def test_unusable_objects_raise_at_registration():
     with pytest.raises(InputError, match="cannot be called"):
         register_method("grey", 0.5)
     with pytest.raises(InputError, match="is no Network"):

@@ -161,7 +161,7 @@ def test_numpy_numbers_and_tuples_are_stored_as_plain_ones(tmp_path):
     assert manifest["seeds"] == [0, 1]
 
 
-def test_what_json_cannot_hold_is_refused_before_the_work(tmp_path):
+def test_what_json_cannot_hold_raises_before_the_work(tmp_path):
     with pytest.raises(InputError, match="config"):
         Run(tmp_path, {"cube": np.zeros(3)})
 
@@ -175,7 +175,7 @@ def test_missing_and_broken_manifests_are_named(tmp_path):
             read_manifest(tmp_path)
 
 
-def test_changed_and_missing_results_are_refused(tmp_path):
+def test_changed_and_missing_results_raise(tmp_path):
     with Run(tmp_path) as run:
         run.record("rows.csv").write_text("31.2")
     (tmp_path / "rows.csv").write_text("45.8")

@@ -79,7 +79,7 @@ def test_published_presets_degrade_without_noise():
     assert np.array_equal(degrade(scene, 4, "ual", seed=1).lr, degrade(scene, 4, "ual", seed=1).lr)
 
 
-def test_unknown_names_and_kernels_are_refused():
+def test_unknown_names_and_kernels_raise():
     with pytest.raises(InputError, match="blur"):
         assumed_blur("sharp", 4)
     with pytest.raises(InputError, match="a side of 4, 6, 8"):

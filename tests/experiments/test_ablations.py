@@ -80,7 +80,7 @@ def test_a_second_run_trains_nothing_and_returns_the_same(finished):
     assert (out / "full" / "weights.safetensors").stat().st_mtime_ns == before
 
 
-def test_unknown_variants_are_refused_before_any_training(tmp_path, capsys):
+def test_unknown_variants_raise_before_any_training(tmp_path, capsys):
     with pytest.raises(InputError, match="there is no half"):
         ablate(PRESETS["smoke"], ["half"], "indian-pines", "spatial", tmp_path)
     assert not any(tmp_path.iterdir())

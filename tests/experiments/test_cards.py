@@ -41,7 +41,7 @@ def test_shipped_weights_say_where_they_come_from_and_are_checked_when_read(trai
         load_weights(weights)
 
 
-def test_an_evaluation_of_other_weights_is_refused(training, tmp_path):
+def test_an_evaluation_of_other_weights_raises(training, tmp_path):
     evaluate(TASK, {"bicubic": Bicubic()}, tmp_path)
     with pytest.raises(InputError, match="no row of the weights"):
         ship(training, [tmp_path], tmp_path / "weights")

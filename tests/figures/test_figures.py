@@ -203,7 +203,7 @@ def test_missing_and_broken_results_are_named(folder):
         figures.figure5(folder)
 
 
-def test_figure6_refuses_what_does_not_fit(seen, scene):
+def test_figure6_raises_for_what_does_not_fit(seen, scene):
     with pytest.raises(InputError, match="Bicubic: its shape"):
         figures.figure6(seen, {"Bicubic": seen.lr})
     with pytest.raises(InputError, match="bands"):

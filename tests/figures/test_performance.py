@@ -21,7 +21,7 @@ def test_scaling_figure_draws_every_row(tmp_path):
     assert [list(line.get_ydata()) for line in memory.lines] == [[500, 2000], [300]]
 
 
-def test_other_tables_are_refused(tmp_path):
+def test_other_tables_raise(tmp_path):
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     for name in ("other.csv", "missing.csv"):
         with pytest.raises(InputError, match="no table of scaling"):

@@ -183,7 +183,7 @@ def test_images_without_detail_or_pixels_cannot_be_registered(pines):
     assert found(tiny).verdict == "too small"
 
 
-def test_images_of_other_shapes_are_refused():
+def test_images_of_other_shapes_raise():
     with pytest.raises(InputError, match="lr and rgb"):
         register(torch.rand(4, 20, 20), torch.rand(1, 80, 80), 4)
 

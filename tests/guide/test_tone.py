@@ -67,7 +67,7 @@ def test_white_scales_both_sides():
     assert torch.allclose(bright.linearise(200 * codes), 200 * curve.linearise(codes))
 
 
-def test_an_unknown_curve_is_refused():
+def test_an_unknown_curve_raises():
     with pytest.raises(InputError, match=r"tone curve: 'log' is unknown. Choose one of 'linear', 'srgb'"):
         tone_curve("log")
 

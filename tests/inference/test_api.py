@@ -98,13 +98,13 @@ def damage(path, change):
         (lambda tensors: tensors.update({"end.bias": torch.zeros(7)}), "do not fit"),
     ],
 )
-def test_damaged_weights_are_refused(weights, change, message):
+def test_damaged_weights_raise(weights, change, message):
     damage(weights, change)
     with pytest.raises(InputError, match=message):
         load_weights(weights)
 
 
-def test_files_that_are_no_weights_are_refused(weights, tmp_path):
+def test_files_that_are_no_weights_raise(weights, tmp_path):
     weights.write_bytes(weights.read_bytes()[:100])
     foreign = tmp_path / "foreign.safetensors"
     save_file({"a": torch.zeros(3)}, foreign)
@@ -288,7 +288,7 @@ def test_a_json_file_beside_the_weights_that_is_no_card_means_nothing(weights, c
 
 
 @pytest.mark.parametrize("missing", ["network", "config", "schedule"])
-def test_weights_that_do_not_say_what_they_are_are_refused(weights, missing):
+def test_weights_that_do_not_say_what_they_are_raise(weights, missing):
     with safe_open(weights, "pt") as file:
         metadata = {name: value for name, value in file.metadata().items() if name != missing}
     save_file(load_file(weights), weights, metadata)

@@ -91,7 +91,7 @@ def test_floating_is_reflectance_where_a_scale_is_stated():
     assert Cube(np.array([[[0.5]]], np.float32), maximum=4095, dtype="uint16").floating().stored() == 0.5
 
 
-def test_what_does_not_belong_together_is_refused():
+def test_what_does_not_belong_together_raises():
     with pytest.raises(InputError, match=r"wavelengths of shape \(2,\) for 3 bands"):
         Cube(VALUES, wavelengths=np.array([1.0, 2.0]))
     with pytest.raises(InputError, match="2 names for 3 bands"):

@@ -82,7 +82,7 @@ def test_reflectance_scale_factor_divides(tmp_path):
     assert "scale 0.0001" in cube.taken
 
 
-def test_a_scale_of_zero_is_refused_and_can_be_replaced(tmp_path):
+def test_a_scale_of_zero_raises_and_can_be_replaced(tmp_path):
     header = write(tmp_path, "reflectance scale factor = 0")
     with pytest.raises(InputError, match=r"cube\.hdr: its scale or offset is 0 or no number.*maximum="):
         read_cube(header)
@@ -145,12 +145,12 @@ def test_an_invalid_georeference_or_default_bands_are_omitted(tmp_path):
     assert cube.transform is None and cube.crs == "EPSG:32611"
 
 
-def test_a_misspelt_interleave_is_refused(tmp_path):
+def test_a_misspelt_interleave_raises(tmp_path):
     with pytest.raises(InputError, match=r"cube\.hdr: its interleave is 'bup'. Did you mean"):
         read_cube(write(tmp_path, interleave="bup"))
 
 
-def test_spectral_libraries_are_refused(tmp_path):
+def test_spectral_libraries_raise(tmp_path):
     header = write(tmp_path)
     header.write_text(header.read_text().replace("ENVI Standard", "ENVI Spectral Library"))
     with pytest.raises(InputError, match="it is a spectral library"):
@@ -234,7 +234,7 @@ def test_wkt_survives_the_header(tmp_path):
     assert rasterio.crs.CRS.from_wkt(again.crs) == rasterio.crs.CRS.from_epsg(2056)
 
 
-def test_a_grid_or_a_type_that_envi_cannot_hold_is_refused(tmp_path):
+def test_a_grid_or_a_type_that_envi_cannot_hold_raises(tmp_path):
     mirrored = Cube(np.zeros((2, 3, 4), np.float32), transform=(-1.0, 0.0, 5.0, 0.0, -1.0, 5.0))
     with pytest.raises(InputError, match="no mirrored or sheared grid"):
         write_cube(tmp_path / "cube.hdr", mirrored)

@@ -52,7 +52,7 @@ def test_scale_offset_and_no_data_per_band(tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["CMYK", "LAB"])
-def test_inks_and_cielab_are_refused(tmp_path, mode):
+def test_inks_and_cielab_raise(tmp_path, mode):
     Image.new(mode, (8, 8)).save(tmp_path / "a.tif")
     with pytest.raises(InputError, match=r"a\.tif: its colours are .* Save it as RGB"):
         read_guide(tmp_path / "a.tif")

@@ -74,7 +74,7 @@ def test_prismas_bands_lie_in_the_middle_and_empty_channels_are_left_out(tmp_pat
     np.testing.assert_allclose(cube.values, expected, rtol=1e-5)
 
 
-def test_data_in_other_files_are_refused(tmp_path):
+def test_data_in_other_files_raise(tmp_path):
     write(tmp_path / "other.h5", secret=COUNTS)
     with h5py.File(tmp_path / "link.h5", "w") as file:
         file["cube"] = h5py.ExternalLink("other.h5", "/secret")
@@ -102,7 +102,7 @@ def test_a_group_that_holds_itself_is_walked_once(tmp_path):
     assert read_cube(path).values.shape == (4, 6, 8)
 
 
-def test_a_declared_size_beyond_memory_is_refused(tmp_path):
+def test_a_declared_size_beyond_memory_raises(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file.create_dataset("cube", (100_000, 100_000, 1000), np.float32, chunks=(10, 10, 10))
     with pytest.raises(InputError, match=r"a\.h5: an array of shape .* GiB are free"):

@@ -85,7 +85,7 @@ def test_transparent_pixels_are_missing(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["jpg", "tif"])
-def test_inks_are_refused(tmp_path, kind):
+def test_inks_raise(tmp_path, kind):
     Image.new("CMYK", (8, 8)).save(tmp_path / f"a.{kind}")
     with pytest.raises(InputError, match=rf"a\.{kind}: its colours are inks \(CMYK\). Save it as RGB"):
         read_guide(tmp_path / f"a.{kind}")
@@ -119,7 +119,7 @@ def test_a_folder_of_bands_is_a_cube_in_the_order_of_the_numbers(tmp_path):
         read_cube(tmp_path)
 
 
-def test_a_folder_without_bands_is_refused(tmp_path):
+def test_a_folder_without_bands_raises(tmp_path):
     with pytest.raises(InputError, match="it holds no pictures"):
         read_cube(tmp_path)
 

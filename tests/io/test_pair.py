@@ -35,7 +35,7 @@ def test_the_common_part_of_both(size, cropped):
         assert fit_pair(image(8, 10, 12), image(3, *size), crop=True).scale == 4
 
 
-def test_nothing_in_common_is_refused():
+def test_nothing_in_common_raises():
     with pytest.raises(InputError, match="no part is common at scale 100"):
         fit_pair(image(8, 10, 12), image(3, 40, 48), 100, crop=True)
 

@@ -103,7 +103,7 @@ def test_wrong_axes_types_and_suffixes(tmp_path):
 
 
 @pytest.mark.parametrize(("bands", "remedy"), [(1, "three channels"), (5, "rgb_bands=")])
-def test_a_guide_of_other_than_three_bands_is_refused(tmp_path, bands, remedy):
+def test_a_guide_of_other_than_three_bands_raises(tmp_path, bands, remedy):
     path = write(tmp_path / "mine.npy", np.resize(CUBE, (bands, 12, 16)))
     with pytest.raises(InputError, match=f"mine.npy: {bands} bands, where a guide has red.*{remedy}"):
         read_guide(path)
@@ -136,7 +136,7 @@ def test_missing_and_truncated_files_are_named(tmp_path, kind):
         read_cube(path)
 
 
-def test_a_size_that_memory_cannot_hold_is_refused_before_it_is_read(tmp_path):
+def test_a_size_that_memory_cannot_hold_raises_before_it_is_read(tmp_path):
     path = tmp_path / "huge.npy"
     with path.open("wb") as file:
         header = {"descr": "<f8", "fortran_order": False, "shape": (1000, 100_000, 100_000)}

@@ -82,7 +82,7 @@ def test_slightly_negative_reflectance_is_clipped_and_said():
 
 
 @pytest.mark.parametrize("value", [-1, -1000])
-def test_values_far_below_zero_are_refused(value):
+def test_values_far_below_zero_raise(value):
     array = ramp()
     array[0, 0, 0] = value
     with pytest.raises(InputError, match=f"a.dat: values from {value} to 1.*nodata="):

@@ -65,7 +65,7 @@ def test_float_reflectance_can_be_written_instead(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("name", ["a.xyz", "a", "a.jpg"])
-def test_an_unknown_suffix_is_refused(tmp_path, name):
+def test_an_unknown_suffix_raises(tmp_path, name):
     with pytest.raises(InputError, match=r"unknown file type .*Choose one of \.npy"):
         write_cube(tmp_path / name, EVERYTHING)
     assert os.listdir(tmp_path) == []

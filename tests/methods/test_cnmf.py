@@ -45,7 +45,7 @@ def test_fewer_lr_pixels_or_bands_than_endmembers_are_fine():
 
 
 @pytest.mark.parametrize(("name", "value"), [("endmembers", 1), ("updates", 0), ("outer", -1)])
-def test_settings_that_cannot_be_are_refused(name, value):
+def test_settings_that_cannot_be_raise(name, value):
     with pytest.raises(InputError, match=name):
         CNMF(**{name: value})
 

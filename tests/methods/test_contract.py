@@ -155,7 +155,7 @@ def test_images_that_cannot_be_used_are_named(name, change, where, tmp_path):
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in TRAINING_FREE])
-def test_an_observation_that_the_weights_do_not_fit_is_refused(name, tmp_path):
+def test_an_observation_that_the_weights_do_not_fit_raises(name, tmp_path):
     method = made(name, tiny.few_bands(4, known=True), tmp_path)
     kind = NETWORKS[network_of(name)]
     fewer = tiny.few_bands(4, known=False)

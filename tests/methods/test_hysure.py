@@ -36,7 +36,7 @@ def test_it_beats_bicubic_on_indian_pines(indian_pines):
 @pytest.mark.parametrize(
     ("name", "value"), [("dimensions", 0), ("penalty", 0.0), ("iterations", 0), ("variation_weight", -1.0)]
 )
-def test_settings_that_cannot_be_are_refused(name, value):
+def test_settings_that_cannot_be_raise(name, value):
     with pytest.raises(InputError, match=name):
         HySure(**{name: value})
 

@@ -202,7 +202,7 @@ def test_the_blur_net_starts_as_a_centred_gaussian_of_six_pixels(scale):
     assert 1 / 64 < biases.abs().max() <= 1 / 32 and biases.std() > 0
 
 
-def test_a_scale_beyond_the_kernel_is_refused():
+def test_a_scale_beyond_the_kernel_raises():
     with pytest.raises(InputError, match=r"^scale: found 40"):
         BlurNet(40)
 
@@ -294,7 +294,7 @@ def test_bfloat16_adapts_as_well_as_float32(balloons, computes_bfloat16):
     assert metrics.psnr(scene.cube, half.sr) == pytest.approx(metrics.psnr(scene.cube, whole.sr), abs=0.05)
 
 
-def test_a_cube_of_another_size_is_refused(balloons):
+def test_a_cube_of_another_size_raises(balloons):
     _, observation, fused = balloons
     with pytest.raises(InputError, match=r"^fused: .*\(31, 32, 32\)"):
         adapt(fused[1:], observation, steps=1)

@@ -43,7 +43,7 @@ def test_matlab_73_files_read_the_same(tmp_path):
     np.testing.assert_allclose(scene.cube, REF.transpose(2, 0, 1), rtol=1e-6)
 
 
-def test_thirty_bands_are_refused(tmp_path):
+def test_thirty_bands_raise(tmp_path):
     write(tmp_path / "imga1.mat", REF[..., :30])
     with pytest.raises(InputError, match=r"imga1\.mat: ref has shape \(20, 24, 30\)"):
         Harvard(tmp_path).load("imga1")
@@ -52,7 +52,7 @@ def test_thirty_bands_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("value", "problem"), [(np.nan, "NaN"), (np.inf, "infinite"), (-0.5, "values from -0.5")]
 )
-def test_bad_values_are_refused(tmp_path, value, problem):
+def test_bad_values_raise(tmp_path, value, problem):
     ref = REF.copy()
     ref[3, 3, 3] = value
     write(tmp_path / "imga1.mat", ref)

@@ -45,7 +45,7 @@ def test_hold_out_takes_from_the_training_names_only():
         hold_out(["a", "b", "c"], 3)
 
 
-def test_split_refuses_overlap():
+def test_a_split_with_an_overlap_raises():
     with pytest.raises(InputError, match="b listed more than once"):
         Split(("a", "b"), (), ("b",))
     with pytest.raises(InputError, match="a listed more than once"):

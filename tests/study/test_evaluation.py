@@ -178,7 +178,7 @@ def test_the_command_of_the_figures_names_everything_that_is_not_the_default(tmp
         evaluated.observation("test")
 
 
-def test_another_observation_is_refused_and_rounding_is_said(tmp_path):
+def test_another_observation_raises_and_rounding_is_said(tmp_path):
     evaluate(TASK, {"bicubic": Bicubic()}, tmp_path)
     before = files(tmp_path)
     path = tmp_path / "observations" / "test-s1.npz"
@@ -294,7 +294,7 @@ def test_methods_are_measured_again_on_request(silent):
     assert method.calls == 3
 
 
-def test_rows_that_were_edited_are_refused(tmp_path):
+def test_rows_that_were_edited_raise(tmp_path):
     evaluate(TASK, {"bicubic": Bicubic()}, tmp_path)
     text = (tmp_path / "rows.csv").read_text()
     (tmp_path / "rows.csv").write_text(text.replace("bicubic,,", "bicubic,better,"))

@@ -74,7 +74,7 @@ def test_a_damaged_run_is_named_and_the_others_are_listed(evaluations, tmp_path)
     assert list(rows["run"]) == ["whole"] and len(warned) == 2
 
 
-def test_what_cannot_be_listed_or_compared_is_refused(tmp_path):
+def test_what_cannot_be_listed_or_compared_raises(tmp_path):
     with pytest.raises(InputError, match="there is no such folder"):
         finished_runs(tmp_path / "none")
     with pytest.raises(InputError, match="no finished run"):

@@ -90,7 +90,7 @@ def test_the_grid_is_measured_on_every_scale_and_written_as_a_run(scene, tmp_pat
     assert len({condition.name for condition in GRID}) == len(GRID)
 
 
-def test_the_command_runs_one_condition_and_refuses_unknown_ones(tmp_path, capsys):
+def test_the_command_runs_one_condition_and_raises_for_unknown_ones(tmp_path, capsys):
     command = ["robustness", "--data", "indian-pines", "--split", "spatial", "--method", "bicubic"]
     assert main([*command, "--condition", "centred", "--out", str(tmp_path)]) == 0
     rows = pd.read_csv(tmp_path / "rows.csv")

@@ -171,7 +171,7 @@ def test_latex_needs_no_unicode_and_no_unescaped_sign(tmp_path):
     assert wide(table4(read_rows(tmp_path / "x")), LATEX).loc[1, "IFMSR"] == r"36.00 $\pm$ 7.07"
 
 
-def test_an_unfinished_run_is_refused(cave):
+def test_an_unfinished_run_raises(cave):
     (cave / "manifest.json").unlink()
     with pytest.raises(InputError, match="unfinished"):
         read_rows(cave)
@@ -205,7 +205,7 @@ def test_methods_are_compared_on_equal_terms(cave, tmp_path, other, problem):
         read_rows([cave, evaluation(tmp_path / "other", other)])
 
 
-def test_unusable_rows_are_refused_by_name(tmp_path):
+def test_unusable_rows_raise_by_name(tmp_path):
     whole = rows_of("bicubic", TWO)
     broken = {
         "columns": (whole.drop(columns="SAM"), "columns .'SAM'. are missing"),

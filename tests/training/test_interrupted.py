@@ -252,7 +252,7 @@ def test_the_log_of_an_abandoned_training_is_removed_at_the_first_step(pines, tm
     assert not (tmp_path / "log.csv").exists()
 
 
-def test_a_checkpoint_of_another_training_is_refused_and_named(pines, tmp_path):
+def test_a_checkpoint_of_another_training_raises_and_is_named(pines, tmp_path):
     train(replace(tiny.CONFIG, epochs=1), pines[:1], [], tmp_path)
     with pytest.raises(InputError, match=r"checkpoint\.pt.*learning_rate"):
         train(replace(tiny.CONFIG, epochs=1, learning_rate=2e-3), pines[:1], [], tmp_path)

@@ -39,7 +39,7 @@ def test_a_name_cannot_leave_the_page_s_values(tmp_path):
     assert content(path)[0]["about"]["layers"][1]["name"] == "</script>"
 
 
-def test_a_page_that_is_too_large_or_no_page_is_refused(tmp_path, monkeypatch):
+def test_a_page_that_is_too_large_or_no_page_raises(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="it is no page"):
         page.write_page(tmp_path / "page.png", stack_of(truth()))
     monkeypatch.setattr(page, "LARGEST", 500)

@@ -115,14 +115,14 @@ class StripIFMSR:
 
     def _prepare(self, rgb: Tensor) -> None:
         """Everything that all bands share."""
-        colours = rgb.contiguous(memory_format=torch.channels_last)
+        guide = rgb.contiguous(memory_format=torch.channels_last)
         shares = shares_mcpa(self.config)
         self.f0_rgb = self._map(self._room(1), 1)
         self.first_rgb = self._map(self.outputs[0][0] if shares else self._room(1), 1)
 
         def rgb_head(first: int, last: int) -> None:
             above, below = max(first - 1, 0), min(last + 1, self.height)
-            head = convolve(Strip(colours[:, :, above:below], above, self.height), self.rgb_head)
+            head = convolve(Strip(guide[:, :, above:below], above, self.height), self.rgb_head)
             self.f0_rgb.write(head.rows(first, last))
 
         def first_unit(first: int, last: int) -> None:

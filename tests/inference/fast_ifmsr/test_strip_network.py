@@ -180,7 +180,7 @@ def test_out_of_memory_ends_in_smaller_pieces_said_each_time(monkeypatch):
         run._in_strips(net, lr, rgb, "float32", PLENTY)
 
 
-def test_bad_pairs_are_refused_as_by_the_plain_network():
+def test_bad_pairs_raise_as_by_the_plain_network():
     net = made()
     lr, rgb = pair(48, 48)
     for bad_lr, bad_rgb, message in (

@@ -79,6 +79,6 @@ def test_a_training_starts_from_the_weights_of_a_narrower_network(tmp_path):
 
 
 @pytest.mark.parametrize("factor", [1, 1.5, "two"])
-def test_a_factor_that_widens_nothing_is_refused(factor):
+def test_a_factor_that_widens_nothing_raises(factor):
     with pytest.raises(InputError, match="factor"):
         widen(trained(), factor)

@@ -292,7 +292,7 @@ def test_from_there_every_part_that_is_used_can_learn(scene, start):
     assert still == {"idle_slopes"}
 
 
-def test_the_published_start_uses_no_scene_and_unknown_starts_are_refused(scene):
+def test_the_published_start_uses_no_scene_and_unknown_starts_raise(scene):
     torch.manual_seed(0)
     net = MoGDCN(4, 4)
     before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
