@@ -8,16 +8,16 @@ from ifmsr.cli.arguments import Commands, add_preset, add_split, command, read_s
 
 def train(args: argparse.Namespace) -> None:
     """Train a network on a data set's split."""
-    from ifmsr.training import preset, train_on_split
+    from ifmsr.training import stages, train_in_stages
     from ifmsr.training.config import with_settings
 
-    config = with_settings(preset(args.preset), {"scale": args.scale, **read_settings(args.settings)})
-    weights = train_on_split(
-        config,
+    settings = {"scale": args.scale, **read_settings(args.settings)}
+    weights = train_in_stages(
+        [with_settings(config, settings) for config in stages(args.preset)],
         args.data,
         args.split,
         args.out,
-        args.root,
+        root=args.root,
         resume=not args.restart,
         device=args.device,
         workers=args.workers,

@@ -19,7 +19,7 @@ from ifmsr.study.evaluation import Task, evaluate, read_task
 from ifmsr.study.names import DIGITS
 from ifmsr.study.rendering import write_table4
 from ifmsr.study.rows import TEXT
-from ifmsr.training import PRESETS, preset, train_on_split
+from ifmsr.training import PRESETS, stages, train_in_stages
 from ifmsr.training.config import with_settings
 
 PROTOCOL = {
@@ -107,9 +107,9 @@ def _train_all(
     trained = {}
     for name in networks:
         common = {"scale": task.scale, "alignment": task.alignment}
-        config = with_settings(preset(PROTOCOL.get(name, name)), {**common, **settings})
+        configs = [with_settings(c, {**common, **settings}) for c in stages(PROTOCOL.get(name, name))]
         folder = out / f"training-{name}"
-        trained[name] = train_on_split(config, task.dataset, task.split, folder, root, device=device)
+        trained[name] = train_in_stages(configs, task.dataset, task.split, folder, root=root, device=device)
     return trained
 
 

@@ -1,4 +1,4 @@
-"""Training: `train` on given scenes, `train_on_split` on a data set's split."""
+"""Training: `train` on given scenes, `train_on_split` on a data set's split, `train_in_stages` one after another."""
 
 from ifmsr.extras import require
 
@@ -6,9 +6,9 @@ require("pandas")
 
 from ifmsr.training.config import TrainConfig
 from ifmsr.training.loop import train
-from ifmsr.training.on_split import train_on_split
+from ifmsr.training.on_split import train_in_stages, train_on_split
 from ifmsr.training.patches import Patches
-from ifmsr.training.presets import PRESETS, preset, preset_names
+from ifmsr.training.presets import PRESETS, preset, preset_names, stages
 from ifmsr.training.state import TrainingError, build_network
 
 __all__ = [
@@ -19,6 +19,8 @@ __all__ = [
     "build_network",
     "preset",
     "preset_names",
+    "stages",
     "train",
+    "train_in_stages",
     "train_on_split",
 ]

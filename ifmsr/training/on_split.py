@@ -1,5 +1,8 @@
 """Training on a data set's split, with a manifest."""
 
+import os
+from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -8,6 +11,7 @@ import torch
 
 from ifmsr.errors import InputError
 from ifmsr.inference.devices import choose_device
+from ifmsr.paths import ROOT
 from ifmsr.runs import MANIFEST, Run, read_manifest
 from ifmsr.scenes import open_dataset
 from ifmsr.training.config import TrainConfig
@@ -73,6 +77,25 @@ def train_on_split(
         run.record("log.csv")
         train(config, scenes, validation, out, resume, device, workers, compile)
     return out / WEIGHTS
+
+
+def train_in_stages(
+    stages: Sequence[TrainConfig], dataset: str, split: str, out: str | Path, **how: Any
+) -> Path:
+    """Train configurations (`ifmsr.training.stages`) one after the other, each from the weights of the one before.
+
+    Returns the path of the last one's weights. The last is trained in `out`, the others before it in ``<out>/stage-1``,
+    ``<out>/stage-2`` and so on. Each is a run of its own: `how` are the keyword arguments of `train_on_split`, whose
+    errors are raised.
+    """
+    weights: Path | None = None
+    for number, config in enumerate(stages, 1):
+        folder = Path(out) / f"stage-{number}" if number < len(stages) else Path(out)
+        start = os.path.relpath(weights, ROOT) if weights else config.start
+        weights = train_on_split(replace(config, start=start), dataset, split, folder, **how)
+    if weights is None:
+        raise InputError("stages", "there is none", "Give at least one configuration")
+    return weights
 
 
 def _finished(out: Path, about: dict[str, Any]) -> bool:

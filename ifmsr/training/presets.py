@@ -1,10 +1,12 @@
 """Named training configurations: the paper's, those that the competitors published, and short ones."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from ifmsr.errors import check_choice
 from ifmsr.methods.registry import NETWORKS
-from ifmsr.training.config import TrainConfig
+from ifmsr.training.config import TrainConfig, with_settings
 
 PAPER = TrainConfig()
 
@@ -106,8 +108,7 @@ PRESETS = {
 for a new sensor, minutes on a CPU. ``smoke``: trains a tiny network from scratch in seconds, to test the installation.
 ``ablation``: trains a narrow network in one to four minutes on a CPU core, for `ifmsr.experiments.ablations`.
 ``ifmsr-test-family``: trains on the test family with one step per band on two patches, the best use of a few hours on
-a CPU core. Train it with `options.features` 16 and 32 first, each the `start` of the next
-(`ifmsr.methods.ifmsr.widen`); a widened network needs a `learning_rate` of 2e-4.
+a CPU core. It is the last of three stages, see `stages`.
 
 A competitor's name: its published recipe, with its blur and without noise. Random crops replace the fixed grids of
 PZRes-Net and UAL, and the augmentation is the paper's where the competitor has any. MoG-DCN's 100,500 epochs have one
@@ -132,10 +133,10 @@ def common(own: TrainConfig) -> TrainConfig:
 PRESETS |= {f"common-{name}": common(own) for name, own in PRESETS.items() if own.network == name}
 PRESETS["ifmsr-test-family"] = TrainConfig(
     network="ifmsr-test-family",
-    epochs=60,
-    crops_per_scene=4,
+    epochs=14,
+    crops_per_scene=1,
     batch=2,
-    learning_rate=1e-3,
+    learning_rate=2e-4,
     decay="cosine",
     decay_by=0.0,
     beta2=0.999,
@@ -158,6 +159,15 @@ PRESETS["subspace-net"] = TrainConfig(
 )
 
 
+EARLIER_STAGES: dict[str, tuple[Mapping[str, Any], ...]] = {
+    "ifmsr-test-family": (
+        {"options.features": 16, "epochs": 14, "crops_per_scene": 4, "learning_rate": 1e-3, "decay_by": 0.4},
+        {"options.features": 32, "epochs": 7, "crops_per_scene": 4, "learning_rate": 3e-4, "decay_by": 0.6},
+    ),
+}
+"""Preset -> how the stages before its last differ from it, see `stages`."""
+
+
 def preset_names() -> tuple[str, ...]:
     """Every name that `preset` accepts: those of `PRESETS`, and each network that none of them trains."""
     trained = {config.network for config in PRESETS.values()}
@@ -173,3 +183,15 @@ def preset(name: str) -> TrainConfig:
     """
     check_choice("preset", name, preset_names())
     return PRESETS[name] if name in PRESETS else replace(PAPER, network=name, steps="batched")
+
+
+def stages(name: str) -> tuple[TrainConfig, ...]:
+    """The configurations to train one after the other, each from the weights of the one before; the last is `preset`.
+
+    IFMSR on the test family has three: a narrow network learns most in a fraction of the time and is then widened
+    without a change of its output (`ifmsr.methods.ifmsr.widen`). All other presets have one.
+
+    Raises InputError for an unknown name.
+    """
+    last = preset(name)
+    return (*(with_settings(last, settings) for settings in EARLIER_STAGES.get(name, ())), last)

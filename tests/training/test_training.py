@@ -1,6 +1,7 @@
 import json
 from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,18 @@ from ifmsr.methods.base import Network
 from ifmsr.methods.ifmsr.network import IFMSR, IFMSRConfig
 from ifmsr.runs import read_manifest
 from ifmsr.scenes import Scene, open_dataset
-from ifmsr.training import PRESETS, Patches, TrainConfig, build_network, train, train_on_split
+from ifmsr.training import (
+    PRESETS,
+    Patches,
+    TrainConfig,
+    build_network,
+    preset,
+    preset_names,
+    stages,
+    train,
+    train_in_stages,
+    train_on_split,
+)
 from ifmsr.training import state as training_state
 from ifmsr.training.config import option_names, with_settings
 from ifmsr.training.loop import train as loop_train
@@ -265,6 +277,33 @@ def test_a_finished_run_is_left_as_it_is_where_its_precision_cannot_be_computed_
     monkeypatch.setattr(TrainConfig, "on", lambda config, device: replace(config, precision="float32"))
     assert train_on_split(config, "indian-pines", "spatial", tmp_path) == weights
     assert (tmp_path / "manifest.json").read_text() == manifest
+
+
+def test_stages_widen_one_network_and_finished_ones_are_not_repeated(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # `start` must be found from any folder
+    narrow = replace(tiny.CONFIG, epochs=1, crops_per_scene=2, bands_per_step=1)
+    wide = replace(narrow, options={"features": 8, "stages": 1}, learning_rate=0)
+    weights = train_in_stages([narrow, wide], "indian-pines", "spatial", "out", root=None)
+    assert weights == Path("out/weights.safetensors")
+    before, after = (load_method("ifmsr", 4, path) for path in ("out/stage-1/weights.safetensors", weights))
+    assert after.net.config.features == 8
+    observation = tiny.few_bands(4, known=True)
+    half_precision = 1e-3  # of the stored weights
+    np.testing.assert_allclose(after(observation), before(observation), atol=half_precision)
+    manifests = [Path("out/stage-1/manifest.json"), Path("out/manifest.json")]
+    times = [path.stat().st_mtime_ns for path in manifests]
+    assert read_manifest("out")["config"]["training"]["start"].endswith("out/stage-1/weights.safetensors")
+    train_in_stages([narrow, wide], "indian-pines", "spatial", "out", root=None)
+    assert [path.stat().st_mtime_ns for path in manifests] == times
+    with pytest.raises(InputError, match="stages"):
+        train_in_stages([], "indian-pines", "spatial", "out")
+
+
+def test_the_last_stage_is_the_preset_and_each_is_wider_than_the_one_before():
+    for name in preset_names():
+        assert stages(name)[-1] == preset(name)
+    widths = [config.options.get("features", 64) for config in stages("ifmsr-test-family")]
+    assert widths == [16, 32, 64]
 
 
 def test_the_same_seed_gives_the_same_network_and_presets_are_the_protocols():
