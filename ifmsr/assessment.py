@@ -17,6 +17,7 @@ from ifmsr.degradation.estimation import Estimate, rgb_misfit
 from ifmsr.degradation.pair import as_pair
 from ifmsr.degradation.sampling import decimate
 from ifmsr.errors import InputError, check_choice
+from ifmsr.guide.nearest_camera import Camera, nearest_camera
 from ifmsr.guide.preparation import prepare_pair
 from ifmsr.guide.registration import OnCubeGrid, Registration
 from ifmsr.scenes.scene import Array, Observation
@@ -87,6 +88,23 @@ class Assessment:
         if valid is None or valid.all():
             return None
         return np.kron(valid, np.ones((scale, scale), bool))
+
+    def nearest_camera(self, wavelengths: NDArray[np.float64]) -> Camera | None:
+        """The measured camera whose response explains the guide best, see `ifmsr.guide.nearest_camera`.
+
+        None if the guide is not related to the cube, or if the cube has too few bands in the visible spectrum.
+
+        Parameters
+        ----------
+        wavelengths : (B,) band centres of the cube in nm.
+
+        Raises
+        ------
+        InputError : the number of wavelengths is not that of the cube's bands.
+        """
+        if not self.related:
+            return None
+        return nearest_camera(self.observation, torch.from_numpy(self.kernel), self.lr_noise, wavelengths)
 
     def on_guide(self, image: Array) -> Array:
         """(C, H', W') of the prepared pair at the pixels of the guide as it was delivered, (C, H, W), in [0, 1]."""

@@ -176,6 +176,7 @@ def assess(args: argparse.Namespace) -> None:
             say_json(pair, assessment)
         else:
             say(args, pair, assessment)
+            say_camera(args, pair, assessment)
         doubt(pair, assessment, args.strict)
     if args.out is not None:
         from ifmsr.cli.report import save_picture
@@ -198,6 +199,14 @@ def say(args: argparse.Namespace, pair: "Pair", assessment: "Assessment") -> Non
     """What was read, and the assessment's five lines."""
     if not args.quiet:
         print(pair.cube.taken, pair.guide.taken, assessment, sep="\n", flush=True)
+
+
+def say_camera(args: argparse.Namespace, pair: "Pair", assessment: "Assessment") -> None:
+    """The measured camera that is nearest to the guide's, where the cube's wavelengths are known."""
+    if args.quiet or pair.cube.wavelengths is None:
+        return
+    if camera := assessment.nearest_camera(pair.cube.wavelengths):
+        print(f"nearest of the measured cameras: {camera.name}; misfit {camera.misfit:.1f} with its response")
 
 
 def say_json(pair: "Pair", assessment: "Assessment", result: Path | None = None) -> None:

@@ -25,6 +25,8 @@ def as_json(pair: "Pair", assessment: "Assessment", result: Path | None = None) 
         for field in fields(assessment)
         if field.name not in IMAGES
     }
+    if pair.cube.wavelengths is not None:
+        about["nearest_camera"] = _plain(assessment.nearest_camera(pair.cube.wavelengths))
     about["warnings"] = [*pair.doubts, *assessment.warnings]
     return {
         "taken": [pair.cube.taken, pair.guide.taken],

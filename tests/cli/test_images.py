@@ -171,6 +171,9 @@ def test_a_response_file_is_used_and_checked(files, observation, capsys):
 def test_a_cameras_response_is_resampled_to_the_cubes_wavelengths(files, observation, capsys):
     write_cube("lr.npz", Cube(observation.lr, wavelengths=np.linspace(420, 690, 10)))
     assert run("assess", "lr.npz", "rgb.png", "--srf", "canon-eos-5d") == 0
+    assert "nearest of the measured cameras: " in capsys.readouterr().out
+    assert run("assess", "lr.npz", "rgb.png", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["nearest_camera"]["misfit"] > 0
     assert run("cameras") == 0
     names = capsys.readouterr().out.splitlines()
     assert "Canon EOS 5D" in names and sum(name.startswith("nikon-d700") for name in names) == 1
