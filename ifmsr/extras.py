@@ -6,7 +6,8 @@ from ifmsr.errors import InputError
 
 EXTRAS = {
     "study": ("filelock", "pandas", "jinja2", "matplotlib", "tensorly", "requests", "yaml"),
-    "geo": ("h5py", "rasterio", "spectral", "xarray"),
+    "geo": ("h5netcdf", "h5py", "rasterio", "spectral", "xarray"),
+    "completion": ("argcomplete",),
     "viewer": ("anywidget",),
     "notebooks": ("ipykernel", "jupyter_client", "nbclient", "nbformat", "papermill", "traitlets"),
 }

@@ -263,7 +263,7 @@ def add(commands: Commands) -> None:
     )  # fmt: skip
     made.add_argument(
         "-o", "--out", type=Path, required=True,
-        help="the result, in the format of its suffix: .tif .hdr .mat .npz .npy; for several pairs a folder",
+        help="the result, in the format of its suffix: .tif .hdr .nc .mat .npz .npy; for several pairs a folder",
     )  # fmt: skip
     result = made.add_argument_group("the result")
     result.add_argument(

@@ -29,7 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")  # paths that the terminal's encoding cannot show
     try:
-        args = parser().parse_args(arguments)
+        top = parser()
+        if "_ARGCOMPLETE" in os.environ:  # a shell asks what may follow
+            complete(top)
+        args = top.parse_args(arguments)
         with plain_warnings():
             args.function(args)
         sys.stdout.flush()
@@ -46,6 +49,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("ifmsr: interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def complete(top: argparse.ArgumentParser) -> None:
+    """Print what may follow the words on the shell's command line, and end; do nothing without argcomplete."""
+    try:
+        import argcomplete
+    except ImportError:
+        return
+    argcomplete.autocomplete(top)
 
 
 @contextmanager

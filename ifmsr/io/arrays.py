@@ -1,4 +1,4 @@
-"""NumPy files, and the entries that carry metadata through formats which have none of their own (.npz, .mat)."""
+"""NumPy files, and the writer of .mat files."""
 
 import json
 import zipfile
@@ -11,12 +11,11 @@ from numpy.lib import format as npy
 from ifmsr.errors import InputError
 from ifmsr.files import write_atomically
 from ifmsr.io.cube import Cube
+from ifmsr.io.entries import from_entries, metadata_of
 from ifmsr.io.hdf5 import chosen
 from ifmsr.io.layout import Layout, bands_first
 from ifmsr.io.room import check_room
-from ifmsr.io.stored import Stored, in_nanometres
-
-LISTS = ("fwhm", "good", "scale", "offset")
+from ifmsr.io.stored import Stored
 
 
 def read_numpy(
@@ -89,49 +88,6 @@ def write_mat(path: Path, cube: Cube) -> None:
     if cube.wavelengths is not None:
         variables["wavelengths"] = cube.wavelengths
     write_atomically(path, lambda file: savemat(file, variables, do_compression=True))
-
-
-def metadata_of(cube: Cube, layout: Layout) -> str:
-    """Everything but the numbers and the wavelengths, as JSON."""
-    assert cube.scale is not None and cube.offset is not None  # set on construction
-    about: dict[str, Any] = {
-        "layout": layout,
-        "crs": cube.crs,
-        "transform": cube.transform,
-        "nodata": cube.nodata,
-    }
-    about |= {"names": list(cube.names), "header": dict(cube.header)}
-    for name in LISTS:
-        value = getattr(cube, name)
-        about[name] = None if value is None else value.tolist()
-    if (cube.scale == 1).all() and (cube.offset == 0).all():
-        about["scale"] = about["offset"] = None
-    return json.dumps({key: value for key, value in about.items() if value not in (None, [], {})})
-
-
-def from_entries(path: Path, entries: dict[str, Any], bands: int) -> dict[str, Any]:
-    """The fields of `Stored` that entries of the same names give.
-
-    Raises InputError if an entry that belongs to the bands is not one number per band.
-    """
-    about: dict[str, Any] = {key: entries[key] for key in ("crs", "nodata", "header") if key in entries}
-    if "transform" in entries:
-        about["transform"] = tuple(float(number) for number in entries["transform"])
-    if "names" in entries:
-        about["names"] = tuple(entries["names"])
-    for name in (*LISTS, "wavelengths"):
-        if name not in entries:
-            continue
-        values = np.ravel(np.asarray(entries[name], bool if name == "good" else np.float64))
-        if len(values) != bands:
-            if name != "wavelengths":
-                raise InputError(
-                    path, f"{len(values)} values of {name} for {bands} bands", "Store one per band"
-                )
-            continue  # of another array in the same file
-        about[name] = values
-    about["wavelengths"], about["fwhm"] = in_nanometres(about.get("wavelengths"), about.get("fwhm"), "")
-    return about
 
 
 def _header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ifmsr.errors import InputError
 from ifmsr.extras import require
+from ifmsr.io import netcdf
 from ifmsr.io.envi import transform_of
 from ifmsr.io.layout import Layout, bands_first
 from ifmsr.io.room import check_room
@@ -45,7 +46,8 @@ def read_hdf5(
         if "/Data Fields/" in f"/{name}":  # HDF-EOS swath: (rows, bands, columns)
             return _prisma(path, file, name, np.moveaxis(array, 1, 0), attributes)
         neon = name.endswith("Reflectance_Data")
-        array = bands_first(path, array, layout or ("HWC" if neon else None), beside)
+        stated: Layout | None = "HWC" if neon else "CHW" if netcdf.own_entries(attributes) else None
+        array = bands_first(path, array, layout or stated, beside)
         bands = len(array)
         spectral = {
             entry.rpartition("/")[2].lower(): value for entry, value in _vectors(path, file, bands).items()
@@ -54,10 +56,12 @@ def read_hdf5(
         wavelengths = next((spectral[entry] for entry in WAVELENGTH_NAMES if entry in spectral), None)
         around = file[name].parent
         factor = _number(attributes, SCALE_NAMES)
-        return Stored(
+        centres, widths = in_nanometres(wavelengths, spectral.get("fwhm"), unit)
+        found = Stored(
             path,
             array,
-            *in_nanometres(wavelengths, spectral.get("fwhm"), unit),
+            centres,
+            widths,
             crs=_text(around, "Metadata/Coordinate_System/EPSG Code", prefix="EPSG:"),
             transform=_map_info(_text(around, "Metadata/Coordinate_System/Map_Info")),
             # NEON divides by its factor, the netCDF convention multiplies
@@ -68,6 +72,9 @@ def read_hdf5(
             nodata=_number(attributes, NODATA_NAMES),
             header=attributes,
         )
+        mapping = data_sets(path, file).get(str(attributes.get("grid_mapping")))
+        grid = {} if mapping is None else {entry: _plain(value) for entry, value in mapping.attrs.items()}
+        return netcdf.described(found, attributes, grid)
 
 
 def data_sets(path: Path, file: Any) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ifmsr.errors import InputError
 from ifmsr.io import hdf5
-from ifmsr.io.arrays import from_entries
+from ifmsr.io.entries import from_entries
 from ifmsr.io.hdf5 import DAMAGE, opened
 from ifmsr.io.layout import Layout, bands_first
 from ifmsr.io.room import check_room

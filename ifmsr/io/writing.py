@@ -8,12 +8,14 @@ from ifmsr.io import envi
 from ifmsr.io.arrays import write_mat, write_npy, write_npz
 from ifmsr.io.cube import Cube
 from ifmsr.io.geotiff import write_geotiff
+from ifmsr.io.netcdf import write_netcdf
 
 ENVI = (".hdr", ".img", ".dat", ".bsq", ".bil", ".bip")
 WRITERS: dict[str, Callable[[Path, Cube], None]] = {
     ".npy": write_npy,
     ".npz": write_npz,
     ".mat": write_mat,
+    ".nc": write_netcdf,
     ".tif": write_geotiff,
     ".tiff": write_geotiff,
     **dict.fromkeys(ENVI, envi.write_cube),
@@ -23,13 +25,14 @@ WRITERS: dict[str, Callable[[Path, Cube], None]] = {
 def write_cube(path: str | Path, cube: Cube) -> Path:
     """Write a cube in the format that the suffix names, with its metadata, in its stored unit and type.
 
-    ENVI, GeoTIFF, .mat and .npz keep wavelengths, bad bands, georeference, scale, no-data and every other entry of the
-    header; .npy keeps the numbers (B, h, w) alone. For float reflectance write `cube.floating()`. A crash never leaves
-    half a file, and what was there before is replaced only by a whole one.
+    ENVI, GeoTIFF, netCDF, .mat and .npz keep wavelengths, bad bands, georeference, scale, no-data and every other
+    entry of the header; .npy keeps the numbers (B, h, w) alone. For float reflectance write `cube.floating()`. A crash
+    never leaves half a file, and what was there before is replaced only by a whole one.
 
     Parameters
     ----------
-    path : .hdr, .img, .dat, .bsq, .bil, .bip (ENVI: header and numbers), .tif, .tiff, .mat, .npz or .npy.
+    path : .hdr, .img, .dat, .bsq, .bil, .bip (ENVI: header and numbers), .tif, .tiff, .nc, .mat, .npz or
+        .npy.
 
     Raises
     ------

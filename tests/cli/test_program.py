@@ -48,6 +48,24 @@ print("heavy:", *sorted(set({HEAVY!r}) & set(sys.modules)))
     assert done.stdout.count("usage: ifmsr") == 1 + len(COMMANDS)
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [("ifmsr super", "super-resolve"), ("ifmsr assess --gui", "--guide"), ("ifmsr assess --guide s", "srgb")],
+)
+def test_a_shell_can_complete_a_line(tmp_path, monkeypatch, line, expected):
+    """As `eval "$(register-python-argcomplete ifmsr)"` makes the shell ask."""
+    answer = tmp_path / "answer"
+    for name, value in {
+        "_ARGCOMPLETE": "1",
+        "_ARGCOMPLETE_STDOUT_FILENAME": str(answer),
+        "COMP_LINE": line,
+        "COMP_POINT": str(len(line)),
+    }.items():
+        monkeypatch.setenv(name, value)
+    assert python("-m", "ifmsr").returncode == 0
+    assert expected in answer.read_text().split("\x0b")[0].split()
+
+
 def test_the_package_is_imported_at_once_and_its_names_at_first_use():
     program = f"""
 import sys

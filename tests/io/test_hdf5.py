@@ -1,10 +1,12 @@
 import h5py
 import numpy as np
 import pytest
+import rasterio
+import xarray
 from conftest import REAL_DATA, real
 
 from ifmsr.errors import InputError
-from ifmsr.io import read_cube, write_cube
+from ifmsr.io import Cube, read_cube, write_cube
 
 COUNTS = np.random.default_rng(0).integers(1, 10000, (6, 8, 4)).astype(np.int16)  # (h, w, B)
 
@@ -54,6 +56,38 @@ def test_netcdf_scale_offset_and_fill_value(tmp_path):
     np.testing.assert_array_equal(np.isnan(cube.values), missing)
     physical = (COUNTS.transpose(2, 0, 1) * 1e-4 + 0.02)[~missing]
     np.testing.assert_allclose((cube.values * cube.maximum)[~missing], physical, rtol=1e-5)
+
+
+def test_netcdf_is_written_as_the_conventions_have_it(tmp_path):
+    """GDAL and xarray find the same numbers, band centres and places."""
+    cube = Cube(
+        COUNTS.transpose(2, 0, 1) / np.float32(1e4),
+        wavelengths=np.array([400.0, 500.0, 600.0, 700.0]),
+        crs="EPSG:32611",
+        transform=(2.0, 0.0, 257000.0, 0.0, -2.0, 4112000.0),
+        scale=np.full(4, 1e-4),
+        dtype="int16",
+        nodata=-9999.0,
+    )
+    path = write_cube(tmp_path / "a.nc", cube)
+    with xarray.open_dataset(path, engine="h5netcdf") as found:
+        np.testing.assert_allclose(found["cube"], cube.values, rtol=1e-6)
+        assert found["wavelength"].values.tolist() == cube.wavelengths.tolist()
+        assert found["x"].values[0] == 257001 and found["y"].values[-1] == 4112000 - 11
+    with h5py.File(path, "r+") as file:  # as another program writes it
+        del file["cube"].attrs["metadata"]
+    again = read_cube(path)
+    assert (
+        again.transform == cube.transform and rasterio.crs.CRS.from_user_input(again.crs).to_epsg() == 32611
+    )
+    np.testing.assert_array_equal(again.stored(), cube.stored())
+
+
+def test_an_unknown_reference_system_raises(tmp_path):
+    cube = Cube(np.ones((2, 3, 3), np.float32), crs="nonsense", transform=(1.0, 0.0, 0.0, 0.0, -1.0, 0.0))
+    with pytest.raises(InputError, match=r"a\.nc: unknown coordinate reference system"):
+        write_cube(tmp_path / "a.nc", cube)
+    assert not (tmp_path / "a.nc").exists()
 
 
 def test_prismas_bands_lie_in_the_middle_and_empty_channels_are_left_out(tmp_path):

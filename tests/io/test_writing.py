@@ -23,7 +23,7 @@ EVERYTHING = Cube(
     dtype="int16",
     header={"sensor type": "AVIRIS", "flight": ["a", "b", "c"]},
 )
-SUFFIXES = ("npz", "mat", "tif", "tiff", "hdr", "img", "dat", "bsq", "bil", "bip")
+SUFFIXES = ("npz", "nc", "mat", "tif", "tiff", "hdr", "img", "dat", "bsq", "bil", "bip")
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -39,7 +39,7 @@ def test_every_format_keeps_everything(tmp_path, suffix):
     assert {key: again.header[key] for key in EVERYTHING.header} == EVERYTHING.header
 
 
-@pytest.mark.parametrize("suffix", ["npz", "mat", "tif", "hdr"])
+@pytest.mark.parametrize("suffix", ["npz", "nc", "mat", "tif", "hdr"])
 def test_a_real_cube_keeps_everything(tmp_path, suffix):
     cube = read_cube(real(REAL_DATA / "enmap" / "enmap_potsdam_tile_160_96.tif"))
     again = read_cube(write_cube(tmp_path / f"a.{suffix}", cube))
