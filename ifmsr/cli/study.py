@@ -106,6 +106,11 @@ def list_runs(args: argparse.Namespace) -> None:
     from ifmsr.study.finished import finished_runs
     from ifmsr.study.names import HIGHER_IS_BETTER
 
+    if args.curves is not None:
+        from ifmsr.figures import learning_curves, save_figure
+
+        print(*save_figure(learning_curves(args.folder), args.curves), sep="\n")
+        return
     rows = finished_runs(args.folder)
     if args.kind:
         rows = rows[rows["kind"] == args.kind]
@@ -192,6 +197,12 @@ def add(commands: Commands) -> None:
     made.add_argument("--kind", choices=("evaluation", "robustness", "training", "other"), help="only these")
     made.add_argument("--sort", metavar="COLUMN", help="sort by a column, the best first for PSNR and SSIM")
     made.add_argument("--csv", type=Path, metavar="FILE", help="write the table there instead of printing it")
+    made.add_argument(
+        "--curves",
+        type=Path,
+        metavar="PATH",
+        help="draw the trainings' curves, PATH.png and PATH.pdf, instead",
+    )
 
     made = command(commands, "compare", compare)
     made.add_argument("first", type=Path, metavar="FIRST", help="a folder that `ifmsr evaluate` filled")

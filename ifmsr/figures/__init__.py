@@ -4,15 +4,16 @@ from ifmsr.extras import require
 
 require("pandas", "matplotlib")
 
+from ifmsr.figures.degradation import degradation_strip
 from ifmsr.figures.evaluated import Evaluated
 from ifmsr.figures.panels import busiest_window, show_band, show_kernel, show_rgb, show_spectra
 from ifmsr.figures.performance import scaling_figure
-from ifmsr.figures.progress import degradation_strip, training_curve
 from ifmsr.figures.real import figure6
 from ifmsr.figures.scene_by_scene import scene_figure
 from ifmsr.figures.spatial import figure4
 from ifmsr.figures.spectral import figure5
 from ifmsr.figures.style import method_styles, save_figure
+from ifmsr.figures.training import learning_curves, training_curve
 
 __all__ = [
     "Evaluated",
@@ -21,6 +22,7 @@ __all__ = [
     "figure4",
     "figure5",
     "figure6",
+    "learning_curves",
     "method_styles",
     "save_figure",
     "scaling_figure",

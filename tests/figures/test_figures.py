@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from ifmsr import figures
+from ifmsr.cli import main
 from ifmsr.errors import InputError
 from ifmsr.figures.panels import TRUTH, check_window, cut, repeat_pixels
 from ifmsr.figures.spatial import nice_ceiling
@@ -272,6 +273,19 @@ def test_the_strip_shows_the_same_region_of_every_image(scene, seen):
     shown = np.sqrt((region - region.min()) / (region.max() - region.min()))
     np.testing.assert_allclose(hr.get_images()[0].get_array(), shown, atol=1e-6)
     np.testing.assert_allclose(lr.get_images()[0].get_array()[2::4, 2::4], shown[2::4, 2::4], atol=1e-6)
+
+
+def test_the_learning_curves_of_a_folder_have_one_line_per_training(tmp_path):
+    for name, lines in {"a": ["30,40", "60,41"], "deep/b": ["90,39.5", "120,"]}.items():
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "log.csv").write_text("\n".join(["seconds,val_psnr", *lines]) + "\n")
+    [ax] = figures.learning_curves(tmp_path).axes
+    lines = {line.get_label(): line.get_xydata().tolist() for line in ax.get_lines()}
+    assert lines == {"a": [[0.5, 40], [1, 41]], "deep/b": [[1.5, 39.5]]}
+    assert main(["runs", str(tmp_path), "--curves", str(tmp_path / "curves")]) == 0
+    assert (tmp_path / "curves.png").is_file()
+    with pytest.raises(InputError, match="no training in it"):
+        figures.learning_curves(tmp_path / "nowhere")
 
 
 def test_the_training_curve_follows_the_log(tmp_path):
