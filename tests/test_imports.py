@@ -19,6 +19,7 @@ BASICS = {
     "precision",
     "progress",
     "registry",
+    "untrusted",
 }  # imported by all, import none of the others
 MAY_IMPORT = {
     **{basic: BASICS - {basic} for basic in BASICS},

@@ -27,6 +27,7 @@ from ifmsr.scenes.scene import Array, Observation, Scene
 from ifmsr.study.ledger import Ledger, Row, Rows
 from ifmsr.study.made_by import fingerprint, made_by
 from ifmsr.study.observations import Observations
+from ifmsr.untrusted import decoding, read_json
 
 COLUMNS = (
     *("dataset", "split", "scene", "scale", "alignment", "seed", "method", "schedule", "weights", "made_by"),
@@ -212,12 +213,13 @@ def _claim(out: Path, task: Task) -> None:
 def read_task(folder: str | Path) -> Task:
     """The Task of an evaluation's folder. Raises InputError if it has none."""
     path = as_path("folder", folder) / "task.json"
+    kind, fix = "an evaluation's task", "Give the folder of an evaluation"
+    content = read_json(path, kind, fix)
     try:
-        return Task(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError(
-            path, f"not an evaluation's task ({error})", "Give the folder of an evaluation"
-        ) from error
+        with decoding(path, kind, fix):
+            return Task(**content)
+    except InputError as error:
+        raise InputError(path, f"not {kind} ({error.where}: {error.problem})", fix) from error
 
 
 def _fault(out: Path, method: Method, row: Row) -> str:

@@ -7,18 +7,19 @@ and grows by one row per measurement. Every change happens under a lock on the f
 import shutil
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from filelock import FileLock
 
-from ifmsr.errors import InputError
 from ifmsr.files import make_folder, write_text
 from ifmsr.runs import MANIFEST, read_manifest
 from ifmsr.study.made_by import UNKNOWN
 from ifmsr.study.names import DIGITS
 from ifmsr.study.rows import TEXT
+from ifmsr.untrusted import decoding, read_text
 
 Row = dict[str, Any]
 Rows = dict[tuple[Any, ...], Row]
@@ -128,13 +129,12 @@ class Ledger:
     def _read(self, path: Path) -> Rows:
         if not path.exists():
             return {}
-        try:
-            table = pd.read_csv(path, keep_default_na=False, dtype=TEXT, converters=NUMBERS)
+        with decoding(path, "a table of rows", "Restore or delete it"):
+            text = StringIO(read_text(path))
+            table = pd.read_csv(text, keep_default_na=False, dtype=TEXT, converters=NUMBERS)
             table["made_by"] = table.get("made_by", "")
             rows = [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
             return {self._key(row): row for row in rows}
-        except (ValueError, KeyError) as error:
-            raise InputError(path, f"not a table of rows ({error!r})", "Restore or delete it") from error
 
     def _key(self, row: Row) -> tuple[Any, ...]:
         return tuple(row[name] for name in self.key)

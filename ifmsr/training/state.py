@@ -1,5 +1,6 @@
 """The state of a training: network, optimiser, position in the schedule and log, with checkpoints."""
 
+import zipfile
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -23,9 +24,19 @@ from ifmsr.paths import in_project
 from ifmsr.precision import tf32_off
 from ifmsr.scenes.scene import Scene
 from ifmsr.training.config import Steps, TrainConfig
+from ifmsr.untrusted import check_types, decoding
 from ifmsr.weights import load_weights
 
 CHECKPOINT = "checkpoint.pt"
+FRESH = "Delete it to start again"
+ENTRIES: dict[str, Any] = {
+    **dict.fromkeys(("config", "net", "trained", "optimizer"), dict),
+    **dict.fromkeys(("scenes", "losses", "rows"), list),
+    **dict.fromkeys(("epoch", "batch"), int),
+    "random": Tensor,
+    "seconds": float,
+}
+"""Entry of a checkpoint -> its type."""
 VALIDATION_SIDE = 96
 PATIENCE = 5  # non-finite losses in a row before training stops
 READ_EVERY = 64  # steps between reads of the losses on a GPU; each read waits for the device
@@ -261,6 +272,10 @@ class State:
 
     def load(self, content: dict[str, Any]) -> None:
         """Load what `save_checkpoint` stored."""
+        with decoding(self.out / CHECKPOINT, "a checkpoint of this training", FRESH):
+            self._load(content)
+
+    def _load(self, content: dict[str, Any]) -> None:
         self.net.load_state_dict(content["net"])
         self.trained.load_state_dict(content["trained"])
         self.optimizer.load_state_dict(content["optimizer"])
@@ -284,11 +299,11 @@ def read_checkpoint(
     path = out / CHECKPOINT
     if not path.exists():
         return None
-    try:
+    with decoding(path, "a checkpoint", FRESH):
+        check_archive(path)
         content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-        theirs = {**content["config"], "scenes": content["scenes"]}
-    except Exception as error:
-        raise InputError(path, f"not a checkpoint ({error})", "Delete it to start again") from error
+        check_types(path, content, ENTRIES, FRESH)
+    theirs = {**content["config"], "scenes": content["scenes"]}
     ours = {**config.identity(), "scenes": list(scenes)}
     if "start_sha256" in content:
         theirs["start_sha256"], ours["start_sha256"] = content["start_sha256"], start_digest(config)
@@ -299,6 +314,16 @@ def read_checkpoint(
             "Choose another folder, or resume=False (--restart) to overwrite it",
         )
     return content
+
+
+def check_archive(path: Path) -> None:
+    """Raise ValueError unless a file is an archive as `torch.save` writes it, which inflates nothing."""
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise ValueError("parts of it are compressed")
+    if sum(member.file_size for member in members) > path.stat().st_size:
+        raise ValueError("its parts are larger than the file")
 
 
 def start_anew(out: Path) -> None:
