@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from ifmsr.errors import InputError, shown
-from ifmsr.files import make_folder, sha256, write_text
+from ifmsr.files import make_folder, remove, sha256, sweep, write_text
 from ifmsr.paths import CHECKOUT, RESULTS, ROOT
 from ifmsr.precision import tf32_allowed, tf32_off
 from ifmsr.untrusted import check_types, read_json
@@ -98,7 +98,7 @@ class Run:
 
     def unfinish(self) -> None:
         """Remove the manifest of an earlier run, before results in the folder change."""
-        (self.folder / MANIFEST).unlink(missing_ok=True)
+        remove(self.folder / MANIFEST)
 
     def update(self, config: Mapping[str, Any] | None = None, data: Mapping[Any, str] | None = None) -> None:
         """Add entries to the manifest's `config` and `data` that are known only during the run."""
@@ -107,6 +107,7 @@ class Run:
 
     def __enter__(self) -> Self:
         make_folder(self.folder)
+        sweep(self.folder)
         self._git = git_state()  # the code at the start of the run
         self._started = datetime.now(UTC)
         self._clock = time.perf_counter()

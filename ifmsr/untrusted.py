@@ -40,8 +40,13 @@ def decoding(path: object, kind: str, fix: str = "Download or copy the file agai
             path, "it does not fit into memory", "Crop it, or use a machine with more memory"
         ) from error
     except Exception as error:
-        reason = str(error) or type(error).__name__
-        raise InputError(path, f"cannot be read as {kind} ({reason[:300]})", fix) from error
+        reason = in_one_line(error)
+        raise InputError(path, f"cannot be read as {kind} ({reason})", fix) from error
+
+
+def in_one_line(error: Exception, longest: int = 300) -> str:
+    """A library's error as part of a message: PyTorch lists a line for each weight that does not fit."""
+    return " ".join(str(error).split())[:longest] or type(error).__name__
 
 
 def check_bytes(where: object, what: str, wanted: int, stored: int | None = None) -> None:

@@ -15,6 +15,7 @@ BASICS = {
     "extras",
     "fields",
     "files",
+    "ownership",
     "paths",
     "precision",
     "progress",

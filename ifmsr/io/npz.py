@@ -65,7 +65,9 @@ class Arrays:
 
     def optional(self, name: str) -> NDArray[Any] | None:
         """The array, or None if there is none of that name."""
-        return None if name not in self else self[name]
+        if name not in self:
+            return None
+        return self[name]
 
 
 def read_npy(path: Path) -> NDArray[Any]:

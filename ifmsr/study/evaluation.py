@@ -1,7 +1,6 @@
 """Evaluation of methods on the same stored observations: one row per scene, seed and method."""
 
 import json
-import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -18,7 +17,7 @@ from ifmsr import metrics
 from ifmsr.degradation.protocol import Alignment, Preset, draw_degradation, scene_seed
 from ifmsr.errors import InputError, as_path, whole
 from ifmsr.fields import check_fields
-from ifmsr.files import write_atomically, write_text
+from ifmsr.files import move, write_atomically, write_text
 from ifmsr.methods.base import Method, Oracle
 from ifmsr.runs import MANIFEST, Run
 from ifmsr.scenes import open_dataset
@@ -270,8 +269,7 @@ def _save_cube(path: Path, sr: Array) -> None:
 def _move(source: Path, target: Path) -> None:
     """Move a file if it is still at its source."""
     if source.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(source, target)
+        move(source, target)
 
 
 def _frame(rows: Rows) -> pd.DataFrame:

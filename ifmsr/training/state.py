@@ -16,7 +16,7 @@ from torch.nn.utils import clip_grad_norm_
 from ifmsr import metrics
 from ifmsr.degradation.protocol import degrade
 from ifmsr.errors import InputError, RunFailed
-from ifmsr.files import sha256, write_atomically, write_text
+from ifmsr.files import remove, sha256, write_atomically, write_text
 from ifmsr.inference.devices import run_network
 from ifmsr.methods.base import Network
 from ifmsr.methods.registry import NETWORKS
@@ -24,7 +24,7 @@ from ifmsr.paths import in_project
 from ifmsr.precision import tf32_off
 from ifmsr.scenes.scene import Scene
 from ifmsr.training.config import Steps, TrainConfig
-from ifmsr.untrusted import check_types, decoding
+from ifmsr.untrusted import check_types, decoding, in_one_line
 from ifmsr.weights import load_weights
 
 CHECKPOINT = "checkpoint.pt"
@@ -78,7 +78,9 @@ def build_network(config: TrainConfig, bands: int = 31) -> Network:
             net.start_with(trained)
         except RuntimeError as error:
             raise InputError(
-                config.start, f"weights of another network ({error})", "Give `options` that fit them"
+                config.start,
+                f"weights of another network ({in_one_line(error)})",
+                "Give `options` that fit them",
             ) from error
     return net
 
@@ -234,7 +236,7 @@ class State:
         if self.rows:
             write_text(path, pd.DataFrame(self.rows).to_csv(index=False))
         else:
-            path.unlink(missing_ok=True)
+            remove(path)
 
     def checkpoint_if_due(self) -> None:
         if perf_counter() - self.saved > self.config.checkpoint_every:
@@ -328,7 +330,7 @@ def check_archive(path: Path) -> None:
 
 def start_anew(out: Path) -> None:
     """Remove the folder's checkpoint, so that the old training is not resumed if the new one stops early."""
-    (out / CHECKPOINT).unlink(missing_ok=True)
+    remove(out / CHECKPOINT)
 
 
 def validation_psnr(

@@ -1,6 +1,7 @@
 """Reads mutated files in a process that may hang, crash or fill its memory.
 
-The process is ``python -m faults.fuzz SEED FIRST LAST FOLDER [NAME ...]``. It writes one JSON line per case to standard output. The parent, `run`, starts it again after the case that ended it.
+The process is ``python -m faults.fuzz SEED FIRST LAST FOLDER [NAME ...]``. It writes one JSON line per case to
+standard output. The parent, `run`, starts it again after the case that ended it.
 """
 
 import faulthandler
