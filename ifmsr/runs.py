@@ -9,21 +9,33 @@ from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 import torch
 
-from ifmsr.errors import InputError
-from ifmsr.files import make_folder, sha256, write_text
+from ifmsr.errors import InputError, shown
+from ifmsr.files import make_folder, remove, sha256, sweep, write_text
 from ifmsr.paths import CHECKOUT, RESULTS, ROOT
 from ifmsr.precision import tf32_allowed, tf32_off
+from ifmsr.untrusted import check_types, read_json
 
 MANIFEST = "manifest.json"
 PACKAGES = ("ifmsr", "torch", "numpy", "scipy")
 RERUN = "Run the command that fills it again (ifmsr evaluate, ifmsr train, ifmsr run or make reproduce)"
+ENTRIES = {
+    "git": dict | None,
+    "config": dict,
+    "seeds": list,
+    "data": dict,
+    "started": str,
+    "finished": str,
+    "seconds": int | float,
+    "files": dict,
+}
+"""Entry of a manifest -> its type."""
 RESTORE = "Restore it (git checkout), or delete it and run the command that fills it again"
 
 
@@ -86,7 +98,7 @@ class Run:
 
     def unfinish(self) -> None:
         """Remove the manifest of an earlier run, before results in the folder change."""
-        (self.folder / MANIFEST).unlink(missing_ok=True)
+        remove(self.folder / MANIFEST)
 
     def update(self, config: Mapping[str, Any] | None = None, data: Mapping[Any, str] | None = None) -> None:
         """Add entries to the manifest's `config` and `data` that are known only during the run."""
@@ -95,6 +107,7 @@ class Run:
 
     def __enter__(self) -> Self:
         make_folder(self.folder)
+        sweep(self.folder)
         self._git = git_state()  # the code at the start of the run
         self._started = datetime.now(UTC)
         self._clock = time.perf_counter()
@@ -141,16 +154,27 @@ def read_manifest(folder: str | Path) -> dict[str, Any]:
         raise InputError(folder, "there is no such run", RERUN)
     if not path.exists():
         raise InputError(folder, f"the run is unfinished: it has no {MANIFEST}", RERUN)
-    try:
-        manifest = dict(json.loads(path.read_text(encoding="utf-8")))
-        files = dict(manifest["files"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(path, f"not a run's manifest ({error!r})", RERUN) from error
-    for name, digest in files.items():
+    manifest = manifest_of(folder)
+    for name, digest in manifest["files"].items():
         if not (folder / name).is_file():
             raise InputError(folder / name, "this result of a finished run is missing", RERUN)
         if sha256(folder / name) != digest:
             raise InputError(folder / name, "it was changed after its run had finished", RESTORE)
+    return manifest
+
+
+def manifest_of(folder: str | Path) -> dict[str, Any]:
+    """What a manifest says, without a look at the files that it records.
+
+    Raises InputError if it cannot be read, or an entry is missing or of another type than `Run` writes.
+    """
+    path = Path(folder) / MANIFEST
+    manifest = read_json(path, "a run's manifest", RERUN)
+    check_types(path, manifest, ENTRIES, RERUN)
+    for name, digest in manifest["files"].items():
+        inside = PurePosixPath(name)
+        if not isinstance(digest, str) or inside.is_absolute() or ".." in inside.parts or "\0" in name:
+            raise InputError(path, f"its 'files' has {name!r}: {shown(digest)}", RERUN)
     return manifest
 
 

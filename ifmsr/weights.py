@@ -2,19 +2,31 @@
 
 import json
 import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
+from torch import Tensor
+from torch.nn.modules.module import (
+    register_module_buffer_registration_hook,
+    register_module_parameter_registration_hook,
+)
 
 from ifmsr.errors import InputError, as_path
 from ifmsr.files import sha256, write_atomically
 from ifmsr.methods.base import Network
 from ifmsr.methods.registry import NETWORKS
 from ifmsr.paths import find_weights, weights_folders
+from ifmsr.untrusted import check_bytes, decoding, read_json
+
+OURS = "Use one written by ifmsr"
+USUAL = 1024
+SPARE = 4  # how many more tensors than it keeps a network may register: some are made twice
 
 
 def save_weights(path: str | Path, net: Network, network: str, schedule: str) -> Path:
@@ -78,14 +90,13 @@ def load_weights(path: str | Path) -> tuple[Network, dict[str, Any]]:
         raise InputError(
             path, f"its SHA-256 is not the one on its card {card.name}", "Check the file out again"
         )
-    try:
+    with decoding(path, "a weights file of ours", OURS):
+        check_bytes(path, "its content", path.stat().st_size)
         with safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
         metadata = {name: metadata[name] for name in ("network", "config", "schedule")}
         network, metadata["config"] = metadata["network"], json.loads(metadata["config"])
-    except (SafetensorError, OSError, KeyError, ValueError, RuntimeError) as error:
-        raise not_ours(path, error) from error
     if network not in NETWORKS:
         raise InputError(
             path,
@@ -93,33 +104,66 @@ def load_weights(path: str | Path) -> tuple[Network, dict[str, Any]]:
             "Install or import the package that registers it",
         )
     kind = NETWORKS[network]
-    try:
+    with decoding(path, "a weights file of ours", OURS):
+        check_settings(metadata["config"], state)
+        with torch.device("meta"), _at_most(state):  # shapes alone: a setting of 10^9 takes no memory here
+            shapes = {
+                name: tensor.shape for name, tensor in kind.build(**metadata["config"]).state_dict().items()
+            }
+    if shapes != {name: tensor.shape for name, tensor in state.items()}:
+        raise InputError(path, "its weights do not fit their configuration", "Train again")
+    with decoding(path, "a weights file of ours", OURS):
         net = kind.build(**metadata["config"])
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise not_ours(path, error) from error
     broken = [name for name, tensor in state.items() if not torch.isfinite(tensor).all()]
     if broken:
         raise InputError(
             path, f"NaN or infinite values in {', '.join(broken)}", "Train again from an earlier state"
         )
-    try:
+    with decoding(path, "a weights file of ours", OURS):
         net.load_state_dict(state)
-    except RuntimeError as error:
-        raise InputError(
-            path, f"weights that do not fit their configuration ({error})", "Train again"
-        ) from error
     return net.eval(), metadata
 
 
-def not_ours(path: str | Path, error: Exception) -> InputError:
-    """The error for a file that `save_weights` did not write."""
-    return InputError(path, f"not a weights file of ours ({error})", "Use one written by ifmsr")
+def check_settings(config: Any, state: Mapping[str, Tensor]) -> None:
+    """Raise ValueError if a configuration is none, or has a number that no network of these weights can have.
+
+    A number of layers is at most the number of tensors, a width at most the longest side of one; the smallest bound is
+    `USUAL`, for settings that shape no weight.
+    """
+    if not isinstance(config, dict):
+        raise ValueError(f"its configuration is {type(config).__name__}")
+    most = max([USUAL, len(state), *(side for tensor in state.values() for side in tensor.shape)])
+    for name, value in config.items():
+        numbers = value if isinstance(value, list) else [value]
+        if any(isinstance(number, int | float) and not abs(number) <= most for number in numbers):
+            raise ValueError(f"its {name} is {str(value)[:40]}")
+
+
+@contextmanager
+def _at_most(state: Mapping[str, Tensor]) -> Iterator[None]:
+    """Stop the construction of a network that registers many more tensors than `state` has."""
+    left = SPARE * len(state) + SPARE
+
+    def count(*_: object) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            raise ValueError("its configuration asks for more layers than it has")
+
+    hooks = [
+        register_module_parameter_registration_hook(count),
+        register_module_buffer_registration_hook(count),
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def digest_on(card: str | Path) -> str:
     """The SHA-256 on a card (see `ifmsr.experiments.cards`); ``""`` if the file is missing or not a card."""
     try:
-        content = json.loads(Path(card).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return str(read_json(card, "a card", "Restore it").get("sha256", ""))
+    except InputError:
         return ""
-    return str(content.get("sha256", "")) if isinstance(content, dict) else ""

@@ -1,11 +1,13 @@
+import errno
 import os
+import stat
 import subprocess
 import sys
 
 import pytest
 
 from ifmsr.errors import InputError
-from ifmsr.files import make_folder, write_atomically, write_text
+from ifmsr.files import WriteError, make_folder, write_atomically, write_text
 from ifmsr.paths import ROOT
 
 
@@ -114,3 +116,46 @@ def test_no_text_file_is_read_in_the_encoding_of_the_locale():
     for source in sources:
         text = source.read_text(encoding="utf-8")
         assert ".read_text()" not in text and "text=True" not in text, source
+
+
+def test_whatever_the_disk_reports_is_one_sentence(tmp_path, monkeypatch):
+    path = write_text(tmp_path / "a.txt", "old")
+    for number, reason in ((errno.ENOSPC, "the disk is full"), (errno.EIO, "the device reports an error")):
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "fsync", lambda _, number=number: (_ for _ in ()).throw(OSError(number, "x")))
+            with pytest.raises(
+                WriteError, match=f"a.txt: it cannot be written: {reason}. What was .* unchanged"
+            ) as caught:
+                write_text(path, "new")
+        assert caught.value.errno == number
+    with pytest.raises(WriteError, match="the name is too long"):
+        write_text(tmp_path / ("a" * 300), "new")
+    with pytest.raises(InputError, match="no ordinary file"):
+        write_text(f"{tmp_path}/a\0b", "new")
+    assert path.read_text() == "old" and os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_names_of_the_longest_kind_are_written(tmp_path):
+    assert write_text(tmp_path / ("ü" * 127), "x").read_text() == "x"
+
+
+def test_temporary_files_of_dead_processes_alone_are_removed(tmp_path):
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    dead, alive = (tmp_path / f".a.txt.{pid}-abcd_123.tmp" for pid in (child.pid, os.getppid()))
+    others = [
+        tmp_path / name
+        for name in (f".b.txt.{child.pid}-abcd_123.tmp", ".a.txt.swp", f"a.{child.pid}-abcd_123.tmp")
+    ]
+    for path in (dead, alive, *others):
+        path.touch()
+    write_text(tmp_path / "a.txt", "new")
+    assert sorted(tmp_path.iterdir()) == sorted([alive, *others, tmp_path / "a.txt"])
+
+
+def test_the_folder_is_flushed_after_the_file(tmp_path, monkeypatch):
+    flushed, move = [], os.replace
+    monkeypatch.setattr(os, "fsync", lambda number: flushed.append(stat.S_ISDIR(os.fstat(number).st_mode)))
+    monkeypatch.setattr(os, "replace", lambda *names: (flushed.append("moved"), move(*names)))
+    write_text(tmp_path / "a.txt", "new")
+    assert flushed == [False, "moved", True]

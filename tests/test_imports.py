@@ -15,10 +15,12 @@ BASICS = {
     "extras",
     "fields",
     "files",
+    "ownership",
     "paths",
     "precision",
     "progress",
     "registry",
+    "untrusted",
 }  # imported by all, import none of the others
 MAY_IMPORT = {
     **{basic: BASICS - {basic} for basic in BASICS},

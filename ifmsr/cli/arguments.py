@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ifmsr.errors import InputError
-from ifmsr.extras import require
+from ifmsr.untrusted import read_yaml
 
 DEGRADATIONS = ("test", "train", "lttr", "cms", "pzres-net", "mhf-net", "mog-dcn", "ual")
 ALIGNMENTS = ("released", "centred")
@@ -86,13 +86,7 @@ def read_settings(texts: Iterable[str]) -> dict[str, object]:
 
 def read_value(text: str) -> object:
     """A value read as YAML; 1e-4 is a number here, unlike in YAML 1.1."""
-    require("yaml")
-    import yaml
-
-    try:
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:
-        raise InputError("value", f"{text!r} is not YAML", "Quote texts with special characters") from error
+    value = read_yaml("value", text)
     with suppress(ValueError):
         return float(value) if isinstance(value, str) else value
     return value

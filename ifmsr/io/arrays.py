@@ -1,12 +1,10 @@
 """NumPy files, and the writer of .mat files."""
 
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 
 from ifmsr.errors import InputError
 from ifmsr.files import write_atomically
@@ -14,8 +12,9 @@ from ifmsr.io.cube import Cube
 from ifmsr.io.entries import from_entries, metadata_of
 from ifmsr.io.hdf5 import chosen
 from ifmsr.io.layout import Layout, bands_first
-from ifmsr.io.room import check_room
+from ifmsr.io.npz import Arrays, read_npy
 from ifmsr.io.stored import Stored
+from ifmsr.untrusted import decoding
 
 
 def read_numpy(
@@ -27,36 +26,21 @@ def read_numpy(
     ------
     InputError : the file is missing or damaged, holds objects, does not fit into memory; none or several arrays fit.
     """
-    try:
+    with decoding(path, "a NumPy file", "Save it again"):
         if path.suffix.lower() == ".npy":
-            with path.open("rb") as file:
-                check_room(path, *_header(file))
-            array = np.load(path, allow_pickle=False)
-            return Stored(path, bands_first(path, array, layout, beside))
-        with zipfile.ZipFile(path) as archive:
-            headers = {}
-            for name in archive.namelist():
-                with archive.open(name) as file:
-                    headers[name.removesuffix(".npy")] = _header(file)
-        name = chosen(path, {name: shape for name, (shape, _) in headers.items()}, key)
-        check_room(path, *headers[name])
-        with np.load(path, allow_pickle=False) as arrays:
+            return Stored(path, bands_first(path, read_npy(path), layout, beside))
+        with Arrays(path) as arrays:
+            name = chosen(path, {name: shape for name, (shape, _) in arrays.headers.items()}, key)
             metadata = json.loads(str(arrays["metadata"])) if "metadata" in arrays else {}
             vectors = {
                 entry: arrays[entry]
-                for entry, (shape, _) in headers.items()
+                for entry, (shape, _) in arrays.headers.items()
                 if entry in ("wavelengths", "wavelength", "fwhm") and len(shape) == 1
             }
             array = bands_first(path, arrays[name], layout or metadata.get("layout"), beside)
-    except InputError:
-        raise
-    except FileNotFoundError as error:
-        raise InputError(path, "there is no such file", "Check the path") from error
-    except Exception as error:  # numpy lets zip, header and codec errors through as they are
-        raise InputError(path, f"cannot be read as a NumPy file ({error})", "Save it again") from error
-    if "wavelength" in vectors:
-        vectors.setdefault("wavelengths", vectors.pop("wavelength"))
-    return Stored(path, array, **from_entries(path, {**vectors, **metadata}, len(array)))
+        if "wavelength" in vectors:
+            vectors.setdefault("wavelengths", vectors.pop("wavelength"))
+        return Stored(path, array, **from_entries(path, {**vectors, **metadata}, len(array)))
 
 
 def write_npy(path: Path, cube: Cube) -> None:
@@ -88,11 +72,3 @@ def write_mat(path: Path, cube: Cube) -> None:
     if cube.wavelengths is not None:
         variables["wavelengths"] = cube.wavelengths
     write_atomically(path, lambda file: savemat(file, variables, do_compression=True))
-
-
-def _header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and type of the array that a .npy stream begins with."""
-    version = npy.read_magic(file)
-    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, _, dtype = read(file)
-    return shape, dtype

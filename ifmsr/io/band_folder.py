@@ -1,6 +1,7 @@
 """Folders with one picture per band, as CAVE's scenes are."""
 
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from ifmsr.io.room import check_room
 from ifmsr.io.stored import Stored
 
 
-def read_band_folder(folder: Path) -> Stored:
+def read_band_folder(folder: Path, repeated: bool = False) -> Stored:
     """A folder of pictures that end in a number, one per band in the order of the numbers, as CAVE's scenes are.
 
     Bands of 31 in such a folder are CAVE's: 400 to 700 nm.
@@ -35,20 +36,22 @@ def read_band_folder(folder: Path) -> Stored:
         numbered[int(found[1])] = path
     if len(numbered) < 2:
         inside = [path for path in folder.iterdir() if path.is_dir()]
-        if not numbered and len(inside) == 1:  # CAVE's archive repeats the scene's folder
-            return read_band_folder(inside[0])
+        if not numbered and not repeated and len(inside) == 1:  # CAVE's archive repeats the scene's folder
+            return read_band_folder(inside[0], repeated=True)
         raise InputError(
             folder, "it holds no pictures that end in a band number", "Give a folder of band_01.png ..."
         )
     places = sorted(numbered)
-    if missing := sorted(set(range(places[0], places[-1] + 1)) - set(places)):
-        raise InputError(folder, f"band {', '.join(map(str, missing))} is missing", "Complete the folder")
-    bands = [_grey(numbered[place]) for place in places]
+    gaps = [before + 1 for before, after in pairwise(places) if after > before + 1]
+    if gaps:
+        raise InputError(folder, f"band {', '.join(map(str, gaps))} is missing", "Complete the folder")
+    first = _grey(numbered[places[0]])
+    check_room(folder, (len(places), *first.shape), first.dtype)
+    bands = [first, *(_grey(numbered[place]) for place in places[1:])]
     sizes = {(band.shape, band.dtype) for band in bands}
     if len(sizes) > 1:
         listed = ", ".join(sorted(f"{kind} {shape}" for shape, kind in sizes))
         raise InputError(folder, f"its pictures differ: {listed}", "Give every band the same size and type")
-    check_room(folder, (len(bands), *bands[0].shape), bands[0].dtype)
     cave = len(bands) == 31 and folder.name.endswith("_ms")
     return Stored(folder, np.stack(bands), np.arange(400.0, 701.0, 10.0) if cave else None)
 

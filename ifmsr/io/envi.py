@@ -17,10 +17,12 @@ from ifmsr.io.cube import Cube
 from ifmsr.io.room import check_room
 from ifmsr.io.stored import NANOMETRES, Stored, Transform, in_nanometres
 from ifmsr.io.windows import Window, cut
+from ifmsr.untrusted import bytes_on_disk, decoding, read_text
 
 DATA_SUFFIXES = (".img", ".dat", ".bsq", ".bil", ".bip", ".raw", ".bin")
 AXES = {"bsq": (0, 1, 2), "bil": (1, 0, 2), "bip": (1, 2, 0)}
 """Interleave -> which axes of (bands, lines, samples) the file has from outside to inside."""
+LONGEST_HEADER = 2**23  # bytes
 STRUCTURE = (
     "samples",
     "lines",
@@ -59,7 +61,7 @@ def read_cube(path: Path) -> Stored:
     header_path, data_path = files_of(path)
     header = read_header(header_path)
     image = _memory_map(header_path, header, data_path)
-    check_room(path, image.shape, image.dtype)
+    check_room(path, image.shape, image.dtype, bytes_on_disk(data_path))
     bands = image.shape[2]
     unit = str(header.get("wavelength units", ""))
     factor, gains, biases = (
@@ -141,22 +143,19 @@ def read_header(path: Path) -> dict[str, Any]:
     require("spectral")
     import spectral
 
-    text = path.read_bytes()
-    try:
-        decoded = text.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        decoded = text.decode("latin-1")
-    with tempfile.TemporaryDirectory() as folder:  # spectral reads files, in the encoding of the locale
+    with (
+        decoding(path, "an ENVI header", "Check that its first line is ENVI"),
+        tempfile.TemporaryDirectory() as folder,  # spectral reads files, in the encoding of the locale
+        warnings.catch_warnings(),
+    ):
+        try:
+            decoded = read_text(path, LONGEST_HEADER)
+        except UnicodeDecodeError:
+            decoded = path.read_bytes().decode("latin-1")
         plain = Path(folder) / "plain.hdr"
         plain.write_bytes(decoded.encode("ascii", "xmlcharrefreplace"))
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # capitals in keys
-                read = spectral.envi.read_envi_header(str(plain))
-        except (OSError, ValueError, spectral.io.spyfile.SpyException) as error:
-            raise InputError(
-                path, f"cannot be read as an ENVI header ({error})", "Check that its first line is ENVI"
-            ) from error
+        warnings.simplefilter("ignore")  # capitals in keys
+        read = spectral.envi.read_envi_header(str(plain))
     header = {key: _decoded(value) for key, value in read.items()}
     if "spectral library" in str(header.get("file type", "")).lower():
         raise InputError(path, "it is a spectral library, a table of spectra", "Give an image")
@@ -186,7 +185,7 @@ def _memory_map(path: Path, header: dict[str, Any], data: Path) -> NDArray[Any]:
     shape = tuple(sides[axis] for axis in AXES[interleave])
     dtype = np.dtype(envi_to_dtype[kind]).newbyteorder(order)
     wanted, there = offset + math.prod(shape) * dtype.itemsize, data.stat().st_size
-    if min(shape) < 1 or there < wanted:
+    if min(shape) < 1 or offset < 0 or there < wanted:
         raise InputError(
             path,
             f"{data.name} is shorter than the header says ({there} of {wanted} bytes)",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ifmsr.errors import InputError
 from ifmsr.extras import require
@@ -20,10 +21,12 @@ from ifmsr.io.images import NO_LIGHT, upright
 from ifmsr.io.layout import Layout, bands_first
 from ifmsr.io.room import check_room
 from ifmsr.io.stored import Numbers, Stored, in_nanometres
+from ifmsr.untrusted import bytes_on_disk, decoding
 
 CUBE_TAGS = ("wavelength", "wavelengths", "wavelength_units", "fwhm", "bbl")
 STALE = ("STATISTICS_", "AREA_OR_POINT", "DERIVED_")
 """Beginnings of tags that describe the numbers or the grid, not the scene: they do not hold for a result."""
+MOST_PAGES = 10_000
 
 
 def read_geotiff(path: Path, layout: Layout | None = None, beside: tuple[int, int] | None = None) -> Stored:
@@ -42,10 +45,11 @@ def read_geotiff(path: Path, layout: Layout | None = None, beside: tuple[int, in
     with _opened(path) as source:
         if source.photometric is not None and source.photometric.name in NO_LIGHT:
             raise InputError(path, f"its colours are {NO_LIGHT[source.photometric.name]}", "Save it as RGB")
-        check_room(path, (max(source.count, len(source.subdatasets)), *source.shape), source.dtypes[0])
+        pages = max(source.count, len(source.subdatasets))
+        check_room(path, (pages, *source.shape), source.dtypes[0], bytes_on_disk(path))
         array = source.read()
         if len(source.subdatasets) > 1:
-            array = np.concatenate([_page(path, page + 1) for page in range(len(source.subdatasets))])
+            array = np.stack([_page(path, page + 1, array) for page in range(len(source.subdatasets))])
             return Stored(path, bands_first(path, array, layout, beside))
         interpretation = [entry.name for entry in source.colorinterp]
         masked = any(flag.name == "per_dataset" for flag in source.mask_flag_enums[0])
@@ -133,18 +137,13 @@ def _opened(path: Path) -> Iterator[Any]:
     require("rasterio")
     import rasterio
 
-    if not path.is_file():
-        raise InputError(path, "there is no such file", "Check the path")
-    _check_pages(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-            with rasterio.open(path, driver="GTiff") as source:
-                yield source
-    except InputError:
-        raise
-    except (rasterio.errors.RasterioError, OSError, ValueError, IndexError) as error:
-        raise InputError(path, f"cannot be read as a TIFF ({error})", "Copy the file again") from error
+    with decoding(path, "a TIFF", "Copy the file again"), warnings.catch_warnings():
+        if not path.is_file():
+            raise FileNotFoundError(path)
+        _check_pages(path)
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        with rasterio.open(path, driver="GTiff") as source:
+            yield source
 
 
 def _check_pages(path: Path) -> None:
@@ -163,6 +162,8 @@ def _check_pages(path: Path) -> None:
             entries = _at(file, place, wide)
             after = place + wide + entry * struct.unpack(order + count, entries)[0] if entries else size
             following = _at(file, after, pointer)
+            if len(seen) > MOST_PAGES:
+                raise InputError(path, f"it has more than {MOST_PAGES} pages", "Give one image")
             if not following:
                 raise InputError(path, "cannot be read as a TIFF (it ends too early)", "Copy the file again")
             place = struct.unpack(order + offset, following)[0]
@@ -177,12 +178,14 @@ def _at(file: IO[bytes], place: int, length: int) -> bytes:
     return file.read(length)
 
 
-def _page(path: Path, number: int) -> Any:
-    """One page (1, h, w), counted from 1."""
+def _page(path: Path, number: int, first: NDArray[Any]) -> Any:
+    """One page (h, w), counted from 1, of the size and type of the first."""
     import rasterio
 
-    with rasterio.open(f"GTIFF_DIR:{number}:{path}") as page:
-        return page.read()
+    with rasterio.open(f"GTIFF_DIR:{number}:{path}", driver="GTiff") as page:
+        if (page.count, *page.shape) != first.shape or page.dtypes[0] != first.dtype or page.count != 1:
+            raise ValueError(f"page {number} has not the size and type of the first")
+        return page.read(1)
 
 
 def _per_band(tags: list[dict[str, str]], name: str) -> Numbers | None:

@@ -14,9 +14,8 @@ from ifmsr.io.envi import transform_of
 from ifmsr.io.layout import Layout, bands_first
 from ifmsr.io.room import check_room
 from ifmsr.io.stored import Stored, Transform, in_nanometres
+from ifmsr.untrusted import bytes_on_disk, decoding
 
-# what h5py was seen to raise on truncated, garbled or foreign files
-DAMAGE = (OSError, EOFError, ValueError, TypeError, LookupError, RuntimeError, MemoryError)
 NODATA_NAMES = ("Data_Ignore_Value", "_FillValue", "missing_value", "data_ignore_value")
 SCALE_NAMES = ("scale_factor", "Scale_Factor")
 WAVELENGTH_NAMES = ("wavelength", "wavelengths")
@@ -40,7 +39,7 @@ def read_hdf5(
     with opened(path) as file:
         name = chosen(path, {name: item.shape for name, item in data_sets(path, file).items()}, key)
         item = file[name]
-        check_room(path, item.shape, item.dtype)
+        check_room(path, item.shape, item.dtype, bytes_on_disk(path))
         attributes = {entry: _plain(value) for entry, value in item.attrs.items()}
         array = item[()]
         if "/Data Fields/" in f"/{name}":  # HDF-EOS swath: (rows, bands, columns)
@@ -54,7 +53,7 @@ def read_hdf5(
         }
         unit = _unit(file, spectral)
         wavelengths = next((spectral[entry] for entry in WAVELENGTH_NAMES if entry in spectral), None)
-        around = file[name].parent
+        around = name.rpartition("/")[0]
         factor = _number(attributes, SCALE_NAMES)
         centres, widths = in_nanometres(wavelengths, spectral.get("fwhm"), unit)
         found = Stored(
@@ -62,8 +61,8 @@ def read_hdf5(
             array,
             centres,
             widths,
-            crs=_text(around, "Metadata/Coordinate_System/EPSG Code", prefix="EPSG:"),
-            transform=_map_info(_text(around, "Metadata/Coordinate_System/Map_Info")),
+            crs=_text(path, file, f"{around}/Metadata/Coordinate_System/EPSG Code", prefix="EPSG:"),
+            transform=_map_info(_text(path, file, f"{around}/Metadata/Coordinate_System/Map_Info")),
             # NEON divides by its factor, the netCDF convention multiplies
             scale=None
             if factor is None
@@ -79,6 +78,11 @@ def read_hdf5(
 
 def data_sets(path: Path, file: Any) -> dict[str, Any]:
     """Path -> numeric data set, of the whole file. Raises InputError if one lies outside the file."""
+    return {name: item for name, item in _everything(path, file).items() if item.dtype.kind in "iuf"}
+
+
+def _everything(path: Path, file: Any) -> dict[str, Any]:
+    """Path -> data set of any type, texts too. Raises InputError if one lies outside the file."""
     import h5py
 
     found: dict[str, Any] = {}
@@ -101,7 +105,7 @@ def data_sets(path: Path, file: Any) -> dict[str, Any]:
             if isinstance(item, h5py.Group):
                 if not name.startswith("#"):  # MATLAB's references
                     groups.append((f"{above}{name}/", item))
-            elif isinstance(item, h5py.Dataset) and item.dtype.kind in "iuf":
+            elif isinstance(item, h5py.Dataset):
                 if item.external or item.is_virtual:
                     raise InputError(
                         path, f"the data of {above}{name} lie in another file", "Copy them into the file"
@@ -135,18 +139,11 @@ def opened(path: str | Path, kind: str = "an HDF5 file") -> Iterator[Any]:
     require("h5py")
     import h5py
 
-    if not Path(path).is_file():
-        raise InputError(path, "there is no such file", "Check the path")
-
-    try:
+    with decoding(path, kind):
+        if not Path(path).is_file():
+            raise FileNotFoundError(path)
         with h5py.File(path) as file:
             yield file
-    except InputError:
-        raise
-    except DAMAGE as error:
-        raise InputError(
-            path, f"cannot be read as {kind} ({error})", "Download or copy the file again"
-        ) from error
 
 
 def _prisma(path: Path, file: Any, name: str, array: Any, attributes: dict[str, Any]) -> Stored:
@@ -193,11 +190,12 @@ def _number(attributes: dict[str, Any], names: tuple[str, ...]) -> float | None:
     )
 
 
-def _text(group: Any, name: str, prefix: str = "") -> str | None:
+def _text(path: Path, file: Any, name: str, prefix: str = "") -> str | None:
     """A text in the file, or None."""
-    if name not in group:
+    item = _everything(path, file).get(name.lstrip("/"))
+    if item is None or item.size != 1:
         return None
-    value = _plain(group[name][()])
+    value = _plain(item[()])
     return f"{prefix}{value}" if isinstance(value, str | int) else None
 
 

@@ -9,9 +9,13 @@ from numpy.typing import NDArray
 
 from ifmsr.errors import InputError
 from ifmsr.extras import require
+from ifmsr.io.room import check_room
 from ifmsr.io.stored import Stored
+from ifmsr.untrusted import bytes_on_disk, decoding
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
+FORMATS = ("PNG", "JPEG", "BMP")
+"""The decoders that a file may choose by its content: others start programs (EPS) or fetch other files."""
 NO_LIGHT = {"cmyk": "inks (CMYK)", "cielab": "CIELAB", "icclab": "CIELAB", "itulab": "CIELAB"}
 """Colour spaces that are no measurement of light in three channels."""
 ORIENTATION = 274  # of EXIF and of TIFF
@@ -27,8 +31,12 @@ def read_image(path: str | Path) -> NDArray[Any]:
     """
     from PIL import Image, ImageOps
 
-    try:
-        with Image.open(path) as image:
+    with decoding(path, "an image", "Fetch or copy the file again"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with Image.open(path, formats=FORMATS) as image:
+            check_room(
+                path, (image.height, image.width, _bytes_per_pixel(image)), "u1", bytes_on_disk(Path(path))
+            )
             if image.mode in ("CMYK", "LAB"):
                 space = NO_LIGHT[{"CMYK": "cmyk", "LAB": "cielab"}[image.mode]]
                 raise InputError(path, f"its colours are {space}", "Save it as RGB")
@@ -39,16 +47,6 @@ def read_image(path: str | Path) -> NDArray[Any]:
             if image.mode in ("P", "PA", "1"):
                 upright_image = upright_image.convert("RGBA" if "transparency" in image.info else "RGB")
             return np.array(upright_image)
-    except InputError:
-        raise
-    except FileNotFoundError as error:
-        raise InputError(
-            path, "there is no such file", "Check the path, or fetch the data set again"
-        ) from error
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-        raise InputError(
-            path, f"cannot be read as an image ({error})", "Fetch or copy the file again"
-        ) from error
 
 
 def read_picture(path: Path) -> Stored:
@@ -67,9 +65,11 @@ def upright(
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
-            orientation = image.getexif().get(ORIENTATION, 1)
-    except (OSError, SyntaxError, ValueError):  # a kind of TIFF that Pillow does not know
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=["TIFF"]) as image:
+                orientation = image.getexif().get(ORIENTATION, 1)
+    except Exception:  # a kind of TIFF that Pillow does not know; GDAL has read it
         return array, alpha
     return _turned(array, orientation), None if alpha is None else _turned(alpha, orientation)
 
@@ -83,6 +83,11 @@ def _turned(array: NDArray[Any], orientation: int) -> NDArray[Any]:
     if orientation in (3, 4, 7, 8):
         array = array[..., ::-1, :]
     return array
+
+
+def _bytes_per_pixel(image: Any) -> int:
+    """Of the decoded picture: 4 bytes for modes of 32 bits and for palettes, which become colours."""
+    return 4 if image.mode in ("I", "F", "P", "PA", "1") else 2 * len(image.getbands())
 
 
 def _deep_colour(path: str | Path) -> bool:
@@ -99,5 +104,5 @@ def _read_deep(path: Path) -> NDArray[Any]:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        with rasterio.open(path) as source:
+        with rasterio.open(path, driver="PNG") as source:
             return np.asarray(source.read())

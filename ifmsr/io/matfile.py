@@ -6,7 +6,6 @@ file without that attribute comes from another program, with the axes as they ar
 
 import json
 import math
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,11 +17,12 @@ from numpy.typing import NDArray
 from ifmsr.errors import InputError
 from ifmsr.io import hdf5
 from ifmsr.io.entries import from_entries
-from ifmsr.io.hdf5 import DAMAGE, opened
+from ifmsr.io.hdf5 import opened
 from ifmsr.io.layout import Layout, bands_first
 from ifmsr.io.room import check_room
 from ifmsr.io.stored import Stored
 from ifmsr.io.windows import Window, cut
+from ifmsr.untrusted import bytes_on_disk, decoding
 
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 HDF5_STARTS = (0, 512)  # other programs' files begin with it, MATLAB's after a header of 512 bytes
@@ -39,6 +39,7 @@ TYPES = {
     "int64": "i8",
 }
 """MATLAB's name of a type -> NumPy's."""
+LONGEST_TEXT = 2**20  # characters
 
 
 def read_mat(
@@ -101,13 +102,13 @@ def read_variable(path: str | Path, key: str, window: Window | None = None) -> N
             import scipy.io
 
             kinds = {name: kind for name, _, kind in scipy.io.whosmat(str(path))}
-            check_room(path, found[key], TYPES[kinds[key]])
+            check_room(path, found[key], TYPES[kinds[key]], bytes_on_disk(Path(path)))
             array = scipy.io.loadmat(str(path), variable_names=[key])[key]
             return array if window is None else cut(array, window)
         with opened(path, "a .mat file") as file:
             item = file[key]
             shape = found[key] if window is None else (*window[2:], *found[key][2:])
-            check_room(path, shape, item.dtype)
+            check_room(path, shape, item.dtype, bytes_on_disk(Path(path)) if window is None else None)
             if window is None:
                 return item[()].T if _by_matlab(item) else item[()]
             top, left, height, width = window
@@ -141,10 +142,11 @@ def _metadata(path: Path) -> dict[str, Any]:
     import scipy.io
 
     with _one_error(path):
-        stored = scipy.io.loadmat(str(path), variable_names=["metadata"]).get("metadata")
-        text = (
-            "" if stored is None or stored.dtype.kind != "U" or stored.size != 1 else str(stored.ravel()[0])
-        )
+        texts = {name: shape for name, shape, kind in scipy.io.whosmat(str(path)) if kind == "char"}
+        if math.prod(texts.get("metadata", (0,))) not in range(1, LONGEST_TEXT):
+            return {}
+        stored = scipy.io.loadmat(str(path), variable_names=["metadata"])["metadata"]
+        text = str(stored.ravel()[0]) if stored.dtype.kind == "U" and stored.size == 1 else ""
     try:
         entries = json.loads(text)
     except ValueError:  # another program's variable of that name
@@ -167,14 +169,7 @@ def _by_matlab(item: Any) -> bool:
 @contextmanager
 def _one_error(path: str | Path) -> Iterator[None]:
     """Whatever a missing or damaged .mat file makes scipy and h5py raise becomes one InputError."""
-    if not Path(path).is_file():
-        raise InputError(path, "there is no such file", "Check the path")
-    from scipy.io.matlab import MatReadError
-
-    try:
+    with decoding(path, "a .mat file"):
+        if not Path(path).is_file():
+            raise FileNotFoundError(path)
         yield
-    except InputError:
-        raise
-    except (*DAMAGE, MatReadError, zlib.error) as error:
-        problem = f"cannot be read as a .mat file ({error})"
-        raise InputError(path, problem, "Download or copy the file again") from error

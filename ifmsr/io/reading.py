@@ -18,6 +18,7 @@ from ifmsr.io.layout import LAYOUTS, Layout
 from ifmsr.io.matfile import read_mat
 from ifmsr.io.stored import Numbers, Stored
 from ifmsr.io.validation import to_cube
+from ifmsr.untrusted import decoding
 
 WITH_LAYOUT = {".npy": read_numpy, ".npz": read_numpy, ".mat": read_mat} | dict.fromkeys(
     (".h5", ".he5", ".hdf5", ".nc", ".nc4"), read_hdf5
@@ -132,17 +133,18 @@ def read_stored(
     path = as_path("path", path)
     if layout is not None:
         check_choice("layout", layout, LAYOUTS)
-    if path.is_dir():
-        return read_band_folder(path)
     kind = path.suffix.lower()
-    if kind in WITH_LAYOUT:
-        return WITH_LAYOUT[kind](path, key, layout, beside)
-    if kind in TIFF:
-        return read_geotiff(path, layout, beside)
-    if kind in PICTURES:
-        return read_picture(path)
-    if kind in ENVI:
-        return envi.read_cube(path)
+    with decoding(path, "an image"):
+        if path.is_dir():
+            return read_band_folder(path)
+        if kind in WITH_LAYOUT:
+            return WITH_LAYOUT[kind](path, key, layout, beside)
+        if kind in TIFF:
+            return read_geotiff(path, layout, beside)
+        if kind in PICTURES:
+            return read_picture(path)
+        if kind in ENVI:
+            return envi.read_cube(path)
     raise InputError(path, f"unknown file type {kind!r}", f"Give a folder or one of {' '.join(READABLE)}")
 
 

@@ -3,21 +3,18 @@
 from math import prod
 
 import numpy as np
-import psutil
 from numpy.typing import DTypeLike
 
-from ifmsr.errors import InputError
+from ifmsr.untrusted import check_bytes
 
 FLOAT32 = 4  # bytes; every cube becomes float32
 
 
-def check_room(where: object, shape: tuple[int, ...], dtype: DTypeLike) -> None:
-    """Raise InputError, naming `where`, if the stored array and its float32 copy exceed the free memory."""
-    wanted = prod(int(side) for side in shape) * (np.dtype(dtype).itemsize + FLOAT32)
-    free = psutil.virtual_memory().available
-    if wanted > free:
-        raise InputError(
-            where,
-            f"an array of shape {tuple(shape)} takes {wanted / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free",
-            "Crop it to the part you need, or use a machine with more memory",
-        )
+def check_room(where: object, shape: tuple[int, ...], dtype: DTypeLike, on_disk: int | None = None) -> None:
+    """Raise InputError, naming `where`, if the stored array and its float32 copy exceed the free memory.
+
+    `on_disk` : bytes of a file that may be compressed or sparse; see `ifmsr.untrusted.check_bytes`.
+    """
+    shape = tuple(int(side) for side in shape)
+    wanted = prod(shape) * (np.dtype(dtype).itemsize + FLOAT32)
+    check_bytes(where, f"an array of shape {shape}", wanted, on_disk)

@@ -2,7 +2,7 @@
 
 from ifmsr.extras import require
 
-require("ipykernel", "jupyter_client", "nbclient", "nbformat", "papermill", "traitlets", "yaml")
+require("filelock", "ipykernel", "jupyter_client", "nbclient", "nbformat", "papermill", "traitlets", "yaml")
 
 from ifmsr.notebooks.execution import NotebookError
 from ifmsr.notebooks.in_place import execute_in_place

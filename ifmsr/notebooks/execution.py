@@ -21,6 +21,7 @@ from papermill.exceptions import PapermillExecutionError
 from traitlets import default
 
 from ifmsr.errors import RunFailed
+from ifmsr.files import temporary_beside, write_atomically, writing
 
 
 class NotebookError(RunFailed):
@@ -42,12 +43,29 @@ class NotebookError(RunFailed):
 
 
 def execute(notebook: Path, parameters: Mapping[str, Any], copy: Path, cell_timeout: int | None) -> None:
-    """Execute `notebook` in its own folder, as nbval does, and write the result to `copy`. Raises NotebookError."""
+    """Execute `notebook` in its own folder, as nbval does, and write the result to `copy`. Raises NotebookError.
+
+    papermill writes after each cell, into a hidden file beside `copy`, which is replaced once, also after a failure.
+    """
+    underway = temporary_beside(copy)
+    with writing(copy):
+        try:
+            _execute(notebook, parameters, underway, copy, cell_timeout)
+        finally:
+            if underway.exists():
+                write_atomically(copy, lambda file: file.write(underway.read_bytes()))
+                underway.unlink()
+
+
+def _execute(
+    notebook: Path, parameters: Mapping[str, Any], underway: Path, copy: Path, cell_timeout: int | None
+) -> None:
+    """`execute`, with papermill's file `underway`; errors name `copy`."""
     try:
         with _signals_raise(), _no_kernel_left():
             executed = papermill.execute_notebook(
                 _no_template(notebook),
-                _no_template(copy),
+                _no_template(underway),
                 dict(parameters),
                 kernel_name="python3",
                 language="python",
@@ -59,13 +77,15 @@ def execute(notebook: Path, parameters: Mapping[str, Any], copy: Path, cell_time
                 store_widget_state=False,  # else a converted notebook shows the widget, not its picture
             )
     except PapermillExecutionError as error:
-        raise _failure(notebook, copy, error.ename, error.evalue) from error
+        raise _failure(notebook, underway, copy, error.ename, error.evalue) from error
     except CellTimeoutError as error:
-        raise _failure(notebook, copy, "TimeoutError", f"not done after {cell_timeout} s") from error
+        raise _failure(
+            notebook, underway, copy, "TimeoutError", f"not done after {cell_timeout} s"
+        ) from error
     except RuntimeError as error:  # a kernel that died or did not start
-        raise _failure(notebook, copy, type(error).__name__, str(error)) from error
+        raise _failure(notebook, underway, copy, type(error).__name__, str(error)) from error
     if executed.metadata.papermill.exception:  # papermill takes sys.exit() for success
-        raise _failure(notebook, copy, "SystemExit", "the notebook left before its end")
+        raise _failure(notebook, underway, copy, "SystemExit", "the notebook left before its end")
 
 
 def _no_template(path: Path) -> str:
@@ -73,9 +93,9 @@ def _no_template(path: Path) -> str:
     return str(path.absolute()).replace("{", "{{").replace("}", "}}")
 
 
-def _failure(notebook: Path, copy: Path, ename: str, evalue: str) -> NotebookError:
+def _failure(notebook: Path, underway: Path, copy: Path, ename: str, evalue: str) -> NotebookError:
     """The error for the last cell that was started; papermill's `status` of a cell is not reliable."""
-    cells = nbformat.read(copy, as_version=4).cells
+    cells = nbformat.read(underway, as_version=4).cells
     started = [
         cell
         for cell in cells

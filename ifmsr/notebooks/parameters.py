@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-import yaml
 
 from ifmsr.errors import InputError, did_you_mean
+from ifmsr.untrusted import decoding, read_text, read_yaml
 
 FAMILIES: tuple[tuple[type, ...], ...] = ((bool,), (int, float), (str,), (list, tuple), (dict,))
 
@@ -19,10 +19,9 @@ def read_profile(path: str | Path, notebooks: Iterable[str | Path]) -> dict[str,
     Raises InputError, naming the file, if it cannot be read, has another form, or names a notebook that is not in
     `notebooks`.
     """
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise InputError(path, f"it cannot be read ({error})", "Give a YAML file") from error
+    with decoding(path, "a profile", "Give a YAML file"):
+        text = read_text(path)
+    content = read_yaml(path, text) or {}
     if not isinstance(content, dict) or not all(isinstance(entry, dict | None) for entry in content.values()):
         raise InputError(
             path,
@@ -74,16 +73,14 @@ class _Expression(str):
 
 def _defaults(notebook: Path) -> dict[str, Any]:
     """Names and values of the assignments in the first cell tagged `parameters`."""
-    try:
-        cells = nbformat.read(notebook, as_version=4).cells
+    with decoding(notebook, "a notebook", "Give an .ipynb file of format 4"):
+        cells = nbformat.reads(read_text(notebook), as_version=4).cells
         tagged = (cell.source for cell in cells if "parameters" in cell.metadata.get("tags", []))
-        statements = ast.parse(next(tagged, "")).body
-    except FileNotFoundError as error:
-        raise InputError(notebook, "there is no such notebook", "Give the path of an .ipynb file") from error
-    except (OSError, ValueError, TypeError, SyntaxError, AttributeError) as error:
-        raise InputError(
-            notebook, f"it cannot be read ({error})", "Give an .ipynb file of format 4"
-        ) from error
+        return _assigned(ast.parse(next(tagged, "")).body)
+
+
+def _assigned(statements: Iterable[ast.stmt]) -> dict[str, Any]:
+    """Names and values of the assignments among statements."""
     defaults: dict[str, Any] = {}
     for statement in statements:
         match statement:
@@ -93,7 +90,7 @@ def _defaults(notebook: Path) -> dict[str, Any]:
             ):
                 try:
                     defaults[name] = ast.literal_eval(value)
-                except ValueError:
+                except (ValueError, TypeError):  # as of {[]: 1}
                     defaults[name] = _Expression(ast.unparse(value))
     return defaults
 

@@ -11,6 +11,7 @@ from typing import Any
 from ifmsr.files import sha256
 from ifmsr.notebooks.execution import execute
 from ifmsr.notebooks.parameters import check_parameters, check_stems
+from ifmsr.ownership import owned
 from ifmsr.runs import Run
 
 
@@ -47,7 +48,7 @@ def run_notebook(
         seeds=seeds if isinstance(seeds, list | tuple) else [seeds],
         data={notebook.absolute(): sha256(notebook)},
     )
-    with run:
+    with owned(run.folder, "executes a notebook"), run:
         copy = run.record(notebook.name)
         execute(notebook, parameters or {}, copy, cell_timeout)
     return copy
@@ -68,6 +69,7 @@ def run_all(
     check_stems("profile", profile, ordered)
     for notebook in ordered:
         check_parameters(notebook, profile.get(notebook.stem, {}))
-    with Run(out_folder, config={path.stem: profile.get(path.stem, {}) for path in ordered}) as run:
+    config = {path.stem: profile.get(path.stem, {}) for path in ordered}
+    with owned(out_folder, "executes notebooks"), Run(out_folder, config) as run:
         run.unfinish()
         return [run_notebook(path, profile.get(path.stem), out_folder, cell_timeout) for path in ordered]

@@ -3,8 +3,8 @@
 import hashlib
 import stat
 import zipfile
-import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -15,6 +15,7 @@ from ifmsr.errors import InputError
 from ifmsr.files import sha256, write_atomically
 from ifmsr.scenes import dataset_root, dataset_type
 from ifmsr.scenes.cave import URL, Cave, published_files, published_scenes, scene_folder
+from ifmsr.untrusted import decoding
 
 BLOCK = 1 << 16  # bytes
 Files = dict[PurePosixPath, tuple[int, str]]
@@ -148,21 +149,17 @@ def unpack(archive: Path, root: Path, files: Files) -> None:
         is written); a listed file is missing or differs from the published one.
     """
     fix = f"Delete {archive.name} and fetch it again from the authors' address"
-    try:
-        with zipfile.ZipFile(archive) as content:
-            for member in content.infolist():
-                _refuse_unsafe(archive, member)
-            members = _find_members(content, files)
-            missing = [str(path) for path in files if path not in members]
-            if missing:
-                raise InputError(archive, f"{len(missing)} files are not in it, such as {missing[0]}", fix)
-            for path, member in tqdm(members.items(), desc="unpacking", unit="file"):
-                with content.open(member) as source:
-                    _write_checked(root / path, iter(lambda: source.read(BLOCK), b""), *files[path], archive)
-    except InputError:
-        raise
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
-        raise InputError(archive, f"a damaged archive ({error})", fix) from error
+    with ExitStack() as stack:
+        with decoding(archive, "a zip archive", fix):
+            content = stack.enter_context(zipfile.ZipFile(archive))
+        for member in content.infolist():
+            _refuse_unsafe(archive, member)
+        members = _find_members(content, files)
+        missing = [str(path) for path in files if path not in members]
+        if missing:
+            raise InputError(archive, f"{len(missing)} files are not in it, such as {missing[0]}", fix)
+        for path, member in tqdm(members.items(), desc="unpacking", unit="file"):
+            _write_checked(root / path, _blocks(archive, content, member, fix), *files[path], archive)
 
 
 def is_good(path: Path, size: int, digest: str | None) -> bool:
@@ -187,6 +184,13 @@ def _find_members(content: zipfile.ZipFile, files: Files) -> dict[PurePosixPath,
         if member is not None:
             found[path] = member
     return found
+
+
+def _blocks(archive: Path, content: zipfile.ZipFile, member: zipfile.ZipInfo, fix: str) -> Iterator[bytes]:
+    """The content of a member, block by block. Raises InputError if it is damaged."""
+    with decoding(archive, "a zip archive", fix), content.open(member) as source:
+        while block := source.read(BLOCK):
+            yield block
 
 
 def _write_checked(target: Path, blocks: Iterable[bytes], size: int, digest: str, archive: Path) -> None:

@@ -6,7 +6,7 @@ from tqdm.auto import tqdm
 
 from ifmsr.errors import InputError
 from ifmsr.extras import require
-from ifmsr.files import make_folder
+from ifmsr.files import make_folder, move, writing
 
 require("requests")
 import requests  # noqa: E402 - after the check
@@ -32,7 +32,10 @@ def download(url: str, target: Path) -> None:
             "Run the command again to go on where it stopped, or download that address by hand and put it at "
             f"{target}, or put the unpacked folder at {target.with_suffix('')}",
         ) from error
-    part.replace(target)
+    except OSError:
+        with writing(part, "What has arrived is kept"):
+            raise
+    move(part, target)
 
 
 def _download_rest(url: str, part: Path) -> None:

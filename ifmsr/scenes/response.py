@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ifmsr.errors import InputError
 from ifmsr.scenes.scene import Array
+from ifmsr.untrusted import decoding, read_text
 
 PUBLISHED = Path(__file__).parent / "published"
 
@@ -41,12 +42,9 @@ def read_srf(path: str | Path) -> tuple[NDArray[np.float64], Array]:
     """
     path = Path(path)
     fix = "Give a CSV file with the header wavelength_nm,R,G,B and one line of numbers per band"
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
+    with decoding(path, "a response table", fix):
+        rows = list(csv.DictReader(read_text(path).splitlines()))
         table = np.array([[float(row[key]) for key in ("wavelength_nm", "R", "G", "B")] for row in rows])
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise InputError(path, f"cannot be read as a response table ({error!r})", fix) from error
     if not len(table) or not np.isfinite(table).all():
         raise InputError(path, "an empty table, or values that are not finite", fix)
     wavelengths, response = table[:, 0], table[:, 1:].T

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from ifmsr.errors import InputError, as_path, shown, whole
 from ifmsr.fields import fitted
 from ifmsr.files import write_atomically
+from ifmsr.io.npz import Arrays
+from ifmsr.untrusted import decoding
 
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -183,19 +185,16 @@ class Observation:
         """Read a file of `save`. Raises InputError, naming the file, if it is missing or cannot be read."""
         path = as_path("path", path)
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                optional = {name: arrays.get(name) for name in OPTIONAL}
+            with (
+                decoding(path, "a stored observation", "Delete it and run the evaluation again"),
+                Arrays(path) as arrays,
+            ):
+                optional = {name: arrays.optional(name) for name in OPTIONAL}
                 return cls(arrays["lr"], arrays["rgb"], int(arrays["scale"]), **optional)
         except InputError as error:
+            if error.where == str(path):
+                raise
             raise InputError(path, f"{error.where}: {error.problem}", error.fix) from error
-        except FileNotFoundError as error:
-            raise InputError(
-                path, "there is no such file", "Check the path, or run the evaluation again"
-            ) from error
-        except Exception as error:
-            raise InputError(
-                path, f"not a stored observation ({error})", "Delete it and run the evaluation again"
-            ) from error
 
 
 def check_cube(where: object, cube: Array) -> None:

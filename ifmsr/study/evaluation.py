@@ -1,7 +1,6 @@
 """Evaluation of methods on the same stored observations: one row per scene, seed and method."""
 
 import json
-import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -18,7 +17,7 @@ from ifmsr import metrics
 from ifmsr.degradation.protocol import Alignment, Preset, draw_degradation, scene_seed
 from ifmsr.errors import InputError, as_path, whole
 from ifmsr.fields import check_fields
-from ifmsr.files import write_atomically, write_text
+from ifmsr.files import move, write_atomically, write_text
 from ifmsr.methods.base import Method, Oracle
 from ifmsr.runs import MANIFEST, Run
 from ifmsr.scenes import open_dataset
@@ -27,6 +26,7 @@ from ifmsr.scenes.scene import Array, Observation, Scene
 from ifmsr.study.ledger import Ledger, Row, Rows
 from ifmsr.study.made_by import fingerprint, made_by
 from ifmsr.study.observations import Observations
+from ifmsr.untrusted import decoding, read_json
 
 COLUMNS = (
     *("dataset", "split", "scene", "scale", "alignment", "seed", "method", "schedule", "weights", "made_by"),
@@ -212,12 +212,13 @@ def _claim(out: Path, task: Task) -> None:
 def read_task(folder: str | Path) -> Task:
     """The Task of an evaluation's folder. Raises InputError if it has none."""
     path = as_path("folder", folder) / "task.json"
+    kind, fix = "an evaluation's task", "Give the folder of an evaluation"
+    content = read_json(path, kind, fix)
     try:
-        return Task(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError(
-            path, f"not an evaluation's task ({error})", "Give the folder of an evaluation"
-        ) from error
+        with decoding(path, kind, fix):
+            return Task(**content)
+    except InputError as error:
+        raise InputError(path, f"not {kind} ({error.where}: {error.problem})", fix) from error
 
 
 def _fault(out: Path, method: Method, row: Row) -> str:
@@ -268,8 +269,7 @@ def _save_cube(path: Path, sr: Array) -> None:
 def _move(source: Path, target: Path) -> None:
     """Move a file if it is still at its source."""
     if source.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(source, target)
+        move(source, target)
 
 
 def _frame(rows: Rows) -> pd.DataFrame:

@@ -1,6 +1,5 @@
 """Finished runs side by side: one table of everything below a folder, and two evaluations compared scene by scene."""
 
-import json
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +8,11 @@ from typing import Any
 import pandas as pd
 
 from ifmsr.errors import InputError, check_choice
-from ifmsr.runs import MANIFEST
+from ifmsr.runs import MANIFEST, manifest_of
 from ifmsr.study.comparison import mean_with_interval
 from ifmsr.study.names import DIGITS
 from ifmsr.study.rows import TEXT, read_rows
+from ifmsr.untrusted import decoding
 
 COLUMNS = (
     *["run", "kind", "data", "split", "scale", "method", "scenes"],
@@ -50,8 +50,9 @@ def finished_runs(folder: str | Path = "results") -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for path in paths:
         try:
-            rows += _rows_of(path.parent, top)
-        except (KeyError, TypeError, ValueError) as error:
+            with decoding(path.parent, "a finished run"):
+                rows += _rows_of(path.parent, top)
+        except InputError as error:
             warnings.warn(f"{path.parent} is not listed, its files are damaged: {error}", stacklevel=2)
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
@@ -109,7 +110,7 @@ def _compared(first: pd.Series, second: pd.Series, before: str, after: str) -> p
 
 def _rows_of(folder: Path, top: Path) -> Iterator[dict[str, Any]]:
     """The rows of one finished run."""
-    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    manifest = manifest_of(folder)
     config, git = manifest["config"], manifest["git"] or {}
     common = {
         "run": str(folder.relative_to(top)),

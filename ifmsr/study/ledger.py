@@ -6,19 +6,21 @@ and grows by one row per measurement. Every change happens under a lock on the f
 
 import shutil
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from filelock import FileLock
 
-from ifmsr.errors import InputError
-from ifmsr.files import make_folder, write_text
+from ifmsr.files import make_folder, write_text, writing
 from ifmsr.runs import MANIFEST, read_manifest
 from ifmsr.study.made_by import UNKNOWN
 from ifmsr.study.names import DIGITS
 from ifmsr.study.rows import TEXT
+from ifmsr.untrusted import decoding, read_text
 
 Row = dict[str, Any]
 Rows = dict[tuple[Any, ...], Row]
@@ -36,9 +38,7 @@ class Ledger:
     columns : of the files, in order.
     float_format : of the files, see `pandas.DataFrame.to_csv`.
 
-    Attributes
-    ----------
-    lock : hold it while files of the folder change. It is released when its process dies.
+    Hold its `lock` while files of the folder change. It is released when its process dies.
     """
 
     def __init__(
@@ -50,7 +50,21 @@ class Ledger:
     ):
         self.folder, self.key, self.columns, self.float_format = folder, key, columns, float_format
         make_folder(folder)
-        self.lock = FileLock(folder / ".lock")
+        self._lock = FileLock(folder / ".lock")
+
+    @property
+    def lock(self) -> AbstractContextManager[None]:
+        """A context in which no other process changes the folder; it may be entered again inside."""
+        return self._locked()
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with writing(Path(self._lock.lock_file), "Nothing was changed"):
+            self._lock.acquire()
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     @property
     def partial(self) -> Path:
@@ -128,13 +142,12 @@ class Ledger:
     def _read(self, path: Path) -> Rows:
         if not path.exists():
             return {}
-        try:
-            table = pd.read_csv(path, keep_default_na=False, dtype=TEXT, converters=NUMBERS)
+        with decoding(path, "a table of rows", "Restore or delete it"):
+            text = StringIO(read_text(path))
+            table = pd.read_csv(text, keep_default_na=False, dtype=TEXT, converters=NUMBERS)
             table["made_by"] = table.get("made_by", "")
             rows = [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
             return {self._key(row): row for row in rows}
-        except (ValueError, KeyError) as error:
-            raise InputError(path, f"not a table of rows ({error!r})", "Restore or delete it") from error
 
     def _key(self, row: Row) -> tuple[Any, ...]:
         return tuple(row[name] for name in self.key)

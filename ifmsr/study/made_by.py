@@ -26,7 +26,7 @@ from ifmsr.methods.base import Method
 
 NEUTRAL = (
     *("ifmsr.errors", "ifmsr.extras", "ifmsr.fields", "ifmsr.files", "ifmsr.paths", "ifmsr.registry"),
-    *("ifmsr.methods.registry", "ifmsr.scenes", "ifmsr.training"),
+    *("ifmsr.ownership", "ifmsr.untrusted", "ifmsr.methods.registry", "ifmsr.scenes", "ifmsr.training"),
 )
 """Packages and modules whose code does not affect a method's result on a given observation."""
 # "package.module:attribute", see `ifmsr.registry.resolve`

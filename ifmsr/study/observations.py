@@ -3,7 +3,6 @@
 They are not in the repository; missing ones are made again from the task.
 """
 
-import json
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,7 +13,7 @@ from ifmsr.degradation.protocol import degrade
 from ifmsr.errors import InputError
 from ifmsr.files import sha256
 from ifmsr.methods.bicubic import Bicubic
-from ifmsr.runs import MANIFEST
+from ifmsr.runs import MANIFEST, manifest_of
 from ifmsr.scenes.scene import Observation, Scene
 from ifmsr.study.ledger import Rows
 
@@ -37,9 +36,7 @@ class Observations:
     def __init__(self, out: Path, task: "Task", finished: Rows):
         self.folder, self.task, self.finished = out / "observations", task, finished
         manifest = out / MANIFEST
-        self.recorded: dict[str, str] = (
-            json.loads(manifest.read_text(encoding="utf-8"))["data"] if manifest.exists() else {}
-        )
+        self.recorded: dict[str, str] = manifest_of(out)["data"] if manifest.exists() else {}
 
     def path(self, scene: str, seed: int) -> Path:
         """The file of one observation."""

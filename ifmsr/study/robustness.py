@@ -19,13 +19,14 @@ from ifmsr.degradation.protocol import Alignment, Degradation, draw_degradation,
 from ifmsr.errors import InputError
 from ifmsr.files import write_text
 from ifmsr.methods.base import Method
-from ifmsr.runs import MANIFEST, Run, read_manifest
+from ifmsr.runs import MANIFEST, RERUN, Run, read_manifest
 from ifmsr.scenes import open_dataset
 from ifmsr.scenes.scene import Array, Observation, Scene
 from ifmsr.study.ledger import Ledger, Row, Rows
 from ifmsr.study.made_by import fingerprint, made_by
 from ifmsr.study.names import DIGITS
 from ifmsr.study.real_guides import CAMERAS, CASES, Case, Delivered
+from ifmsr.untrusted import read_json
 
 SHIFT_NM = 8.0
 COLUMNS = ("condition", "scale", "scene", "seed", "method", *DIGITS, "seconds", "made_by")
@@ -245,7 +246,9 @@ def _claim(folder: Path, task: Mapping[str, Any]) -> None:
     """Write the grid into a new folder. Raises InputError if the folder belongs to another grid."""
     path = folder / "task.json"
     if path.exists():
-        held = json.loads(path.read_text(encoding="utf-8"))
+        held: Mapping[str, Any] = read_json(
+            path, "a grid's task", "Give the folder of a grid, or another one"
+        )
     elif (folder / MANIFEST).exists():
         manifest = read_manifest(folder)
         held = {name: manifest["config"].get(name) for name in task} | {"seed": manifest["seeds"][0]}
@@ -262,4 +265,9 @@ def _claim(folder: Path, task: Mapping[str, Any]) -> None:
 
 def _weights(folder: Path) -> dict[str, str]:
     """The weights of the methods of a finished grid, from its manifest."""
-    return read_manifest(folder)["config"]["weights"] if (folder / MANIFEST).exists() else {}
+    if not (folder / MANIFEST).exists():
+        return {}
+    weights = read_manifest(folder)["config"].get("weights")
+    if not isinstance(weights, dict):
+        raise InputError(folder / MANIFEST, "it does not name the weights of its methods", RERUN)
+    return weights

@@ -1,6 +1,7 @@
 """Reading the rows of finished evaluations, and checking that they can share a table."""
 
 from collections.abc import Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pandas as pd
 from ifmsr.errors import InputError
 from ifmsr.runs import read_manifest
 from ifmsr.study.names import DIGITS, dataset_label, method_label
+from ifmsr.untrusted import decoding, read_text
 
 # read as text, because a hash like "444503e60302" looks like a number
 TEXT = dict.fromkeys(("scene", "method", "schedule", "weights", "made_by"), str)
@@ -45,18 +47,22 @@ def read_rows(folders: Folders) -> pd.DataFrame:
 def _read_folder(folder: Path) -> pd.DataFrame:
     config = read_manifest(folder)["config"]
     path = folder / "rows.csv"
-    try:
-        rows = pd.read_csv(path, dtype=TEXT)
-    except FileNotFoundError:
-        raise InputError(path, "not there", "Give the folder of an evaluation") from None
-    except (ValueError, UnicodeDecodeError) as error:
-        raise InputError(path, f"not a table of rows ({error})", "Run the evaluation again") from error
+    with decoding(path, "a table of rows", "Give the folder of an evaluation, or run it again"):
+        rows = pd.read_csv(StringIO(read_text(path)), dtype=TEXT)
     missing = [column for column in ROW_COLUMNS if column not in rows]
     if missing or rows.empty:
         problem = f"the columns {missing} are missing" if missing else "it has no rows"
         raise InputError(path, problem, "Run the evaluation again")
+    if any(rows[name].dtype.kind not in "iuf" for name in DIGITS):
+        raise InputError(path, "a metric is no number", "Run that scene and method again")
     if rows[[*DIGITS]].isna().any(axis=None):
         raise InputError(path, "a metric is NaN", "Run that scene and method again")
+    with decoding(path, "a table of rows", "Run the evaluation again"):
+        return _named(rows, config)
+
+
+def _named(rows: pd.DataFrame, config: dict[str, Any]) -> pd.DataFrame:
+    """The rows with the settings of their run, data sets and methods by their printed names."""
     made_by = rows["made_by"].fillna("") if "made_by" in rows else ""
     return rows.assign(
         made_by=made_by,

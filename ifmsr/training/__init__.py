@@ -2,7 +2,7 @@
 
 from ifmsr.extras import require
 
-require("pandas")
+require("filelock", "pandas")
 
 from ifmsr.training.config import TrainConfig
 from ifmsr.training.loop import train

@@ -19,6 +19,7 @@ from ifmsr.files import make_folder
 from ifmsr.inference.devices import choose_device
 from ifmsr.methods.base import Samples
 from ifmsr.methods.registry import NETWORKS
+from ifmsr.ownership import owned
 from ifmsr.scenes.scene import Scene
 from ifmsr.training.config import TrainConfig
 from ifmsr.training.on_device import Batches, OnDevice
@@ -71,6 +72,22 @@ def train(
     where = choose_device(device)
     config = config.on(where)
     patches = samples(scenes, config)
+    with owned(out, "trains"):
+        return _train(config, scenes, validation, out, resume, where, patches, workers, compile)
+
+
+def _train(
+    config: TrainConfig,
+    scenes: Sequence[Scene],
+    validation: Sequence[Scene],
+    out: Path,
+    resume: bool,
+    where: torch.device,
+    patches: Samples,
+    workers: int,
+    compile: bool,
+) -> Path:
+    """`train` in a folder that this process owns."""
     if not resume:
         start_anew(out)
     batches = -(-len(patches) // config.batch)

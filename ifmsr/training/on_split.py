@@ -10,7 +10,9 @@ from typing import Any
 import torch
 
 from ifmsr.errors import InputError
+from ifmsr.files import remove
 from ifmsr.inference.devices import choose_device
+from ifmsr.ownership import owned
 from ifmsr.paths import ROOT
 from ifmsr.runs import MANIFEST, Run, read_manifest
 from ifmsr.scenes import open_dataset
@@ -57,25 +59,28 @@ def train_on_split(
     config = config.on(choose_device(device))
     if resume and _finished(out, about(config)):
         return out / WEIGHTS
-    if resume:
-        read_checkpoint(
-            out, config, chosen.train, torch.device("cpu")
-        )  # raises before the old manifest is removed
-    else:
-        start_anew(out)  # before reading the scenes, which takes long enough to be interrupted
-        (out / MANIFEST).unlink(missing_ok=True)
-    with Run(out, about(config), [config.seed]) as run:
-        scenes, validation = (
-            [data.load(name) for name in names] for names in (chosen.train, chosen.validation)
-        )
-        run.update(
-            data={scene.name: sha256(scene.cube.tobytes()).hexdigest() for scene in [*scenes, *validation]}
-        )
-        if config.start:
-            run.update(data={config.start: start_digest(config)})
-        run.record(WEIGHTS)
-        run.record("log.csv")
-        train(config, scenes, validation, out, resume, device, workers, compile)
+    with owned(out, "trains"):
+        if resume:
+            read_checkpoint(
+                out, config, chosen.train, torch.device("cpu")
+            )  # raises before the old manifest is removed
+        else:
+            start_anew(out)  # before reading the scenes, which takes long enough to be interrupted
+            remove(out / MANIFEST)
+        with Run(out, about(config), [config.seed]) as run:
+            scenes, validation = (
+                [data.load(name) for name in names] for names in (chosen.train, chosen.validation)
+            )
+            run.update(
+                data={
+                    scene.name: sha256(scene.cube.tobytes()).hexdigest() for scene in [*scenes, *validation]
+                }
+            )
+            if config.start:
+                run.update(data={config.start: start_digest(config)})
+            run.record(WEIGHTS)
+            run.record("log.csv")
+            train(config, scenes, validation, out, resume, device, workers, compile)
     return out / WEIGHTS
 
 

@@ -1,5 +1,6 @@
 """The state of a training: network, optimiser, position in the schedule and log, with checkpoints."""
 
+import zipfile
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch.nn.utils import clip_grad_norm_
 from ifmsr import metrics
 from ifmsr.degradation.protocol import degrade
 from ifmsr.errors import InputError, RunFailed
-from ifmsr.files import sha256, write_atomically, write_text
+from ifmsr.files import remove, sha256, write_atomically, write_text
 from ifmsr.inference.devices import run_network
 from ifmsr.methods.base import Network
 from ifmsr.methods.registry import NETWORKS
@@ -23,9 +24,19 @@ from ifmsr.paths import in_project
 from ifmsr.precision import tf32_off
 from ifmsr.scenes.scene import Scene
 from ifmsr.training.config import Steps, TrainConfig
+from ifmsr.untrusted import check_types, decoding, in_one_line
 from ifmsr.weights import load_weights
 
 CHECKPOINT = "checkpoint.pt"
+FRESH = "Delete it to start again"
+ENTRIES: dict[str, Any] = {
+    **dict.fromkeys(("config", "net", "trained", "optimizer"), dict),
+    **dict.fromkeys(("scenes", "losses", "rows"), list),
+    **dict.fromkeys(("epoch", "batch"), int),
+    "random": Tensor,
+    "seconds": float,
+}
+"""Entry of a checkpoint -> its type."""
 VALIDATION_SIDE = 96
 PATIENCE = 5  # non-finite losses in a row before training stops
 READ_EVERY = 64  # steps between reads of the losses on a GPU; each read waits for the device
@@ -67,7 +78,9 @@ def build_network(config: TrainConfig, bands: int = 31) -> Network:
             net.start_with(trained)
         except RuntimeError as error:
             raise InputError(
-                config.start, f"weights of another network ({error})", "Give `options` that fit them"
+                config.start,
+                f"weights of another network ({in_one_line(error)})",
+                "Give `options` that fit them",
             ) from error
     return net
 
@@ -223,7 +236,7 @@ class State:
         if self.rows:
             write_text(path, pd.DataFrame(self.rows).to_csv(index=False))
         else:
-            path.unlink(missing_ok=True)
+            remove(path)
 
     def checkpoint_if_due(self) -> None:
         if perf_counter() - self.saved > self.config.checkpoint_every:
@@ -261,6 +274,10 @@ class State:
 
     def load(self, content: dict[str, Any]) -> None:
         """Load what `save_checkpoint` stored."""
+        with decoding(self.out / CHECKPOINT, "a checkpoint of this training", FRESH):
+            self._load(content)
+
+    def _load(self, content: dict[str, Any]) -> None:
         self.net.load_state_dict(content["net"])
         self.trained.load_state_dict(content["trained"])
         self.optimizer.load_state_dict(content["optimizer"])
@@ -284,11 +301,11 @@ def read_checkpoint(
     path = out / CHECKPOINT
     if not path.exists():
         return None
-    try:
+    with decoding(path, "a checkpoint", FRESH):
+        check_archive(path)
         content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-        theirs = {**content["config"], "scenes": content["scenes"]}
-    except Exception as error:
-        raise InputError(path, f"not a checkpoint ({error})", "Delete it to start again") from error
+        check_types(path, content, ENTRIES, FRESH)
+    theirs = {**content["config"], "scenes": content["scenes"]}
     ours = {**config.identity(), "scenes": list(scenes)}
     if "start_sha256" in content:
         theirs["start_sha256"], ours["start_sha256"] = content["start_sha256"], start_digest(config)
@@ -301,9 +318,19 @@ def read_checkpoint(
     return content
 
 
+def check_archive(path: Path) -> None:
+    """Raise ValueError unless a file is an archive as `torch.save` writes it, which inflates nothing."""
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise ValueError("parts of it are compressed")
+    if sum(member.file_size for member in members) > path.stat().st_size:
+        raise ValueError("its parts are larger than the file")
+
+
 def start_anew(out: Path) -> None:
     """Remove the folder's checkpoint, so that the old training is not resumed if the new one stops early."""
-    (out / CHECKPOINT).unlink(missing_ok=True)
+    remove(out / CHECKPOINT)
 
 
 def validation_psnr(

@@ -258,7 +258,7 @@ def test_a_checkpoint_of_another_training_raises_and_is_named(pines, tmp_path):
         train(replace(tiny.CONFIG, epochs=1, learning_rate=2e-3), pines[:1], [], tmp_path)
     train(replace(tiny.CONFIG, epochs=1, learning_rate=2e-3), pines[:1], [], tmp_path, resume=False)
     (tmp_path / "checkpoint.pt").write_bytes(b"nonsense")
-    with pytest.raises(InputError, match="not a checkpoint"):
+    with pytest.raises(InputError, match="cannot be read as a checkpoint"):
         train(tiny.CONFIG, pines[:1], [], tmp_path)
 
 
@@ -285,7 +285,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(pines, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", no_space)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OSError, match="the disk is full"):
         state.save_checkpoint()
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
-    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
+    assert os.listdir(tmp_path) == ["checkpoint.pt"]
