@@ -34,13 +34,13 @@ def owned(folder: str | Path, doing: str) -> Iterator[None]:
 
     folder = make_folder(folder).resolve()
     lock = FileLock(folder / LOCK, timeout=0, is_singleton=True)
-    try:
-        with writing(folder / LOCK, "Nothing was changed"):
+    with writing(folder / LOCK, "Nothing was changed"):
+        try:
             lock.acquire()
-    except Timeout as error:
-        raise InputError(
-            folder, f"{_owner(folder)} in it now", "Wait until it ends, or choose another folder"
-        ) from error
+        except Timeout as error:
+            raise InputError(
+                folder, f"{_owner(folder)} in it now", "Wait until it ends, or choose another folder"
+            ) from error
     try:
         if lock.lock_counter == 1:
             about = {
