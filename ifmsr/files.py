@@ -23,7 +23,7 @@ REASONS = {
 }
 """Error number -> what it means, what to do."""
 UNCHANGED = "What was there before is unchanged"
-TEMPORARY = re.compile(r"\..+\.(\d+)-[a-z0-9_]{8}\.tmp")
+TEMPORARY = re.compile(r"\..+\.(\d+)-[a-z0-9_]{8}\.tmp(\.\w+)?")
 """Name of a temporary file; the group is the process that writes it."""
 
 
@@ -101,7 +101,7 @@ def write_atomically(path: str | Path, write: Callable[[IO[Any]], object]) -> Pa
 
 def temporary_beside(path: Path) -> Path:
     """The name of a file for work under way in the folder of `path`, which `sweep` removes if the process is killed."""
-    return path.with_name(f".{path.name[:40]}.{os.getpid()}-underway.tmp")
+    return path.with_name(f".{path.name[:40]}.{os.getpid()}-underway.tmp{path.suffix}")
 
 
 def write_text(path: str | Path, text: str) -> Path:

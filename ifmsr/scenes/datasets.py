@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ifmsr import paths
-from ifmsr.errors import InputError
+from ifmsr.errors import InputError, did_you_mean
 from ifmsr.registry import Registry
 from ifmsr.scenes.base import DataSet
 
@@ -71,7 +71,9 @@ def dataset_type(name: str) -> type[DataSet]:
     """The class of a data set. Raises InputError, which lists the names, for an unknown name."""
     if name not in DATASETS:
         raise InputError(
-            f"data set {name!r}", "there is no such data set", f"Choose one of {', '.join(DATASETS)}"
+            f"data set {name!r}",
+            "there is no such data set",
+            f"{did_you_mean(name, DATASETS)}Choose one of {', '.join(DATASETS)}",
         )
     return DATASETS[name]
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 
-from ifmsr.errors import InputError
+from ifmsr.errors import InputError, did_you_mean
 from ifmsr.scenes.base import Split
 from ifmsr.scenes.response import PUBLISHED
 
@@ -37,7 +37,11 @@ def split_by_seed(
     kind, _, seed = name.partition("-")
     if kind != "seed" or not seed.isdecimal():
         choices = ", ".join([*others, "seed-0, seed-1, ..."])
-        raise InputError(f"{dataset} split {name!r}", "there is no such split", f"Choose one of {choices}")
+        raise InputError(
+            f"{dataset} split {name!r}",
+            "there is no such split",
+            f"{did_you_mean(name, others)}Choose one of {choices}",
+        )
     return seeded_split(names, int(seed), validation=validation)
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import nbformat
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tiny
-from faults.processes import start, wait_for
+from faults.processes import Child, wait_for
 
 from ifmsr.errors import InputError
 from ifmsr.files import TEMPORARY
@@ -27,13 +28,13 @@ TIMES = ["seconds"]
 
 def ends(process, code=0):
     """What a process wrote to its standard error, once it has ended with this code."""
-    said = process.communicate(timeout=300)[1].decode()
-    assert process.returncode == code, said[-2000:]
+    ended, said = process.end()
+    assert ended == code, said[-2000:]
     return said
 
 
 def test_an_owner_is_named_and_a_refused_process_changes_nothing(tmp_path):
-    first = start("train", tmp_path)
+    first = Child("train", tmp_path)
     wait_for(tmp_path / "checkpoint.pt")
     os.kill(first.pid, signal.SIGSTOP)
     before = {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in tmp_path.iterdir()}
@@ -50,9 +51,9 @@ def test_an_owner_is_named_and_a_refused_process_changes_nothing(tmp_path):
 
 
 def test_a_folder_is_free_again_when_its_owner_is_killed(tmp_path):
-    first = start("train", tmp_path)
+    first = Child("train", tmp_path)
     wait_for(tmp_path / OWNER)
-    first.kill()
+    os.kill(first.pid, signal.SIGKILL)
     ends(first, -signal.SIGKILL)
     with owned(tmp_path, "tests"), owned(tmp_path, "tests"):  # the same thread again
         assert json.loads((tmp_path / OWNER).read_text())["pid"] == os.getpid()
@@ -61,9 +62,9 @@ def test_a_folder_is_free_again_when_its_owner_is_killed(tmp_path):
 
 def test_of_two_trainings_one_is_refused(tmp_path):
     for number in range(PAIRS):
-        both = [start("train", tmp_path / str(number)) for _ in range(2)]
-        said = [process.communicate(timeout=300)[1].decode() for process in both]
-        codes = sorted(process.returncode for process in both)
+        both = [Child("train", tmp_path / str(number)) for _ in range(2)]
+        ended = [process.end() for process in both]
+        codes, said = sorted(code for code, _ in ended), [text for _, text in ended]
         refused = [text for text in said if "in it now" in text]
         assert (codes == [0, 1] and len(refused) == 1) or codes == [0, 0], said
         assert (tmp_path / str(number) / "weights.safetensors").exists()
@@ -72,7 +73,7 @@ def test_of_two_trainings_one_is_refused(tmp_path):
 def test_two_evaluations_of_one_folder_lose_no_row(tmp_path):
     for number in range(PAIRS):
         folder = tmp_path / str(number)
-        both = [start("evaluate", folder, methods) for methods in ("a,b", "c,d")]
+        both = [Child("evaluate", folder, methods) for methods in ("a,b", "c,d")]
         for process in both:
             ends(process)
         rows = pd.read_csv(folder / "rows.csv")
@@ -125,22 +126,21 @@ def same_notebook(a: Path, b: Path) -> None:
 def test_killed_at_random_moments_it_ends_as_if_it_had_not_been(what, same, notebook, tmp_path, capsys):
     about = {"evaluate": "a,b", "run": notebook}.get(what, "")
     began = time.monotonic()
-    ends(start(what, tmp_path / "whole", about))
+    ends(Child(what, tmp_path / "whole", about))
     whole = time.monotonic() - began
     random = np.random.default_rng(0)
     kills = survived = 0
     while kills < (KILLS if what == "train" or SOAK else max(KILLS - 1, 1)):
         folder = tmp_path / f"killed-{kills}"
-        process = start(what, folder, about)
-        wait_for(folder)  # the imports, which take longer than the work, are over
-        first = {"train": OWNER, "run": OWNER}.get(what, "task.json")
-        wait_for(folder / first)
-        time.sleep(random.uniform(0, max(whole / 4, 0.5)))
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        survived += process.returncode == 0
+        process = Child(what, folder, about)
+        wait_for(folder / {"evaluate": "task.json"}.get(what, OWNER))
+        time.sleep(random.uniform(0, whole / 2))
+        with suppress(ProcessLookupError):  # it was faster
+            os.killpg(process.pid, signal.SIGKILL)
+        code, _ = process.end()
+        survived += code == 0
         kills += 1
-        ends(start(what, folder, about))
+        ends(Child(what, folder, about))
         same(tmp_path / "whole", folder)
         left = {path.name for path in folder.rglob("*")}
         assert not {name for name in left if TEMPORARY.fullmatch(name)} and OWNER not in left, left
