@@ -5,7 +5,15 @@ from ifmsr.extras import require
 require("pandas", "matplotlib")
 
 from ifmsr.figures.evaluated import Evaluated
-from ifmsr.figures.panels import busiest_window, show_band, show_kernel, show_rgb, show_spectra
+from ifmsr.figures.panels import (
+    busiest_window,
+    repeat_pixels,
+    show_band,
+    show_kernel,
+    show_rgb,
+    show_spectra,
+    tone,
+)
 from ifmsr.figures.performance import scaling_figure
 from ifmsr.figures.progress import degradation_strip, training_curve
 from ifmsr.figures.real import figure6
@@ -22,6 +30,7 @@ __all__ = [
     "figure5",
     "figure6",
     "method_styles",
+    "repeat_pixels",
     "save_figure",
     "scaling_figure",
     "scene_figure",
@@ -29,5 +38,6 @@ __all__ = [
     "show_kernel",
     "show_rgb",
     "show_spectra",
+    "tone",
     "training_curve",
 ]

@@ -4,10 +4,10 @@ from ifmsr.extras import require
 
 require("pandas")
 
-from ifmsr.training.config import TrainConfig
+from ifmsr.training.config import TrainConfig, with_settings
 from ifmsr.training.loop import train
 from ifmsr.training.on_split import train_on_split
-from ifmsr.training.patches import Patches
+from ifmsr.training.patches import Patches, augment
 from ifmsr.training.presets import PRESETS, preset, preset_names
 from ifmsr.training.state import TrainingError, build_network
 
@@ -16,9 +16,11 @@ __all__ = [
     "Patches",
     "TrainConfig",
     "TrainingError",
+    "augment",
     "build_network",
     "preset",
     "preset_names",
     "train",
     "train_on_split",
+    "with_settings",
 ]
