@@ -4,6 +4,7 @@ from ifmsr.extras import require
 
 require("pandas", "matplotlib")
 
+from ifmsr.figures.drawings import chain_drawing, network_drawing, problem_drawing
 from ifmsr.figures.evaluated import Evaluated
 from ifmsr.figures.panels import (
     busiest_window,
@@ -25,11 +26,14 @@ from ifmsr.figures.style import method_styles, save_figure
 __all__ = [
     "Evaluated",
     "busiest_window",
+    "chain_drawing",
     "degradation_strip",
     "figure4",
     "figure5",
     "figure6",
     "method_styles",
+    "network_drawing",
+    "problem_drawing",
     "repeat_pixels",
     "save_figure",
     "scaling_figure",
