@@ -15,32 +15,70 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ifmsr.assessment import Assessment
+    from ifmsr.degradation import degrade, draw_degradation, scene_seed
+    from ifmsr.doctor import environment
     from ifmsr.errors import InputError, InputWarning
-    from ifmsr.inference.api import assess, super_resolve
+    from ifmsr.figures import show_band, show_kernel, show_rgb, show_spectra, tone
+    from ifmsr.inference import assess, load_method, run_network, super_resolve
+    from ifmsr.paths import in_project
+    from ifmsr.scenes import Observation, Scene, open_dataset
     from ifmsr.study.finished import finished_runs
     from ifmsr.viewer.widget import view
-
-__all__ = [
-    "Assessment",
-    "InputError",
-    "InputWarning",
-    "__version__",
-    "assess",
-    "finished_runs",
-    "super_resolve",
-    "view",
-]
+    from ifmsr.weights import load_weights
 
 MODULES = {
     "Assessment": "ifmsr.assessment",
     "InputError": "ifmsr.errors",
     "InputWarning": "ifmsr.errors",
-    "assess": "ifmsr.inference.api",
+    "Observation": "ifmsr.scenes",
+    "Scene": "ifmsr.scenes",
+    "assess": "ifmsr.inference",
+    "degrade": "ifmsr.degradation",
+    "draw_degradation": "ifmsr.degradation",
+    "environment": "ifmsr.doctor",
     "finished_runs": "ifmsr.study.finished",
-    "super_resolve": "ifmsr.inference.api",
+    "in_project": "ifmsr.paths",
+    "load_method": "ifmsr.inference",
+    "load_weights": "ifmsr.weights",
+    "open_dataset": "ifmsr.scenes",
+    "run_network": "ifmsr.inference",
+    "scene_seed": "ifmsr.degradation",
+    "show_band": "ifmsr.figures",
+    "show_kernel": "ifmsr.figures",
+    "show_rgb": "ifmsr.figures",
+    "show_spectra": "ifmsr.figures",
+    "super_resolve": "ifmsr.inference",
+    "tone": "ifmsr.figures",
     "view": "ifmsr.viewer.widget",
 }
 """Public name -> its module, imported at first use, because PyTorch takes seconds to import."""
+
+__all__ = [
+    "Assessment",
+    "InputError",
+    "InputWarning",
+    "Observation",
+    "Scene",
+    "__version__",
+    "assess",
+    "degrade",
+    "draw_degradation",
+    "environment",
+    "finished_runs",
+    "in_project",
+    "load_method",
+    "load_weights",
+    "open_dataset",
+    "run_network",
+    "scene_seed",
+    "show_band",
+    "show_kernel",
+    "show_rgb",
+    "show_spectra",
+    "super_resolve",
+    "tone",
+    "view",
+]
 
 try:
     __version__ = version("ifmsr")

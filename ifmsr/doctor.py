@@ -1,4 +1,4 @@
-"""Report on the installation, for example for bug reports: versions, device, extras, data, weights."""
+"""What this installation has, in one line or as a report for bug reports: versions, device, extras, data, weights."""
 
 import os
 import platform
@@ -12,6 +12,17 @@ from ifmsr.paths import CHECKOUT, weights_folders
 from ifmsr.precision import bfloat16_fault
 from ifmsr.runs import git_state, versions
 from ifmsr.scenes import DATASETS, download
+
+
+def environment() -> str:
+    """One line for the start of a notebook: the versions of ifmsr and PyTorch, and the device.
+
+    >>> environment().startswith("ifmsr ")
+    True
+    """
+    device = choose_device()
+    hint = "" if device.type == "cuda" else " (no GPU found: only long trainings need one)"
+    return f"ifmsr {versions()['ifmsr']}, torch {torch.__version__}, device {device}{hint}"
 
 
 def report() -> str:

@@ -7,6 +7,7 @@ from graphlib import TopologicalSorter
 
 import pytest
 
+import ifmsr
 from ifmsr.paths import ROOT
 from ifmsr.registry import resolve
 
@@ -133,3 +134,9 @@ def test_what_is_named_is_there_and_only_hooks_name_a_higher_room():
             if room(place.removeprefix("ifmsr.").partition(":")[0]) != room(module):
                 upward.add((module, place.removeprefix("ifmsr.")))
     assert upward == HOOKS
+
+
+def test_every_public_name_of_the_package_can_be_imported():
+    assert set(ifmsr.__all__) == {*ifmsr.MODULES, "__version__"}
+    for name in ifmsr.__all__:
+        assert getattr(ifmsr, name) is not None

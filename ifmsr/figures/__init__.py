@@ -5,8 +5,17 @@ from ifmsr.extras import require
 require("pandas", "matplotlib")
 
 from ifmsr.figures.degradation import degradation_strip
+from ifmsr.figures.drawings import chain_drawing, network_drawing, problem_drawing
 from ifmsr.figures.evaluated import Evaluated
-from ifmsr.figures.panels import busiest_window, show_band, show_kernel, show_rgb, show_spectra
+from ifmsr.figures.panels import (
+    busiest_window,
+    repeat_pixels,
+    show_band,
+    show_kernel,
+    show_rgb,
+    show_spectra,
+    tone,
+)
 from ifmsr.figures.performance import scaling_figure
 from ifmsr.figures.real import figure6
 from ifmsr.figures.scene_by_scene import scene_figure
@@ -18,12 +27,16 @@ from ifmsr.figures.training import learning_curves, training_curve
 __all__ = [
     "Evaluated",
     "busiest_window",
+    "chain_drawing",
     "degradation_strip",
     "figure4",
     "figure5",
     "figure6",
     "learning_curves",
     "method_styles",
+    "network_drawing",
+    "problem_drawing",
+    "repeat_pixels",
     "save_figure",
     "scaling_figure",
     "scene_figure",
@@ -31,5 +44,6 @@ __all__ = [
     "show_kernel",
     "show_rgb",
     "show_spectra",
+    "tone",
     "training_curve",
 ]

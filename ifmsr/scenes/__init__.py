@@ -7,20 +7,28 @@
 """
 
 from ifmsr.scenes.base import DataSet, Split, Window
+from ifmsr.scenes.cameras import camera_names, camera_response
 from ifmsr.scenes.datasets import DATASETS, dataset_root, dataset_type, open_dataset, register_dataset
-from ifmsr.scenes.response import nikon_d700
+from ifmsr.scenes.response import PUBLISHED, nikon_d700, read_srf, resample_srf
 from ifmsr.scenes.scene import Observation, Scene
+from ifmsr.scenes.splits import cave_split
 
 __all__ = [
     "DATASETS",
+    "PUBLISHED",
     "DataSet",
     "Observation",
     "Scene",
     "Split",
     "Window",
+    "camera_names",
+    "camera_response",
+    "cave_split",
     "dataset_root",
     "dataset_type",
     "nikon_d700",
     "open_dataset",
+    "read_srf",
     "register_dataset",
+    "resample_srf",
 ]

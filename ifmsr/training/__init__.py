@@ -4,10 +4,10 @@ from ifmsr.extras import require
 
 require("filelock", "pandas")
 
-from ifmsr.training.config import TrainConfig
+from ifmsr.training.config import TrainConfig, with_settings
 from ifmsr.training.loop import train
 from ifmsr.training.on_split import train_in_stages, train_on_split
-from ifmsr.training.patches import Patches
+from ifmsr.training.patches import Patches, augment
 from ifmsr.training.presets import PRESETS, preset, preset_names, stages
 from ifmsr.training.state import TrainingError, build_network
 
@@ -16,6 +16,7 @@ __all__ = [
     "Patches",
     "TrainConfig",
     "TrainingError",
+    "augment",
     "build_network",
     "preset",
     "preset_names",
@@ -23,4 +24,5 @@ __all__ = [
     "train",
     "train_in_stages",
     "train_on_split",
+    "with_settings",
 ]
