@@ -13,8 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ifmsr.degradation.estimation import Estimate, rgb_misfit
-from ifmsr.degradation.pair import as_pair
+from ifmsr.degradation.estimation import Estimate, estimated_pair, rgb_misfit
 from ifmsr.degradation.sampling import decimate
 from ifmsr.errors import InputError, check_choice
 from ifmsr.guide.nearest_camera import Camera, nearest_camera
@@ -189,7 +188,7 @@ def _invalid(valid: NDArray[np.bool_] | None) -> float:
 
 def _unexplained(estimate: Estimate, observation: Observation) -> float:
     """Share of the guide's variance at LR resolution that the cube does not explain."""
-    pair = as_pair(observation)
+    pair, _ = estimated_pair(observation)
     usable = pair.usable(estimate.kernel)
     lr, rgb = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb)
     if usable.sum() < 2:

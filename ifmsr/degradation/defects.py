@@ -37,28 +37,52 @@ def defective(lr: Tensor, rgb: Tensor) -> Tensor:
 
 def sticking_out(lr: Tensor, span: Tensor) -> Tensor:
     """(B, h, w) bool: single values of single bands; `span` (B, 1, 1) is a band's range."""
-    (right, step_right, usual_right), (down, step_down, usual_down) = (outside(lr, 2), outside(lr, 1))
-    out, step = torch.maximum(right, down), torch.where(right > down, step_right, step_down)
-    usual = torch.maximum(usual_right, usual_down)[:, None, None]
-    beside = F.pad(out.flatten(1).T[None], (BESIDE,) * 2, mode="reflect")[0].T.unfold(0, 2 * BESIDE + 1, 1)
-    beside = (
-        beside.sort(2).values[..., -3].view_as(lr)
-    )  # the value itself may be the largest, and a defect beside it
-    least = torch.stack(
-        torch.broadcast_tensors(STANDS_OUT * usual, LARGE * span, STEEP * step, ALONE * beside)
+    out = torch.maximum(outside(lr, 2), outside(lr, 1))
+    found = out > LARGE * span
+    bands, rows, columns = found.nonzero(as_tuple=True)
+    if not len(bands):
+        return found
+    values = out[bands, rows, columns]
+    along = outside(lr, 2)[bands, rows, columns] > outside(lr, 1)[bands, rows, columns]
+    step = torch.where(
+        along, step_beside(lr, 2, bands, rows, columns), step_beside(lr, 1, bands, rows, columns)
     )
-    return out > least.amax(0)
+    usual = out.new_zeros(len(lr))
+    for band in bands.unique():
+        usual[band] = max(usual_texture(lr[band], 0), usual_texture(lr[band], 1))
+    beside = F.pad(out[:, rows, columns].T[None], (BESIDE,) * 2, mode="reflect")[0]  # (n, B + 4)
+    beside = beside[torch.arange(len(bands))[:, None], bands[:, None] + torch.arange(2 * BESIDE + 1)]
+    beside = beside.sort(1).values[:, -3]  # the value itself may be the largest, and a defect beside it
+    sure = (values > STANDS_OUT * usual[bands]) & (values > STEEP * step) & (values > ALONE * beside)
+    found[bands, rows, columns] = sure
+    return found
 
 
-def outside(lr: Tensor, axis: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Along an axis: how far values lie outside their neighbours, steps from these to theirs, usual texture (B,)."""
-    reach = (2, 2, 0, 0) if axis == 2 else (0, 0, 2, 2)
+def outside(lr: Tensor, axis: int) -> Tensor:
+    """(B, h, w) how far values lie outside their two neighbours along an axis."""
+    reach = (1, 1, 0, 0) if axis == 2 else (0, 0, 1, 1)
     padded = F.pad(lr[None], reach, mode="replicate")[0]
-    before_last, last, middle, following, after = (padded.narrow(axis, i, lr.shape[axis]) for i in range(5))
-    above, below = middle - torch.maximum(last, following), torch.minimum(last, following) - middle
-    step = torch.maximum((last - before_last).abs(), (following - after).abs())
-    texture = (middle - (last + following) / 2).abs().flatten(1).median(1).values
-    return torch.maximum(above, below).clamp_min(0), step, texture
+    before, after = padded.narrow(axis, 0, lr.shape[axis]), padded.narrow(axis, 2, lr.shape[axis])
+    above = lr - torch.maximum(before, after)
+    return torch.maximum(above, torch.minimum(before, after).sub_(lr)).clamp_min_(0)
+
+
+def step_beside(lr: Tensor, axis: int, bands: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """(n,) the larger step from the neighbours of values along an axis to the neighbours' neighbours."""
+
+    def at(offset: int) -> Tensor:
+        if axis == 1:
+            return lr[bands, (rows + offset).clamp(0, lr.shape[1] - 1), columns]
+        return lr[bands, rows, (columns + offset).clamp(0, lr.shape[2] - 1)]
+
+    return torch.maximum((at(-1) - at(-2)).abs(), (at(1) - at(2)).abs())
+
+
+def usual_texture(band: Tensor, axis: int) -> float:
+    """The median difference of a band's values (h, w) from the mean of their neighbours along an axis."""
+    padded = F.pad(band[None, None], (0, 0, 1, 1) if axis == 0 else (1, 1, 0, 0), mode="replicate")[0, 0]
+    before, after = padded.narrow(axis, 0, band.shape[axis]), padded.narrow(axis, 2, band.shape[axis])
+    return float((band - (before + after) / 2).abs().median())
 
 
 def dead_columns(lr: Tensor, span: Tensor) -> Tensor:
@@ -66,6 +90,8 @@ def dead_columns(lr: Tensor, span: Tensor) -> Tensor:
     if lr.shape[1] < SHORTEST:
         return torch.zeros_like(lr, dtype=torch.bool)
     constant = (lr == lr[:, :1]).all(1)  # (B, w)
+    if not constant.any():
+        return torch.zeros_like(lr, dtype=torch.bool)
     padded = F.pad(lr[None], (1, 1, 0, 0), mode="replicate")[0]
     unlike = torch.stack([(lr - other).abs().mean(1) for other in (padded[:, :, :-2], padded[:, :, 2:])])
     alive = ~F.pad(constant, (1, 1), value=True)

@@ -4,6 +4,7 @@ With y the LR cube (B, n), z the RGB guide (3, N), P the response and D_k "blur 
 same RGB values, P y = D_k z + noise. That is linear in the sampling kernel k and, for a given k, in P.
 """
 
+from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from ifmsr.degradation.kernels import (
     as_kernel,
     block_mean,
     estimate_kernel,
-    kernel_columns,
+    kernel_gram,
     smooth_gram,
     solve_taps,
 )
@@ -116,8 +117,33 @@ def estimate_degradation(observation: Observation) -> Estimate:
     the kernel of largest mutual information is taken instead; if the images share no more than images of different
     places, the guide is not related to the cube.
     """
+    return in_units(*estimated_pair(observation), observation)
+
+
+@dataclass(frozen=True)
+class Estimated(Observation):
+    """An observation that keeps its pair and estimate for what comes after; a copy by `replace` does not have them."""
+
+    known: tuple[Pair, Estimate] | None = field(init=False, default=None, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, observation: Observation) -> "Estimated":
+        """The same images with their estimate."""
+        made = cls(**{part.name: getattr(observation, part.name) for part in fields(Observation)})
+        object.__setattr__(made, "known", estimated_pair(observation))
+        return made
+
+
+def estimated_pair(observation: Observation) -> tuple[Pair, Estimate]:
+    """The pair and the estimate in its own units, known ones if there are any."""
+    if isinstance(observation, Estimated) and observation.known is not None:
+        return observation.known
     pair = as_pair(observation)
-    estimate = estimate_pair(pair)
+    return pair, estimate_pair(pair)
+
+
+def in_units(pair: Pair, estimate: Estimate, observation: Observation) -> Estimate:
+    """The estimate of a pair in the units of its observation."""
     response = estimate.response * pair.rgb_unit[:, None]
     response[:, :-1] /= pair.lr_unit
     if estimate.given and observation.srf is not None:
@@ -150,7 +176,7 @@ def of_a_small_pair(pair: Pair, edges: Edges, noise: float) -> Estimate:
     rgb_values = edges.of(torch.tensordot(pair.srf, pair.lr, dims=1))
     if not rgb_values.any():
         return given_response(pair.srf, kernel, noise)._replace(shared=0.0)
-    columns = edges.of(kernel_columns(pair.rgb, pair.scale))
+    columns = edges.columns(pair.rgb, pair.scale)
 
     def explained(kernels: Tensor) -> Tensor:
         left = torch.einsum("mk,cke->mce", kernels.flatten(1), columns) - rgb_values
@@ -241,13 +267,11 @@ def estimate_response(
     and the kernel (k, k).
     """
     count = slice(None) if usable is None else usable.flatten()
-    pixels = lr.flatten(1)[:, count]
-    spectra, columns = affine(pixels), kernel_columns(rgb, scale)[:, :, count]
+    cube = affine(lr)
+    spectra = cube.flatten(1)[:, count]
     inverse = torch.linalg.inv(ridge_gram(spectra.double(), RESPONSE_RIDGE))
-    left = smooth_gram(columns)
-    for channel in columns:
-        seen = (channel @ spectra.T).double()  # (k^2, B + 1)
-        left -= seen @ inverse @ seen.T
+    gram, seen = kernel_gram(rgb, scale, cube.expand(3, -1, -1, -1), usable)
+    left = smooth_gram(gram) - (seen @ inverse @ seen.mT).sum(0)
     kernel = as_kernel(solve_taps(left, torch.ones(len(left), dtype=torch.double)), scale)
     rgb_values = decimate(rgb, kernel, scale).flatten(1)[:, count]
     return fit_response(spectra.double(), rgb_values.double(), signal_basis(lr, usable)[1]), kernel

@@ -8,6 +8,7 @@ SMOOTHNESS = 1e-2  # weight of the kernel's gradient, relative to the data term'
 SUPPORT = 0.2  # share of the largest tap from which a tap and its neighbours are solved for again
 NARROWINGS = 3  # how often
 LEAST_ENERGY = 1e-12  # of an image that is black
+PIXELS_AT_ONCE = 1024  # LR pixels whose columns are in memory
 
 
 def kernel_side(scale: int) -> int:
@@ -28,25 +29,57 @@ def estimate_kernel(rgb_values: Tensor, rgb: Tensor, scale: int, usable: Tensor 
     -------
     (k, k) as in `Estimate`.
     """
-    columns, wanted = kernel_columns(rgb, scale), rgb_values.flatten(1)
-    if usable is not None:
-        columns, wanted = columns[:, :, usable.flatten()], wanted[:, usable.flatten()]
-    target = (columns @ wanted[..., None]).sum(0)[:, 0].double()
-    return as_kernel(solve_taps(smooth_gram(columns), target), scale)
+    gram, products = kernel_gram(rgb, scale, rgb_values[:, None], usable)
+    return as_kernel(solve_taps(smooth_gram(gram), products.sum(0)[:, 0]), scale)
 
 
-def kernel_columns(rgb: Tensor, scale: int) -> Tensor:
-    """(3, k^2, h w) the guide's value under each tap of a kernel, for each LR pixel."""
+def kernel_gram(
+    rgb: Tensor, scale: int, values: Tensor, usable: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Gram matrix of the guide's values under the taps of a kernel, and their products with LR images.
+
+    Parameters
+    ----------
+    rgb : (3, H, W).
+    values : (3, T, h, w), T images for each channel.
+    usable : (h, w) bool, the LR pixels that count; default: all.
+
+    Returns
+    -------
+    gram : (k^2, k^2) float64, the sum over channels.
+    products : (3, k^2, T) float64.
+    """
+    taps = under_taps(rgb, scale)
+    h, w, side = taps.shape[1:4]
+    gram = torch.zeros(side**2, side**2, dtype=torch.double)
+    products = torch.zeros(3, side**2, values.shape[1], dtype=torch.double)
+    step = max(1, PIXELS_AT_ONCE // w)
+    for top in range(0, h, step):
+        rows = slice(top, top + step)
+        count = slice(None) if usable is None else usable[rows].flatten()
+        for channel in range(3):
+            columns = taps[channel, rows].reshape(-1, side**2)[count]  # (n, k^2)
+            gram += columns.T @ columns
+            products[channel] += columns.T @ values[channel, :, rows].flatten(1).T[count]
+    return gram, products
+
+
+def kernel_columns(rgb: Tensor, scale: int, pixels: Tensor) -> Tensor:
+    """(3, k^2, n) the guide's value under each tap of a kernel, for LR pixels of these numbers (n,)."""
+    taps = under_taps(rgb, scale)
+    width = taps.shape[2]
+    return taps[:, pixels // width, pixels % width].flatten(2).mT
+
+
+def under_taps(rgb: Tensor, scale: int) -> Tensor:
+    """(3, h, w, k, k) the guide's value under each tap of a kernel, for each LR pixel: a view that takes no memory."""
     side = kernel_side(scale)
-    padded = F.pad(rgb[:, None], ((side - scale) // 2,) * 4, mode="replicate")
-    return F.unfold(padded, side, stride=scale)
+    padded = F.pad(rgb[None], ((side - scale) // 2,) * 4, mode="replicate")[0]
+    return padded.unfold(1, side, scale).unfold(2, side, scale)
 
 
-def smooth_gram(columns: Tensor) -> Tensor:
-    """(k^2, k^2) float64: the columns' Gram matrix and the penalty on the kernel's gradient."""
-    gram = torch.zeros((), dtype=torch.double)
-    for channel in columns:
-        gram = gram + (channel @ channel.T).double()
+def smooth_gram(gram: Tensor) -> Tensor:
+    """(k^2, k^2) float64: the Gram matrix of a kernel's columns and the penalty on the kernel's gradient."""
     side = round(len(gram) ** 0.5)
     difference = torch.eye(side + 1, side, dtype=torch.double)
     difference[1:] -= torch.eye(side, dtype=torch.double)

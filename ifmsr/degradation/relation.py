@@ -51,6 +51,10 @@ class Edges:
         pixels = pixels.flatten(-2) if pixels.shape[-2:] == self.size else pixels
         return pixels[..., self.first] - pixels[..., self.second]
 
+    def columns(self, rgb: Tensor, scale: int) -> Tensor:
+        """(3, k^2, edges): differences of the guide's values under the taps of a kernel."""
+        return kernel_columns(rgb, scale, self.first) - kernel_columns(rgb, scale, self.second)
+
     def keep(self, chosen: Tensor) -> None:
         """Only the edges of these numbers."""
         self.first, self.second = self.first[chosen], self.second[chosen]
@@ -70,7 +74,7 @@ class Relation:
         self.scale, self.edges = scale, edges
         maps = maps[-max(1, min(MOST_MAPS, len(edges) // PER_MAP - len(rgb))) :]
         edges.keep(edges.of(maps).square().sum(0).argsort(descending=True)[:MOST_EDGES])
-        self.columns = edges.of(kernel_columns(rgb, scale))
+        self.columns = edges.columns(rgb, scale)
         self.basis = torch.linalg.qr(edges.of(maps).double().T)[0].float()  # (edges, R)
 
     def information(self, seen: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ STRIDE = 2  # between them
 SMOOTHEST = 0.3  # of them, that count
 FEWEST = 500  # patches
 SMALLEST = 0.2  # of the eigenvalues
+ROWS = 64  # of patches or pixels at once
 DARK, BRIGHT = 0.01, 0.99  # of the largest value: patches beyond are clipped
 LEVELS = 255, 65535  # steps of pictures
 LEAST = 1.2e-3  # of the largest value: less cannot be separated from a scene's texture
@@ -42,28 +43,38 @@ def noise_level(rgb: Tensor, valid: Tensor) -> float:
     rounding = rounding_step(rgb) / 12**0.5
     if min(rgb.shape[1:]) < SIDE:
         return rounding
-    patches = F.unfold(rgb[None], SIDE, stride=STRIDE)[0]  # (3 SIDE^2, n)
-    whole = F.unfold(valid[None, None].float(), SIDE, stride=STRIDE)[0].amin(0) > 0
     most = rgb.max()
-    usable = whole & (patches.amin(0) > DARK * most) & (patches.amax(0) < BRIGHT * most)
+    within = (valid & (rgb.amin(0) > DARK * most) & (rgb.amax(0) < BRIGHT * most)).float()[None]
+    usable = -F.max_pool2d(-within, SIDE, STRIDE).flatten() > 0  # patches, all of whose pixels are
     if usable.sum() < FEWEST:
         return rounding
-    smooth = F.avg_pool2d(rgb[None], SIDE, 1, SIDE // 2, count_include_pad=False)
-    texture = F.unfold(smooth, SIDE, stride=STRIDE)[0].unflatten(0, (3, -1)).var(1).sum(0)
+    smooth = F.avg_pool2d(rgb[None], SIDE, 1, SIDE // 2, count_include_pad=False)[0]
+    texture = torch.cat([part.flatten(3).var(3).sum(0).flatten() for part in patches(smooth).split(ROWS, 1)])
     texture[~usable] = torch.inf
     count = max(FEWEST, int(SMOOTHEST * usable.sum()))
-    values = torch.linalg.eigvalsh(torch.cov(patches[:, texture.argsort()[:count]].double()))
+    chosen, across = texture.argsort()[:count], (rgb.shape[2] - SIDE) // STRIDE + 1
+    smoothest = patches(rgb)[:, chosen // across, chosen % across]  # (3, n, SIDE, SIDE)
+    values = torch.linalg.eigvalsh(torch.cov(smoothest.transpose(0, 1).flatten(1).T.double()))
     measured = float(values[: int(SMALLEST * len(values))].mean().clamp_min(0).sqrt())
     return max(rounding, measured if measured > LEAST * most else 0.0)
+
+
+def patches(image: Tensor) -> Tensor:
+    """(3, H, W) -> (3, h, w, SIDE, SIDE), a view."""
+    return image.unfold(1, SIDE, STRIDE).unfold(2, SIDE, STRIDE)
 
 
 def rounding_step(rgb: Tensor) -> float:
     """The step of a picture's values, 1/255 or 1/65535 if they lie on such a grid, else 0."""
     for levels in LEVELS:
-        steps = levels * rgb.double()
-        if float((steps - steps.round()).abs().max()) < ROUNDED:
+        if all(_on_grid(rows, levels) for rows in rgb.split(ROWS, 1)):
             return 1 / levels
     return 0.0
+
+
+def _on_grid(rgb: Tensor, levels: int) -> bool:
+    steps = levels * rgb.double()
+    return float((steps - steps.round()).abs().max()) < ROUNDED
 
 
 def denoise(rgb: Tensor, level: float) -> Tensor:

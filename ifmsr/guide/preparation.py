@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import torch
 
-from ifmsr.degradation.estimation import DOUBTFUL_PAIR, Estimate, estimate_degradation
+from ifmsr.degradation.estimation import DOUBTFUL_PAIR, Estimate, Estimated, estimate_degradation
 from ifmsr.degradation.pair import as_mask, mend
 from ifmsr.guide.noise import denoise, noise_level
 from ifmsr.guide.registration import OnCubeGrid, Registration, onto_cube_grid, register
@@ -87,7 +87,7 @@ def in_place(observation: Observation, noise: float, guide: str) -> Prepared:
         observation = replace(observation, rgb=curve.linearise(rgb).numpy())
     if clipped.any() and measured.any():
         observation = restored(observation, clipping)
-    share = float(clipped.float().mean())
+    observation, share = Estimated.of(observation), float(clipped.float().mean())
     return Prepared(observation, noise, share, curve, estimate_degradation(observation))
 
 

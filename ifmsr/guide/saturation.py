@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ifmsr.degradation.estimation import Estimate
-from ifmsr.degradation.sampling import decimate, upsample
+from ifmsr.degradation.sampling import decimate, trimmed, upsample
 
 LEVELS = 4096  # of the histogram
 NEXT = 4  # occupied levels beside the extreme one that it is compared with
@@ -227,9 +227,7 @@ class _System:
     """The normal equations of the module's docstring, for the pixels `clipped` (3, H, W), 1 or 0."""
 
     def __init__(self, kernel: Tensor, scale: int, clipped: Tensor, variance: float):
-        taken = (kernel > 0).nonzero()
-        cut = min(int(taken.min()), len(kernel) - 1 - int(taken.max()), (len(kernel) - scale) // 2)
-        self.kernel = kernel[cut : len(kernel) - cut, cut : len(kernel) - cut]
+        self.kernel = trimmed(kernel, scale)
         self.scale, self.clipped, self.variance = scale, clipped, variance
 
     def solve(self, image: Tensor, wanted: Tensor, steps: list[Tensor], weights: list[Tensor]) -> Tensor:

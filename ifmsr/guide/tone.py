@@ -176,6 +176,7 @@ class _Pair:
     root: Tensor  # (R, R) lower triangular, directions = root @ spectra; the last direction is 1 everywhere
     noise: float
     pixels: Tensor  # (n,) places in the LR image
+    size: tuple[int, int]  # (h, w)
     scale: int
 
     @classmethod
@@ -199,7 +200,8 @@ class _Pair:
         directions = torch.cat([directions, torch.ones(1, len(places))]).double()
         root = torch.linalg.cholesky(ridge_gram(directions, SPECTRA_RIDGE))
         spectra = torch.linalg.solve_triangular(root, directions, upper=False)
-        return cls(spectra, root, max(noise, LEAST_NOISE * float(lr[:, valid].max())), places, scale)
+        noise = max(noise, LEAST_NOISE * float(lr[:, valid].max()))
+        return cls(spectra, root, noise, places, (lr.shape[1], lr.shape[2]), scale)
 
     @property
     def knots(self) -> int:
@@ -209,12 +211,11 @@ class _Pair:
     def fit(self, linear: Tensor) -> _Fit:
         """Kernel and response for a linearised guide (3, H, W)."""
         padded = self.padded(linear)
-        hats = smoothed_by_hat(padded)
-        columns = F.unfold(hats, self.knots, dilation=SPACING, stride=self.scale)[:, :, self.pixels]
+        columns = self.columns(smoothed_by_hat(padded))
         seen = torch.stack(
             [(channel @ self.spectra.T.float()).double() for channel in columns]
         )  # (3, k^2, R)
-        left = smooth_gram(columns) - (seen @ seen.mT).sum(0)
+        left = smooth_gram((columns @ columns.mT).double().sum(0)) - (seen @ seen.mT).sum(0)
         weights = solve_taps(left, torch.ones(len(left), dtype=torch.double)).clamp_min(0)
         weights = (weights / weights.sum().clamp_min(LEAST)).view(1, 1, self.knots, self.knots)
         hat = torch.outer(HAT, HAT)[None, None]
@@ -233,6 +234,12 @@ class _Pair:
             (left.mean() + offset) / variance,
         )
         return _Fit(kernel, left, *map(float, parts))
+
+    def columns(self, hats: Tensor) -> Tensor:
+        """(3, 1, ...) -> (3, knots^2, n) the values under the kernel's knots."""
+        reach, width = SPACING * (self.knots - 1) + 1, self.size[1]
+        taps = hats[:, 0].unfold(1, reach, self.scale).unfold(2, reach, self.scale)
+        return taps[:, self.pixels // width, self.pixels % width, ::SPACING, ::SPACING].flatten(2).mT
 
     def padded(self, images: Tensor) -> Tensor:
         """(C, H, W) -> (C, 1, ...) with the kernel's reach beyond the border."""

@@ -3,15 +3,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from scipy.optimize import nnls
 
-from ifmsr.degradation import estimation
+from ifmsr.degradation import estimation, kernels
 from ifmsr.degradation.estimation import (
     CAMERA_RIDGES,
     RESPONSE_RIDGE,
     Estimate,
+    Estimated,
     estimate_degradation,
     estimate_response,
+    estimated_pair,
     fit_response,
     lower_quartile,
     nonnegative_response,
@@ -23,6 +26,7 @@ from ifmsr.degradation.kernels import (
     as_kernel,
     estimate_kernel,
     kernel_columns,
+    kernel_gram,
     kernel_side,
     smooth_gram,
     solve_taps,
@@ -140,11 +144,8 @@ def test_solving_again_on_the_support_finds_a_shifted_kernel_in_noise(pines, sca
     truth = torch.from_numpy(truth / truth.sum()).float()
     seen = decimate(rgb, truth, scale)
     seen = seen + noise * torch.randn(seen.shape, generator=torch.Generator().manual_seed(1))
-    columns = kernel_columns(rgb, scale)
-    gram = smooth_gram(columns)
-    target = sum(
-        channel.double() @ colour.flatten().double() for channel, colour in zip(columns, seen, strict=True)
-    )
+    gram, products = kernel_gram(rgb, scale, seen[:, None])
+    gram, target = smooth_gram(gram), products.sum(0)[:, 0]
 
     def errors(taps):
         kernel = as_kernel(taps, scale)
@@ -172,9 +173,8 @@ def test_taps_are_solved_for_again_three_times_among_the_large_ones_and_their_ne
     wide = np.exp(-0.5 * ((offsets[:, None] / 3) ** 2 + (offsets / 1.2) ** 2))
     seen = decimate(rgb, torch.from_numpy(wide / wide.sum()).float(), scale).numpy()
     seen = seen + noise * np.random.default_rng(seed).standard_normal(seen.shape)
-    columns = kernel_columns(rgb, scale)
-    gram = smooth_gram(columns).numpy()
-    target = np.einsum("ckn,cn->k", columns.numpy().astype(float), seen.reshape(3, -1))
+    gram, products = kernel_gram(rgb, scale, torch.from_numpy(seen).float()[:, None])
+    gram, target = smooth_gram(gram).numpy(), products.sum(0)[:, 0].numpy()
 
     taps, narrowed = np.linalg.solve(gram, target), []
     for _ in range(4):
@@ -188,9 +188,28 @@ def test_taps_are_solved_for_again_three_times_among_the_large_ones_and_their_ne
     assert distances[2] < 1e-9 and min(distances[0], distances[1], distances[3]) > 0.01
 
 
+@pytest.mark.parametrize("scale", [3, 4])
+@pytest.mark.parametrize("at_once", [20, 10000])
+def test_gram_matrix_and_products_are_those_of_all_columns(pines, monkeypatch, scale, at_once):
+    """A few rows at a time, and all at once, without the pixels that do not count."""
+    monkeypatch.setattr(kernels, "PIXELS_AT_ONCE", at_once)
+    rgb, side = torch.from_numpy(pines[[29, 19, 9], : 12 * scale, : 10 * scale]), kernel_side(scale)
+    generator = torch.Generator().manual_seed(0)
+    values = torch.rand(3, 2, 12, 10, generator=generator)
+    usable = torch.rand(12, 10, generator=generator) > 0.3
+    padded = F.pad(rgb[:, None], ((side - scale) // 2,) * 4, mode="replicate")
+    columns = F.unfold(padded, side, stride=scale).double()[:, :, usable.flatten()]
+    gram, products = kernel_gram(rgb, scale, values, usable)
+    torch.testing.assert_close(gram, (columns @ columns.mT).sum(0), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(products, columns @ values[:, :, usable].double().mT, rtol=1e-5, atol=1e-5)
+    pixels = usable.flatten().nonzero()[:, 0]
+    assert torch.equal(kernel_columns(rgb, scale, pixels), columns.float())
+
+
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_equations_of_a_black_image_have_no_taps_and_a_kernel_still(scale):
-    gram = smooth_gram(kernel_columns(torch.zeros(3, 5 * scale, 4 * scale), scale))
+    black = torch.zeros(3, 5 * scale, 4 * scale)
+    gram = smooth_gram(kernel_gram(black, scale, torch.zeros(3, 1, 5, 4))[0])
     taps = solve_taps(gram, torch.zeros(len(gram), dtype=torch.double))
     assert not taps.any()
     kernel = as_kernel(taps, scale)
@@ -521,3 +540,13 @@ def test_clipped_pixels_count_where_too_few_others_are_left():
     assert pair.measured(usable).all()
     pair.lr[:, :4] = 0.5
     assert pair.measured(usable)[:4].all() and not pair.measured(usable)[4:].any()
+
+
+def test_what_was_estimated_is_known_afterwards_and_not_of_other_images(pines):
+    observation = degrade(Scene("part", pines[10:41, :96], srf=nikon_d700()), 4)
+    known = Estimated.of(observation)
+    assert estimated_pair(known) is estimated_pair(known)
+    torch.testing.assert_close(estimated_pair(known)[1].kernel, estimated_pair(observation)[1].kernel)
+    brighter = replace(known, lr=0.5 * known.lr)
+    assert brighter.known is None
+    assert estimated_pair(brighter)[0].lr_unit == pytest.approx(0.5 * known.known[0].lr_unit)

@@ -7,14 +7,18 @@ With y the LR cube (B, n), z the RGB guide (3, N), P the spectral response funct
 2. `denoise_guide`: the guide without noise; see `ifmsr.methods.closed_form.guide_denoising`.
 3. `regress_globally`: one map from RGB to spectrum for the whole image, W = argmin |y - W D_k phi(z)|^2 + ridge, with
    root-polynomial features phi; see `ifmsr.methods.closed_form.global_regression`. x1 = W phi(z).
-4. `regress_locally`: the residual at low resolution, in the spectral directions above the noise, predicted from the
-   guide by local maps; see `ifmsr.methods.closed_form.local_regression`.
-5. `apply_detail_gains`: per-band detail gains, calibrated at reduced resolution; see
+4. `explain` and `sharpened`: the residual at low resolution, in the spectral directions above the noise, predicted from
+   the guide by local maps; see `ifmsr.methods.closed_form.local_regression`.
+5. `apply_detail_gains_`: per-band detail gains, calibrated at reduced resolution; see
    `ifmsr.methods.closed_form.detail_gain`.
-6. `project`: towards the nearest cube whose RGB values are the guide's, as far as the guide can be trusted; see
+6. `project_`: towards the nearest cube whose RGB values are the guide's, as far as the guide can be trusted; see
    `ifmsr.methods.closed_form.trust`.
-7. `denoise_shadows`: dark pixels, blended with an estimate from the guide; see
+7. `denoise_shadows_`: dark pixels, blended with an estimate from the guide; see
    `ifmsr.methods.closed_form.shadow_denoising`.
+
+Statistics are those of the whole image. What has the size of the result is computed in strips of rows, each with what
+lies around it as far as a step reaches, and in place: beside the two images and the result, only images of the size of
+the guide or of the LR cube are in memory.
 
 SubspaceNet starts from the result of the first six; its own corrections come before the seventh.
 """
@@ -24,15 +28,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ifmsr.degradation.estimation import DOUBTFUL_PAIR, Estimate, estimate_pair, signal_basis
-from ifmsr.degradation.pair import Pair, as_pair
+from ifmsr.degradation.estimation import DOUBTFUL_PAIR, Estimate, estimated_pair, signal_basis
+from ifmsr.degradation.pair import Pair
+from ifmsr.degradation.sampling import strips
 from ifmsr.methods.closed_form.cube_alone import upsample_alone
-from ifmsr.methods.closed_form.detail_gain import BOX, apply_detail_gains, reduced_pair
+from ifmsr.methods.closed_form.detail_gain import BOX, apply_detail_gains_, reduced_pair
 from ifmsr.methods.closed_form.gaps import fill_gaps, guided_share
 from ifmsr.methods.closed_form.global_regression import regress_globally
 from ifmsr.methods.closed_form.guide_denoising import denoise_guide
-from ifmsr.methods.closed_form.local_regression import regress_locally
-from ifmsr.methods.closed_form.shadow_denoising import denoise_shadows
+from ifmsr.methods.closed_form.local_regression import explain, sharpened
+from ifmsr.methods.closed_form.shadow_denoising import denoise_shadows_
 from ifmsr.methods.closed_form.trust import guide_trust
 from ifmsr.scenes.scene import Array, Observation
 
@@ -75,27 +80,25 @@ class Solution(NamedTuple):
 
 def solve(observation: Observation) -> Solution:
     """The first six steps on one observation."""
-    pair = as_pair(observation)
-    pair, estimate = balanced(pair, estimate_pair(pair))
+    pair, estimate = balanced(*estimated_pair(observation))
     pair = fill_gaps(pair, estimate)
     lr, rgb, scale, kernel, noise = pair.lr, pair.rgb, pair.scale, estimate.kernel, estimate.noise
     guide, guided = denoise_guide(rgb, scale), guided_share(pair, estimate)
     if estimate.related and lr[0].numel() >= LEAST_PIXELS and min(lr.shape[1:]) > 1:
         small, seen = reduced_pair(lr, rgb, kernel, scale)
         reduced = predict(small, denoise_guide(seen, 2), BOX, 2, noise / 2)
-        sr = apply_detail_gains(predict(lr, guide, kernel, scale, noise), reduced, lr, kernel, scale)
-        sr = project(
-            sr, rgb, estimate, guide_trust(sr, rgb, lr, estimate, scale, pair.measured(pair.usable(kernel)))
-        )
+        sr = apply_detail_gains_(predict(lr, guide, kernel, scale, noise), reduced, lr, kernel, scale)
+        measured = pair.measured(pair.usable(kernel))
+        project_(sr, rgb, estimate, guide_trust(sr, rgb, lr, estimate, scale, measured))
     else:
         sr = upsample_alone(lr, kernel, scale, noise)
         if estimate.given and estimate.related:
-            sr = project(sr, rgb, estimate, torch.eye(3, dtype=torch.double))
+            project_(sr, rgb, estimate, torch.eye(3, dtype=torch.double))
     if guided.min() < 1:
         alone = upsample_alone(lr, kernel, scale, noise)
-        sr = alone + guided * (sr - alone)
+        sr.sub_(alone).mul_(guided).add_(alone)
     highest = highest_value(pair, estimate)
-    return Solution(sr.clamp(0, highest), estimate, guide, pair, guided, highest)
+    return Solution(sr.clamp_(0, highest), estimate, guide, pair, guided, highest)
 
 
 def balanced(pair: Pair, estimate: Estimate) -> tuple[Pair, Estimate]:
@@ -108,11 +111,14 @@ def balanced(pair: Pair, estimate: Estimate) -> tuple[Pair, Estimate]:
 
 
 def finish(solution: Solution, sr: Tensor) -> Tensor:
-    """`sr` (B, H, W), the solution's or a correction of it, after the seventh step, in the observation's unit."""
+    """`sr` (B, H, W), the solution's or a correction of it, after the seventh step, in the observation's unit.
+
+    The result takes the place of `sr` in memory.
+    """
     pair, estimate = solution.pair, solution.estimate
     if estimate.related:
-        sr = denoise_shadows(sr, pair.rgb, estimate.noise, pair.scale)
-    return (sr.clamp(0, solution.highest) * pair.lr_unit).clamp(0, 1)
+        denoise_shadows_(sr, pair.rgb, estimate.noise, pair.scale)
+    return sr.clamp_(0, solution.highest).mul_(pair.lr_unit).clamp_(0, 1)
 
 
 def predict(lr: Tensor, rgb: Tensor, kernel: Tensor, scale: int, noise: float) -> Tensor:
@@ -120,17 +126,23 @@ def predict(lr: Tensor, rgb: Tensor, kernel: Tensor, scale: int, noise: float) -
     explained = regress_globally(lr, rgb, kernel, scale)
     basis, _ = signal_basis(lr)
     residual = torch.tensordot(basis.T, lr - explained.coarse, dims=1)  # (R, h, w)
-    sharp = regress_locally(residual, explained.seen, rgb, kernel, scale, noise)
-    return explained.fine + torch.tensordot(basis, sharp, dims=1)
+    local = explain(residual, explained.seen, noise)
+    sr = lr.new_empty(len(lr), *rgb.shape[1:])
+    for rows in strips(sr, scale):
+        sharp = sharpened(local, rgb, kernel, scale, rows)
+        sr[:, rows] = explained.fine(rgb[:, rows]) + torch.tensordot(basis, sharp, dims=1)
+    return sr
 
 
-def project(sr: Tensor, rgb: Tensor, estimate: Estimate, trust: Tensor) -> Tensor:
-    """`sr` moved towards the nearest cube whose RGB values are `rgb`: x + P^+ T (z - P x).
+def project_(sr: Tensor, rgb: Tensor, estimate: Estimate, trust: Tensor) -> Tensor:
+    """`sr` moved, in place, towards the nearest cube whose RGB values are `rgb`: x + P^+ T (z - P x).
 
     T (3, 3) is the `trust` in the guide, the identity for full trust; see `Estimate.right_inverse`.
     """
     step = (estimate.right_inverse.double() @ trust).float()
-    return sr + torch.tensordot(step, rgb - estimate.to_rgb(sr), dims=1)
+    for rows in strips(sr, 1):
+        sr[:, rows] += torch.tensordot(step, rgb[:, rows] - estimate.to_rgb(sr[:, rows]), dims=1)
+    return sr
 
 
 def highest_value(pair: Pair, estimate: Estimate) -> float:

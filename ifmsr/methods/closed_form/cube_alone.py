@@ -12,7 +12,7 @@ from torch import Tensor
 from ifmsr.degradation.estimation import signal_basis
 from ifmsr.degradation.sampling import upsample
 from ifmsr.degradation.smoothing import gaussian_taps, smoothed
-from ifmsr.methods.closed_form.local_regression import SMOOTHINGS, by_brightness, stein
+from ifmsr.methods.closed_form.local_regression import GROUPS, SMOOTHINGS, by_brightness, replace, stein
 
 
 def upsample_alone(lr: Tensor, kernel: Tensor, scale: int, noise: float) -> Tensor:
@@ -27,10 +27,10 @@ def upsample_alone(lr: Tensor, kernel: Tensor, scale: int, noise: float) -> Tens
 def least_risk(maps: Tensor, brightness: Tensor, noise: float) -> Tensor:
     """Maps (R, h, w) of white `noise` smoothed by the window of least risk, each, for dark and bright pixels apart."""
     group = by_brightness(brightness)
-    lowest, best = torch.full_like(maps, torch.inf), maps
+    best, lowest = maps.clone(), maps.new_full((len(maps), GROUPS), torch.inf)
     for candidate, trace in smoothings_with_traces(maps):
-        risk = stein(candidate - maps, torch.full_like(maps, trace), noise, group)
-        best = torch.where(risk < lowest, candidate, best)
+        risk = stein(candidate - maps, torch.full_like(maps[0], trace), noise, group)
+        replace(best[None], candidate[None], risk < lowest, group)
         lowest = torch.minimum(lowest, risk)
     return best
 

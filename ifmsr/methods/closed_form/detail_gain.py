@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ifmsr.degradation.sampling import decimate, upsample
+from ifmsr.degradation.sampling import decimate, strips, upsample
 
 BOX = torch.full((2, 2), 0.25, dtype=torch.float32)  # the kernel at reduced resolution
 SURE = 1600.0  # energy of the detail over the residual's mean square at which a gain counts half
@@ -23,8 +23,8 @@ def reduced_pair(lr: Tensor, rgb: Tensor, kernel: Tensor, scale: int) -> tuple[T
     return F.avg_pool2d(lr[None], 2)[0], decimate(rgb, kernel, scale)[:, : h - h % 2, : w - w % 2]
 
 
-def apply_detail_gains(drawn: Tensor, reduced: Tensor, lr: Tensor, kernel: Tensor, scale: int) -> Tensor:
-    """`drawn` (B, H, W), the detail of each band multiplied by its gain.
+def apply_detail_gains_(drawn: Tensor, reduced: Tensor, lr: Tensor, kernel: Tensor, scale: int) -> Tensor:
+    """`drawn` (B, H, W), in place, the detail of each band multiplied by its gain.
 
     Parameters
     ----------
@@ -32,8 +32,11 @@ def apply_detail_gains(drawn: Tensor, reduced: Tensor, lr: Tensor, kernel: Tenso
     lr : (B, h, w), or one row or column larger.
     """
     _, h, w = reduced.shape
-    smooth, detail = split(drawn, kernel, scale)
-    return smooth + detail_gains(reduced, lr[:, :h, :w])[:, None, None] * detail
+    gains = detail_gains(reduced, lr[:, :h, :w])[:, None, None]
+    low = decimate(drawn, kernel, scale)
+    for rows in strips(drawn, scale):
+        drawn[:, rows].lerp_(upsample(low, kernel, scale, rows), 1 - gains)
+    return drawn
 
 
 def detail_gains(reduced: Tensor, wanted: Tensor) -> Tensor:

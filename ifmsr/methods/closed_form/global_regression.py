@@ -18,30 +18,31 @@ RIDGES = tuple(10 ** (power / 2) for power in range(-12, 0))  # relative to the 
 
 
 class Explained(NamedTuple):
-    """Predictions of the HR cube (B, H, W) and of the LR cube (B, h, w), and the RGB values (3, h, w) of LR pixels."""
+    """The map (B, features), its prediction of the LR cube (B, h, w), and the RGB values (3, h, w) of LR pixels."""
 
-    fine: Tensor
+    weights: Tensor
     coarse: Tensor
     seen: Tensor
+
+    def fine(self, rgb: Tensor) -> Tensor:
+        """The prediction of the HR cube (B, H, W) for RGB values (3, H, W)."""
+        return torch.tensordot(self.weights, root_polynomial(rgb), dims=1)
 
 
 def regress_globally(
     lr: Tensor, rgb: Tensor, kernel: Tensor, scale: int, usable: Tensor | None = None
 ) -> Explained:
-    """Fit the map to `lr` (B, h, w) and the blurred features of `rgb` (3, H, W), and apply it to both.
+    """Fit the map to `lr` (B, h, w) and the blurred features of `rgb` (3, H, W), and apply it to these.
 
     Features of the sharp guide are blurred and decimated. Only `usable` (h, w) pixels are fitted, by default all.
     """
-    fine = root_polynomial(rgb)
-    coarse = decimate(fine, kernel, scale)
+    coarse = decimate(rgb, kernel, scale, root_polynomial)
     axes = spectral_axes(lr)[1].float()
     maps = torch.tensordot(axes.T, lr, dims=1)
     pixels = (coarse.flatten(1), maps.flatten(1)) if usable is None else (coarse[:, usable], maps[:, usable])
     candidates = torch.stack([fitted(*pixels, weight) for weight in RIDGES])  # (n, B, features)
     weights = axes @ candidates[detail_error(coarse, maps).argmin(0), torch.arange(len(lr))]
-    return Explained(
-        torch.tensordot(weights, fine, dims=1), torch.tensordot(weights, coarse, dims=1), coarse[:3]
-    )
+    return Explained(weights, torch.tensordot(weights, coarse, dims=1), coarse[:3])
 
 
 def root_polynomial(rgb: Tensor) -> Tensor:

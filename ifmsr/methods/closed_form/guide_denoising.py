@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ifmsr.degradation.sampling import strips
 from ifmsr.degradation.smoothing import gaussian_taps, smoothed
 
 FINEST = 0.6  # pixels: standard deviation of the Gaussian that removes the finest octave
@@ -31,14 +32,15 @@ def denoise_guide(rgb: Tensor, scale: int) -> Tensor:
     sigmas = [2 * FINEST * scale, FINEST * scale, *reversed(finer)]
     windows = [gaussian_taps(sigma, rgb.device) for sigma in sigmas]
     levels = [smoothed(rgb, taps) for taps in windows] + [rgb]
-    seen, *unseen = [fine - coarse for coarse, fine in pairwise(levels)]
+    seen, *unseen = [covariance(coarse, fine) for coarse, fine in pairwise(levels)]
     _, *white = [energy_between(*pair) for pair in pairwise([*windows, rgb.new_ones(1)])]
-    noise = excess(covariance(unseen[-1]), MOST * covariance(seen))
-    denoised = rgb
-    for octave, energy in zip(unseen, white, strict=True):
-        lost = share(noise * energy / white[-1], covariance(octave))
-        denoised = denoised - torch.tensordot(lost.float(), octave, dims=1)
-    return denoised.clamp(rgb.min(), rgb.max())
+    noise = excess(unseen[-1], MOST * seen)
+    denoised = rgb.clone()
+    for (coarse, fine), whole, energy in zip(pairwise(levels[1:]), unseen, white, strict=True):
+        lost = share(noise * energy / white[-1], whole).float()
+        for rows in strips(rgb, 1):
+            denoised[:, rows] -= torch.tensordot(lost, fine[:, rows] - coarse[:, rows], dims=1)
+    return denoised.clamp_(rgb.min(), rgb.max())
 
 
 def energy_between(wide: Tensor, narrow: Tensor) -> Tensor:
@@ -47,12 +49,14 @@ def energy_between(wide: Tensor, narrow: Tensor) -> Tensor:
     return (padded @ padded) ** 2 - 2 * (padded @ wide) ** 2 + (wide @ wide) ** 2
 
 
-def covariance(octave: Tensor) -> Tensor:
-    """(3, 3) mean products of an octave (3, H, W), whose mean is about zero, float64."""
-    pixels = octave.flatten(1).double()
-    products = pixels @ pixels.T / pixels.shape[1]
+def covariance(coarse: Tensor, fine: Tensor) -> Tensor:
+    """(3, 3) mean products of the octave between two levels (3, H, W), whose mean is about zero, float64."""
+    products = torch.zeros(3, 3, dtype=torch.double, device=fine.device)
+    for rows in strips(fine, 1):
+        pixels = (fine[:, rows] - coarse[:, rows]).flatten(1).double()
+        products += pixels @ pixels.T / fine[0].numel()
     least = LEAST_SHARE * products.trace() + torch.finfo(torch.double).tiny
-    return products + least * torch.eye(3, dtype=torch.double, device=octave.device)
+    return products + least * torch.eye(3, dtype=torch.double, device=fine.device)
 
 
 def excess(found: Tensor, most: Tensor) -> Tensor:

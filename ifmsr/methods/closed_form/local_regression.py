@@ -16,6 +16,7 @@ one random probe estimates.
 from collections.abc import Iterator, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from ifmsr.degradation.sampling import upsample
@@ -25,54 +26,98 @@ WINDOWS = (1.0, 1.4, 2.0, 2.8, 4.0, 6.0)  # standard deviations in LR pixels
 RIDGES = (1.0, 0.1)  # relative to the noise's variance
 LEAST_RIDGE = 1e-8  # for images without noise: RGB values that differ by 1e-4
 GROUPS = 4  # of equally many pixels, by brightness
+MAPS_AT_ONCE = 1 << 18  # values of the LR maps that are fitted together
 SMOOTHINGS = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8)  # standard deviations in LR pixels, of the residual's window
 
 
-def regress_locally(
-    maps: Tensor, seen: Tensor, rgb: Tensor, kernel: Tensor, scale: int, noise: float
+def sharpened(
+    coefficients: Tensor, rgb: Tensor, kernel: Tensor, scale: int, rows: slice = slice(None)
 ) -> Tensor:
-    """LR maps at the RGB image's resolution.
+    """LR maps at the RGB image's resolution: their slopes times the RGB values, and their offsets.
 
     Parameters
     ----------
-    maps : (R, h, w), `noise` the standard deviation of the white noise in each.
-    seen : (3, h, w) the RGB values at low resolution, `rgb` blurred and decimated by `kernel`.
+    coefficients : (4, R, h, w) from `explain`.
     rgb : (3, H, W).
+    rows : of the result; all by default.
 
     Returns
     -------
-    (R, H, W).
+    (R, H, W) or the `rows` of it.
     """
-    slopes, offsets = explain(maps, seen, noise)
-    fine = upsample(torch.cat([slopes.flatten(0, 1), offsets]), kernel, scale)
-    products = fine[: -len(maps)].unflatten(0, (3, len(maps))) * rgb[:, None]  # (3, R, H, W)
-    return products.sum(0) + fine[-len(maps) :]
+    *slopes, result = upsample(coefficients.flatten(0, 1), kernel, scale, rows).unflatten(0, (4, -1))
+    for slope, channel in zip(slopes, rgb[:, rows], strict=True):
+        result.addcmul_(slope, channel)
+    return result
 
 
-def explain(maps: Tensor, seen: Tensor, noise: float) -> tuple[Tensor, Tensor]:
-    """Slopes (3, R, h, w) and offsets (R, h, w) of least risk for `maps` (R, h, w)."""
+def explain(maps: Tensor, seen: Tensor, noise: float) -> Tensor:
+    """Slopes (3) and offsets of least risk for `maps` (R, h, w), (4, R, h, w).
+
+    `seen` (3, h, w) are the RGB values at low resolution, `noise` the standard deviation of the white noise in each
+    map.
+    """
     sign = torch.Generator(maps.device).manual_seed(0)
     probe = torch.randint(0, 2, maps.shape[1:], generator=sign, device=maps.device) * 2.0 - 1
     group = by_brightness(seen)
-    lowest = torch.full_like(maps, torch.inf)
-    best = maps.new_zeros(6, *maps.shape)  # slopes (3), offsets, the fit of the map, the fit of the probe
-    for slopes, offsets in affine_fits(torch.cat([maps, probe[None]]), seen, noise):
-        fits = (slopes * seen[:, None]).sum(0) + offsets  # (R + 1, h, w)
-        of_probe = fits[-1:].expand_as(maps)
-        risk = stein(fits[:-1] - maps, probe * of_probe, noise, group)
-        choice = torch.stack([*slopes[:, :-1], offsets[:-1], fits[:-1], of_probe])
-        best = torch.where(risk < lowest, choice, best)
-        lowest = torch.minimum(lowest, risk)
+    ridges = [max(relative * noise**2, LEAST_RIDGE) for relative in RIDGES]
+    windows = [Window(seen, window, ridges) for window in WINDOWS]
+    of_probe = torch.cat([predicted(fit, seen) for window in windows for fit in window.fits(probe[None])])
+    result = maps.new_empty(4, *maps.shape)
+    count = max(1, MAPS_AT_ONCE // probe.numel())
+    for few, found in zip(maps.split(count), result.split(count, 1), strict=True):
+        _explain(few, found, seen, windows, probe, of_probe, noise, group)
+    return result
 
-    slopes, offsets, fit, of_probe = best[:3], best[3], best[4], best[5]
-    lowest, residual = stein(fit - maps, probe * of_probe, noise, group), torch.zeros_like(maps)
-    both = torch.cat([maps - fit, probe - of_probe])
-    for smooth in smoothings(both):
-        more, of_residual = smooth[: len(maps)], smooth[len(maps) :]
-        risk = stein(fit + more - maps, probe * (of_probe + of_residual), noise, group)
-        residual = torch.where(risk < lowest, more, residual)
+
+def _explain(
+    maps: Tensor,
+    best: Tensor,
+    seen: Tensor,
+    windows: Sequence["Window"],
+    probe: Tensor,
+    of_probe: Tensor,
+    noise: float,
+    group: Tensor,
+) -> None:
+    """`best` (4, R, h, w) for a few maps; `of_probe` (n, h, w) are the fits of the `probe` (h, w) itself."""
+    lowest = maps.new_full((len(maps), GROUPS), torch.inf)
+    chosen = torch.zeros(lowest.shape, dtype=torch.long, device=maps.device)
+    fits = (fit for window in windows for fit in window.fits(maps))
+    for number, (fit, own) in enumerate(zip(fits, of_probe, strict=True)):
+        risk = stein(predicted(fit, seen).sub_(maps), probe * own, noise, group)
+        better = risk < lowest
+        chosen[better], lowest = number, torch.minimum(lowest, risk)
+        if number == 0:
+            best.copy_(fit)
+        else:
+            replace(best, fit, better, group)
+
+    fit = predicted(best, seen)
+    own = of_probe.flatten(1).gather(0, chosen[:, group.flatten()]).view_as(maps)
+    left, left_of_probe = maps - fit, probe - own
+    lowest, residual = stein(-left, probe * own, noise, group), torch.zeros_like(maps)
+    for smooth, smooth_of_probe in zip(smoothings(left), smoothings(left_of_probe), strict=True):
+        risk = stein(smooth - left, probe * (own + smooth_of_probe), noise, group)
+        replace(residual[None], smooth[None], risk < lowest, group)
         lowest = torch.minimum(lowest, risk)
-    return slopes, offsets + residual
+    best[3] += residual
+
+
+def predicted(coefficients: Tensor, seen: Tensor) -> Tensor:
+    """(R, h, w) slopes (3, R, h, w) times RGB values `seen` (3, h, w), and the offsets."""
+    result = torch.addcmul(coefficients[3], coefficients[0], seen[0])
+    return result.addcmul_(coefficients[1], seen[1]).addcmul_(coefficients[2], seen[2])
+
+
+def replace(old: Tensor, new: Tensor, better: Tensor, group: Tensor) -> None:
+    """Values of `new` (n, R, h, w) in place of those of `old`, in each map's groups where it is `better` (R, groups)."""
+    for number in better.any(1).nonzero()[:, 0].tolist():
+        if better[number].all():
+            old[:, number] = new[:, number]
+        else:
+            where = better[number][group]
+            old[:, number] = torch.where(where, new[:, number], old[:, number])
 
 
 def by_brightness(seen: Tensor) -> Tensor:
@@ -83,39 +128,44 @@ def by_brightness(seen: Tensor) -> Tensor:
 
 
 def stein(error: Tensor, traces: Tensor, noise: float, group: Tensor) -> Tensor:
-    """The risk of each linear fit but for a constant, |fit - map|^2 + 2 noise^2 trace: its mean over a pixel's group.
+    """The risk of each linear fit but for a constant, |fit - map|^2 + 2 noise^2 trace: its mean over a group's pixels.
 
-    `error` and `traces` are (R, h, w), `group` (h, w); the result is (R, h, w).
+    `error` is (R, h, w), `traces` (R, h, w) or (h, w), `group` (h, w); the result is (R, groups).
     """
-    risk, member = (error.square() + 2 * noise**2 * traces).flatten(1), group.flatten()
-    sums = risk.new_zeros(len(risk), GROUPS).index_add_(1, member, risk)
-    means = sums / torch.bincount(member, minlength=GROUPS).clamp_min(1)
-    return means[:, member].view_as(error)
+    member = F.one_hot(group.flatten(), GROUPS).to(error.dtype)  # (h w, groups)
+    sums = error.flatten(1).square() @ member + 2 * noise**2 * (traces.flatten(-2) @ member)
+    return sums / member.sum(0).clamp_min(1)
 
 
-def affine_fits(maps: Tensor, seen: Tensor, noise: float) -> Iterator[tuple[Tensor, Tensor]]:
-    """Slopes (3, R, h, w) and offsets (R, h, w) for every window and ridge."""
-    ridges = [max(relative * noise**2, LEAST_RIDGE) for relative in RIDGES]
-    for window in WINDOWS:
-        yield from affine_fit(maps, seen, window, ridges)
+class Window:
+    """Affine fits in Gaussian windows of one standard deviation, in pixels, for several ridges.
 
+    What depends on the RGB values `seen` (3, h, w) alone is computed once, and serves any number of maps.
+    """
 
-def affine_fit(
-    maps: Tensor, seen: Tensor, window: float, ridges: Sequence[float]
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Likewise in windows of one standard deviation, in pixels of `maps`, for every ridge."""
-    taps = gaussian_taps(window, maps.device)
-    mean_seen, mean = smoothed(seen, taps), smoothed(maps, taps)
-    among = smoothed((seen[:, None] * seen).flatten(0, 1), taps).unflatten(0, (3, 3))
-    among = (among - mean_seen[:, None] * mean_seen).permute(2, 3, 0, 1)  # (h, w, 3, 3)
-    across = smoothed((seen[:, None] * maps).flatten(0, 1), taps).unflatten(0, (3, len(maps)))
-    across = across - mean_seen[:, None] * mean  # (3, R, h, w)
-    for ridge in ridges:
-        inverse = torch.linalg.inv(among + ridge * torch.eye(3, device=maps.device))
-        slopes = (inverse.permute(2, 3, 0, 1)[:, :, None] * across).sum(1)
-        offsets = mean - (slopes * mean_seen[:, None]).sum(0)
-        both = smoothed(torch.cat([slopes.flatten(0, 1), offsets]), taps)
-        yield both[: -len(maps)].unflatten(0, (3, len(maps))), both[-len(maps) :]
+    def __init__(self, seen: Tensor, window: float, ridges: Sequence[float]):
+        self.seen, self.taps = seen, gaussian_taps(window, seen.device)
+        self.mean = mean = smoothed(seen, self.taps)
+        among = smoothed((seen[:, None] * seen).flatten(0, 1), self.taps).unflatten(0, (3, 3))
+        among = (among - mean[:, None] * mean).permute(2, 3, 0, 1)  # (h, w, 3, 3)
+        identity = torch.eye(3, device=seen.device)
+        inverses = (torch.linalg.inv(among + ridge * identity) for ridge in ridges)
+        self.inverses = [inverse.permute(2, 3, 0, 1).contiguous() for inverse in inverses]  # (3, 3, h, w)
+
+    def fits(self, maps: Tensor) -> Iterator[Tensor]:
+        """Slopes (3) and offsets of `maps` (R, h, w), (4, R, h, w), for every ridge."""
+        mean = smoothed(maps, self.taps)
+        across = smoothed((self.seen[:, None] * maps).flatten(0, 1), self.taps).unflatten(0, (3, -1))
+        for channel in range(3):
+            across[channel].addcmul_(mean, self.mean[channel], value=-1)
+        for inverse in self.inverses:
+            fit = maps.new_empty(4, *maps.shape)
+            fit[3] = mean
+            for channel, row in enumerate(inverse):
+                torch.mul(across[0], row[0], out=fit[channel])
+                fit[channel].addcmul_(across[1], row[1]).addcmul_(across[2], row[2])
+                fit[3].addcmul_(fit[channel], self.mean[channel], value=-1)
+            yield smoothed(fit.flatten(0, 1), self.taps).unflatten(0, (4, -1))
 
 
 def smoothings(maps: Tensor) -> Iterator[Tensor]:

@@ -11,45 +11,74 @@ E the mean square of the change in the surroundings: remaining noise is small, a
 RGB values stay as they are, and without noise nothing changes.
 """
 
+from collections import deque
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ifmsr.degradation.sampling import bilinear, interpolate, strips
 from ifmsr.degradation.smoothing import gaussian_taps, smoothed
-from ifmsr.methods.closed_form.local_regression import LEAST_RIDGE, affine_fit
+from ifmsr.methods.closed_form.local_regression import LEAST_RIDGE, MAPS_AT_ONCE, Window
 
 CELL = 4  # side of the blocks of pixels that are fitted as one
 WINDOW = 2.0  # standard deviation in LR pixels
 REMAINING = 0.1  # of the noise's energy: a change of that size has half the weight
 
 
-def denoise_shadows(sr: Tensor, rgb: Tensor, noise: float, scale: int) -> Tensor:
-    """A result (B, H, W) of RGB values `rgb` (3, H, W), denoised; the LR cube, `scale` times coarser, has `noise`."""
+def denoise_shadows_(sr: Tensor, rgb: Tensor, noise: float, scale: int) -> Tensor:
+    """A result (B, H, W) of RGB values `rgb` (3, H, W), denoised in place.
+
+    The LR cube, `scale` times coarser, has `noise`. Strips of rows wait until the change is known as far around them as
+    the window reaches.
+    """
     if noise == 0:
         return sr
     window = WINDOW * scale / CELL
-    slopes, offsets = next(affine_fit(pooled(sr), pooled(rgb), window, [LEAST_RIDGE]))
-    change = torch.stack([predicted(*maps, rgb) for maps in zip(slopes.unbind(1), offsets, strict=True)]) - sr
-    around = smoothed(pooled(change.square().mean(0, keepdim=True)), gaussian_taps(window, sr.device))
-    share = noise / (noise + rgb.mean(0)) / (1 + upsampled(around, sr)[0] / (REMAINING * noise**2))
-    return sr + share * change
+    maps, taps = affine_maps(pooled(sr), pooled(rgb), window), gaussian_taps(window, sr.device)
+    reach = len(taps) // 2 + 1  # cells: of the window and the interpolation
+    energy, waiting = maps.new_zeros(1, *maps.shape[2:]), deque[tuple[slice, Tensor]]()
+    for rows in strips(sr, CELL):
+        change = predicted(maps, rgb, rows) - sr[:, rows]
+        mean = pooled(change.square().mean(0, keepdim=True))
+        energy[:, rows.start // CELL : rows.start // CELL + mean.shape[1]] = mean
+        waiting.append((rows, change))
+        while waiting and (rows.stop == sr.shape[1] or waiting[0][0].stop + reach * CELL <= rows.stop):
+            inner, change = waiting.popleft()
+            first = max(0, inner.start // CELL - reach)
+            around = smoothed(energy[:, first : -(-inner.stop // CELL) + reach], taps)
+            around = upsampled(
+                around, slice(inner.start - first * CELL, inner.stop - first * CELL), sr.shape[2]
+            )
+            share = noise / (noise + rgb[:, inner].mean(0)) / (1 + around[0] / (REMAINING * noise**2))
+            sr[:, inner].addcmul_(share, change)
+    return sr
 
 
-def predicted(slopes: Tensor, offset: Tensor, rgb: Tensor) -> Tensor:
-    """A band (H, W) from slopes (3, h, w) and an offset (h, w) of cells."""
-    *fine, band = upsampled(torch.cat([slopes, offset[None]]), rgb)
-    for slope, colour in zip(fine, rgb, strict=True):
-        band = torch.addcmul(band, slope, colour)
-    return band
+def affine_maps(sr: Tensor, rgb: Tensor, window: float) -> Tensor:
+    """Slopes (3) and offsets of cells' spectra (B, h, w) by their RGB values (3, h, w), (4, B, h, w)."""
+    fits, count = Window(rgb, window, [LEAST_RIDGE]), max(1, MAPS_AT_ONCE // rgb[0].numel())
+    return torch.cat([next(fits.fits(bands)) for bands in sr.split(count)], dim=1)
+
+
+def predicted(maps: Tensor, rgb: Tensor, rows: slice) -> Tensor:
+    """Rows of a cube (B, ., W) from the maps (4, B, h, w) of cells."""
+    *slopes, result = upsampled(maps.flatten(0, 1), rows, rgb.shape[2]).unflatten(0, (4, -1))
+    for slope, channel in zip(slopes, rgb[:, rows], strict=True):
+        result = torch.addcmul(result, slope, channel)
+    return result
 
 
 def pooled(image: Tensor) -> Tensor:
     """(C, H, W) -> (C, H / 4, W / 4), rounded up, the border replicated."""
-    missing = (0, -image.shape[2] % CELL, 0, -image.shape[1] % CELL)
-    return F.avg_pool2d(F.pad(image[None], missing, mode="replicate"), CELL)[0]
+    parts = []
+    for rows in strips(image, CELL):
+        part = image[:, rows]
+        missing = (0, -part.shape[2] % CELL, 0, -part.shape[1] % CELL)
+        parts.append(F.avg_pool2d(F.pad(part[None], missing, mode="replicate"), CELL)[0])
+    return torch.cat(parts, dim=1)
 
 
-def upsampled(cells: Tensor, like: Tensor) -> Tensor:
-    """Cells' values (C, h, w) at the pixels of `like` (B, H, W), bilinear: (C, H, W)."""
-    height, width = like.shape[1:]
-    return F.interpolate(cells[None], scale_factor=CELL, mode="bilinear")[0, :, :height, :width]
+def upsampled(cells: Tensor, rows: slice, width: int) -> Tensor:
+    """Cells' values (C, h, w) at the pixels of some rows, bilinear: (C, ., width)."""
+    return interpolate(cells, CELL, (0.0, 0.0), bilinear, rows)[:, :, :width]

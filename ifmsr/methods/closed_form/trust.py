@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ifmsr.degradation.estimation import Estimate
-from ifmsr.degradation.sampling import decimate
+from ifmsr.degradation.sampling import decimate, strips
 from ifmsr.degradation.smoothing import gaussian_taps, smoothed
 from ifmsr.methods.closed_form.guide_denoising import share
 
@@ -35,8 +35,10 @@ def guide_trust(
     of_noise = estimate.noise**2 * response @ response.T
     seen = decimate(rgb, estimate.kernel, scale)
     misfit = without_displacement(seen - estimate.to_rgb(lr), seen, float(of_noise.diagonal().mean()))
-    difference = (rgb - estimate.to_rgb(sr)).flatten(1).double()
-    whole = difference @ difference.T / difference.shape[1]
+    whole = torch.zeros(3, 3, dtype=torch.double)
+    for rows in strips(sr, 1):
+        difference = (rgb[:, rows] - estimate.to_rgb(sr[:, rows])).flatten(1).double()
+        whole += difference @ difference.T / rgb[0].numel()
     left = misfit[:, usable].double()
     values, axes = torch.linalg.eigh(left @ left.T / left.shape[1] - ALLOWED * of_noise)
     wrong = SHARPER * (axes * values.clamp_min(0)) @ axes.T

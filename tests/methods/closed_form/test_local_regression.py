@@ -12,10 +12,10 @@ from ifmsr.methods.closed_form.local_regression import (
     RIDGES,
     SMOOTHINGS,
     WINDOWS,
-    affine_fits,
+    Window,
     by_brightness,
     explain,
-    regress_locally,
+    sharpened,
     smoothings,
     stein,
 )
@@ -73,13 +73,24 @@ def slow_fits(maps, seen, sigma, ridge):
     return mean.reshape(own.shape)
 
 
+def affine_fits(maps, seen, noise):
+    """The fits of every window and ridge, (4, R, h, w) each."""
+    ridges = [max(relative * noise**2, LEAST_RIDGE) for relative in RIDGES]
+    return [fit for window in WINDOWS for fit in Window(seen, window, ridges).fits(maps)]
+
+
+def split(coefficients):
+    return coefficients[:3], coefficients[3]
+
+
 def record_risks(monkeypatch):
     """What every call of `stein` in `explain` was given: (errors, traces per pixel, risks)."""
     calls = []
 
     def recorder(error, traces, noise, group):
         risk = stein(error, traces, noise, group)
-        calls.append((error.clone(), traces.mean((1, 2)), risk))
+        traces = traces.expand_as(error).mean((1, 2))
+        calls.append((error.clone(), traces, risk[:, group.flatten()].view_as(error)))
         return risk
 
     monkeypatch.setattr(local_regression, "stein", recorder)
@@ -101,10 +112,10 @@ def test_smoothings_begin_with_the_maps_as_they_are(pines):
 
 def test_fits_are_weighted_least_squares_in_every_window(pines):
     maps, seen = (part[:, :7, :9].contiguous() for part in (pines[:2], pines[4:]))
-    found = list(affine_fits(maps, seen, NOISE))
+    found = affine_fits(maps, seen, NOISE)
     choices = [(window, relative) for window in WINDOWS for relative in RIDGES]
     assert len(found) == len(choices)
-    for (slopes, offsets), (window, relative) in zip(found, choices, strict=True):
+    for (slopes, offsets), (window, relative) in zip(map(split, found), choices, strict=True):
         expected = slow_fits(maps.double().numpy(), seen.double().numpy(), window, relative * NOISE**2)
         np.testing.assert_allclose(slopes, expected[:3], atol=2e-3)
         np.testing.assert_allclose(offsets, expected[3], atol=2e-3)
@@ -114,7 +125,7 @@ def test_without_noise_there_is_a_ridge_still(pines):
     """RGB values that differ by about as much as it allows for."""
     maps = pines[:1, :5, :6].contiguous()
     seen = 1e-4 * torch.randn(3, 5, 6, generator=torch.Generator().manual_seed(0))
-    slopes, offsets = next(affine_fits(maps, seen, 0.0))
+    slopes, offsets = split(affine_fits(maps, seen, 0.0)[0])
     expected = slow_fits(maps.double().numpy(), seen.double().numpy(), WINDOWS[0], LEAST_RIDGE)
     np.testing.assert_allclose(slopes, expected[:3], atol=1e-2 * np.abs(expected[:3]).max())
     np.testing.assert_allclose(offsets, expected[3], atol=2e-3)
@@ -126,7 +137,7 @@ def test_without_noise_there_is_a_ridge_still(pines):
 def test_images_of_a_few_pixels_are_fitted_too(pines, size):
     maps, seen = (part[:, : size[0], : size[1]].contiguous() for part in (pines[:2], pines[4:]))
     for noise in (0.0, NOISE):
-        slopes, offsets = explain(maps, seen, noise)
+        slopes, offsets = split(explain(maps, seen, noise))
         assert slopes.shape == (3, 2, *size) and offsets.shape == (2, *size)
         assert slopes.isfinite().all() and offsets.isfinite().all()
 
@@ -139,13 +150,12 @@ def test_steins_risk_is_the_misfit_and_twice_the_noise_times_the_trace_in_each_g
     error, traces = (generator.standard_normal((3, 4, 5)).astype(np.float32) for _ in range(2))
     group = generator.integers(GROUPS, size=(4, 5))
     found = stein(torch.from_numpy(error), torch.from_numpy(traces), 0.3, torch.from_numpy(group))
-    assert found.shape == error.shape
+    assert found.shape == (3, GROUPS)
     for i in range(3):
-        for y in range(4):
-            for x in range(5):
-                same = group == group[y, x]
-                expected = (error[i][same] ** 2).mean() + 2 * 0.09 * traces[i][same].mean()
-                assert float(found[i, y, x]) == pytest.approx(expected, rel=1e-4, abs=1e-6)
+        for number in range(GROUPS):
+            same = group == number
+            expected = (error[i][same] ** 2).mean() + 2 * 0.09 * traces[i][same].mean()
+            assert float(found[i, number]) == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 
 def test_groups_are_of_equal_size_and_growing_brightness(pines):
@@ -166,7 +176,7 @@ def test_the_probes_traces_are_those_of_the_linear_maps(pines, monkeypatch):
     columns = torch.eye(h * w).view(h * w, h, w)
     matrices = [
         ((slopes * seen[:, None]).sum(0) + offsets).flatten(1).T
-        for slopes, offsets in affine_fits(columns, seen, NOISE)
+        for slopes, offsets in map(split, affine_fits(columns, seen, NOISE))
     ]
     calls = record_risks(monkeypatch)
     explain(maps, seen, NOISE)
@@ -202,14 +212,14 @@ def test_the_estimated_risk_is_the_error_against_the_truth(pines, monkeypatch):
 
 def test_without_noise_the_maps_are_reproduced(pines):
     maps, seen = pines[:4], pines[4:]
-    slopes, offsets = explain(maps, seen, 0.0)
+    slopes, offsets = split(explain(maps, seen, 0.0))
     torch.testing.assert_close((slopes * seen[:, None]).sum(0) + offsets, maps, atol=1e-5, rtol=0)
 
 
 def test_with_noise_the_explained_maps_are_nearer_to_the_clean_ones(pines):
     clean, seen = smoothed(pines[:4], gaussian_taps(1.0, CPU)), smoothed(pines[4:], gaussian_taps(1.0, CPU))
     noisy = clean + NOISE * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
-    slopes, offsets = explain(noisy, seen, NOISE)
+    slopes, offsets = split(explain(noisy, seen, NOISE))
     error = ((slopes * seen[:, None]).sum(0) + offsets - clean).square().mean((1, 2))
     assert (error < 0.35 * (noisy - clean).square().mean((1, 2))).all()
 
@@ -217,11 +227,11 @@ def test_with_noise_the_explained_maps_are_nearer_to_the_clean_ones(pines):
 def test_every_map_is_explained_by_itself(pines):
     """Others beside it, and their order, change nothing."""
     maps, seen = pines[:4], pines[4:]
-    slopes, offsets = explain(maps, seen, NOISE)
-    turned = explain(maps.flip(0), seen, NOISE)
+    slopes, offsets = split(explain(maps, seen, NOISE))
+    turned = split(explain(maps.flip(0), seen, NOISE))
     torch.testing.assert_close(turned[0].flip(1), slopes, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(turned[1].flip(0), offsets, atol=1e-4, rtol=1e-4)
-    alone = explain(maps[2:3], seen, NOISE)
+    alone = split(explain(maps[2:3], seen, NOISE))
     torch.testing.assert_close(alone[0], slopes[:, 2:3], atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(alone[1], offsets[2:3], atol=1e-4, rtol=1e-4)
 
@@ -238,28 +248,28 @@ def test_a_map_that_rgb_values_explain_is_upsampled_sharply(pines, kernel):
     def error(image):
         return (image - truth)[:, 6:-6, 6:-6].square().mean().sqrt()
 
-    sharp = regress_locally(small, seen, rgb, kernel, 3, 0.0)
+    sharp = sharpened(explain(small, seen, 0.0), rgb, kernel, 3)
     assert sharp.shape == truth.shape
     blurry = upsample(small, kernel, 3)
     assert error(sharp) < 0.05 * error(blurry)
     noisy = small + 0.003 * torch.randn(small.shape, generator=torch.Generator().manual_seed(0))
-    assert error(regress_locally(noisy, seen, rgb, kernel, 3, 0.003)) < 0.3 * error(blurry)
+    assert error(sharpened(explain(noisy, seen, 0.003), rgb, kernel, 3)) < 0.3 * error(blurry)
 
 
 def test_maps_that_the_guide_does_not_explain_are_upsampled(pines, kernel):
     """RGB values without contrast: nothing to predict from, so without noise this is `upsample`."""
     small, rgb = decimate(pines[:2, :, :63], kernel, 3), torch.full((3, 48, 63), 0.4)
-    drawn = regress_locally(small, decimate(rgb, kernel, 3), rgb, kernel, 3, 0.0)
+    drawn = sharpened(explain(small, decimate(rgb, kernel, 3), 0.0), rgb, kernel, 3)
     torch.testing.assert_close(drawn, upsample(small, kernel, 3), atol=1e-4, rtol=0)
 
 
 def test_a_prediction_is_slopes_times_sharp_rgb_values_and_offsets(pines, kernel):
     rgb = pines[4:, :, :63].contiguous()
     small, seen = decimate(pines[:2, :, :63], kernel, 3), decimate(rgb, kernel, 3)
-    slopes, offsets = explain(small, seen, NOISE)
+    slopes, offsets = split(explain(small, seen, NOISE))
     expected = upsample(offsets, kernel, 3)
     for channel in range(3):
         expected += upsample(slopes[channel], kernel, 3) * rgb[channel]
     torch.testing.assert_close(
-        regress_locally(small, seen, rgb, kernel, 3, NOISE), expected, atol=1e-6, rtol=0
+        sharpened(explain(small, seen, NOISE), rgb, kernel, 3), expected, atol=1e-6, rtol=0
     )
