@@ -10,7 +10,7 @@ export OMP_WAIT_POLICY ?= passive
 # What oneDNN, PyTorch and MKL may use of the processor in the second part of `make test`.
 AVX2 := ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2
 
-.PHONY: reproduce test wheel-test bench notebooks lint lock clean
+.PHONY: reproduce test soak mutants wheel-test bench notebooks lint lock clean
 
 reproduce: .venv/installed  ## every notebook on real data that needs no download -> results/quick
 	rm -rf results/quick
@@ -20,6 +20,13 @@ test: .venv/installed  ## pytest, doctests and nbval; what depends on the proces
 	rm -rf results/smoke
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval-lax --nbval-current-env
 	OMP_NUM_THREADS=1 $(AVX2) $(BIN)/python -m pytest --nbval-lax --nbval-current-env -m cpu tests notebooks/09_performance.ipynb
+
+soak: .venv/installed  ## hours of damaged files, failing disks and killed processes
+	OMP_NUM_THREADS=1 IFMSR_SOAK=1 IFMSR_FUZZ_SEED=1 IFMSR_FUZZ_CASES=100000 IFMSR_ARGUMENT_CASES=5000 \
+		$(BIN)/python -m pytest -s tests/faults
+
+mutants: .venv/installed  ## small changes of the code that no fast test notices
+	cd tests && PYTHONPATH=..:. OMP_NUM_THREADS=1 ../$(BIN)/python -m faults.mutants
 
 wheel-test: .venv/installed  ## the wheel in a fresh environment outside this folder
 	$(BIN)/python -m pytest -m wheel tests/test_wheel.py

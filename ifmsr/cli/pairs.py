@@ -75,7 +75,7 @@ def in_options(role: str, files: dict[str, Path] | None = None) -> Iterator[None
 
 def _option(name: str, role: str) -> str:
     """The option of an argument; anything else as it is. Without a role, ``key`` is --key."""
-    return KEYWORDS.get(name, name).format(role=role).replace("---", "--")
+    return KEYWORDS[name].format(role=role).replace("---", "--") if name in KEYWORDS else name
 
 
 def _options(text: str, role: str) -> str:

@@ -151,8 +151,13 @@ def test_a_misspelt_name_is_answered_with_the_right_one(place, capsys):
         (["evaluate", "--data", "indian-pine", *SPLIT[2:], "--method", "bicubic"], "indian-pines"),
         (["run", "n.ipynb", "-p", "scael", "4"], "scale"),
         (["super-resolve", *PAIR, "-o", "out.npz", "--method", "gas"], "gsa"),
-        (["super-resolve", *PAIR, "-o", "out.nyp"], ".npy"),
-        (["super-resolve", *PAIR, "-o", "out.npy", "--srf", "nikon-d70"], "nikon-d700"),
+        (["super-resolve", *PAIR, "-o", "out.nyp"], ".npz or .npy"),
+        (["super-resolve", *PAIR, "-o", "out.npy", "--srf", "nikn-d700"], "nikon-d700"),
     ):
         assert main(words) == 2
         assert f"Did you mean {meant}" in (said := capsys.readouterr().err), said
+
+
+def test_braces_in_a_files_name_are_its_name(place, capsys):
+    assert main(["assess", "{a}---.npy", "rgb.png"]) == 2
+    assert capsys.readouterr().err.startswith("ifmsr: {a}---.npy: there is no such file")

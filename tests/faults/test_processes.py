@@ -21,7 +21,7 @@ from ifmsr.runs import MANIFEST, read_manifest
 from ifmsr.training import train
 
 SOAK = os.environ.get("IFMSR_SOAK") == "1"
-KILLS = int(os.environ.get("IFMSR_KILLS", "200" if SOAK else "2"))
+KILLS = int(os.environ.get("IFMSR_KILLS", "70" if SOAK else "2"))
 PAIRS = 8 if SOAK else 1
 TIMES = ["seconds"]
 
