@@ -142,19 +142,23 @@ def _module(name: str) -> str:
     return f"{heading}```{{eval-rst}}\n.. automodule:: {name}\n{members}```\n"
 
 
-def main() -> int:
-    """Stage, build and check the book; print every fault and return the exit code."""
-    staged, html = OUT / "source", OUT / "html"
+def build(folder: Path) -> list[str]:
+    """Stage, build and check the book below `folder`; one line per fault, of Sphinx or of the built pages."""
+    staged, html = folder / "source", folder / "html"
     stage(staged)
     shutil.rmtree(html, ignore_errors=True)
-    words = ("-W", "--keep-going", "-q", "-b", "html", "-d", OUT / "doctrees", staged, html)
-    code = subprocess.run([sys.executable, "-m", "sphinx", *words], cwd=ROOT).returncode
-    if code:
-        return code
-    found = faults(html)
-    print(
-        "\n".join(found) if found else f"{html.relative_to(ROOT)}/index.html: no broken link, nothing remote"
+    words = ("-W", "--keep-going", "-q", "-b", "html", "-d", folder / "doctrees", staged, html)
+    done = subprocess.run(
+        [sys.executable, "-m", "sphinx", *words], cwd=ROOT, stderr=subprocess.PIPE, encoding="utf-8"
     )
+    return done.stderr.splitlines() if done.returncode else faults(html)
+
+
+def main() -> int:
+    """Build the book, print its faults and return the exit code."""
+    found = build(OUT)
+    page = (OUT / "html" / "index.html").relative_to(ROOT)
+    print("\n".join(found) if found else f"{page}: no broken link, nothing remote")
     return 1 if found else 0
 
 
