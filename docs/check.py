@@ -58,7 +58,10 @@ class Page(HTMLParser):
 
 def faults(html: Path) -> list[str]:
     """One line per fault of the pages and style sheets below `html`."""
-    pages = {path: Page(path.read_text(encoding="utf-8")) for path in sorted(html.rglob("*.html"))}
+    files = [
+        path for path in sorted(html.rglob("*.html")) if path.parent != html / "_static"
+    ]  # templates there
+    pages = {path: Page(path.read_text(encoding="utf-8")) for path in files}
     found = [f"{path.relative_to(html)}: {fault}" for path in pages for fault in _faults_of(path, pages)]
     for sheet in sorted(html.rglob("*.css")):
         remote = LOADED_BY_STYLE.findall(sheet.read_text(encoding="utf-8"))

@@ -17,7 +17,7 @@ project = "ifmsr"
 author = "the ifmsr contributors"
 release = version = ifmsr.__version__
 language = "en"
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.viewcode"]
+extensions = ["myst_nb", "sphinx.ext.autodoc"]
 default_role = "py:obj"
 exclude_patterns = ["tables"]
 
@@ -40,12 +40,17 @@ html_copy_source = False
 html_theme_options = {
     "use_download_button": False,
     "use_fullscreen_button": False,
+    "navbar_persistent": [],  # the sidebar has the search
     "show_navbar_depth": 1,
     "show_toc_level": 2,
 }
 
 log = logging.getLogger(__name__)
-SIZE_COMMANDS = re.compile(
+# LaTeX that the converter to MathML does not know, and what says the same
+SUBSTITUTES = (
+    (re.compile(r"\\[bB]igg?[lrm]?(?![a-zA-Z])"), ""),  # sizes of brackets
+    (re.compile(r"\\[td]?frac\s*(\d)\s*(\d)"), r"\\frac{\1}{\2}"),
+)
     r"\\[bB]igg?[lrm]?(?![a-zA-Z])"
 )  # the converter does not know them, and fences grow anyway
 
@@ -53,8 +58,11 @@ SIZE_COMMANDS = re.compile(
 def write_math(translator: HTML5Translator, node: nodes.math | nodes.math_block) -> None:
     """Write a formula as MathML, which browsers draw without a script; one that cannot be converted is a warning."""
     block = isinstance(node, nodes.math_block)
+    formula = node.astext().strip()
+    for pattern, substitute in SUBSTITUTES:
+        formula = pattern.sub(substitute, formula)
     try:
-        translator.body.append(tex2mathml(SIZE_COMMANDS.sub("", node.astext()).strip(), as_block=block))
+        translator.body.append(tex2mathml(formula, as_block=block))
     except MathError as error:
         log.warning("a formula cannot be converted to MathML: %s", error, location=node)
     raise nodes.SkipNode

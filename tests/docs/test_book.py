@@ -5,6 +5,7 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from docs.build import LINK, PAGES, build, command_line, sources, stage
@@ -124,3 +125,13 @@ def test_the_built_book_has_no_broken_link_and_loads_nothing_remote(tmp_path):
     assert "<math" in chapter and 'src="../_images/' in chapter  # formulas and outputs
     assert "super_resolve" in (html / "reference" / "public.html").read_text(encoding="utf-8")
     assert "SAM" in (html / "searchindex.js").read_text(encoding="utf-8")
+
+
+def test_the_workflows_run_commands_of_the_makefile():
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "checks.yml").read_text(encoding="utf-8"))["jobs"]
+    runs = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    assert runs == ["make lint", "make test", "make wheel-test", "make book"]
+    assert {run.removeprefix("make ") for run in runs} <= targets
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert all(run in ci for run in runs[:3])
