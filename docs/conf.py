@@ -51,8 +51,6 @@ SUBSTITUTES = (
     (re.compile(r"\\[bB]igg?[lrm]?(?![a-zA-Z])"), ""),  # sizes of brackets
     (re.compile(r"\\[td]?frac\s*(\d)\s*(\d)"), r"\\frac{\1}{\2}"),
 )
-    r"\\[bB]igg?[lrm]?(?![a-zA-Z])"
-)  # the converter does not know them, and fences grow anyway
 
 
 def write_math(translator: HTML5Translator, node: nodes.math | nodes.math_block) -> None:

@@ -78,8 +78,8 @@ def overview_figure(
         if column:
             ax.set_ylabel("")
     curves, titles = ax.get_legend_handles_labels()
-    place = {"loc": "lower center", "bbox_to_anchor": (0.77, 0.0), "ncols": len(titles)}
-    figure.legend(curves, titles, fontsize=SMALL_FONT, frameon=False, **place)
+    below = {"bbox_to_anchor": (0.77, 0.0), "ncols": len(titles), "frameon": False}
+    figure.legend(curves, titles, loc="lower center", fontsize=SMALL_FONT, **below)
     return figure
 
 
