@@ -10,7 +10,7 @@ export OMP_WAIT_POLICY ?= passive
 # What oneDNN, PyTorch and MKL may use of the processor in the second part of `make test`.
 AVX2 := ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2
 
-.PHONY: reproduce test soak mutants wheel-test bench notebooks lint lock clean
+.PHONY: reproduce test soak mutants wheel-test bench notebooks book lint lock clean
 
 reproduce: .venv/installed  ## every notebook on real data that needs no download -> results/quick
 	rm -rf results/quick
@@ -38,6 +38,9 @@ notebooks: .venv/installed  ## execute the notebooks where they are, as they are
 	rm -rf results/smoke
 	OMP_NUM_THREADS=1 $(BIN)/ifmsr run --in-place $(NOTEBOOKS)
 
+book: .venv/installed  ## the documentation site, with its checks -> docs/_build/html
+	OMP_NUM_THREADS=1 $(BIN)/python -m docs.build
+
 lint: .venv/installed  ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -52,7 +55,7 @@ lock:  ## requirements.lock from what pyproject.toml allows today
 	rm -rf .venv-lock
 
 clean:  ## what the commands above made, results aside
-	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache
+	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache docs/_build
 
 .venv/installed: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ifmsr needs Python 3.11 or later: make PYTHON=python3.12")'

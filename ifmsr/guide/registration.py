@@ -342,8 +342,8 @@ def warp(
 
     Returns
     -------
-    warped : (C, *size), the border continued where it leaves the image.
-    valid : `size`, bool, where it does not.
+    warped : (C, H, W) of that `size`, the border continued where it leaves the image.
+    valid : (H, W) bool, where it does not.
     """
     rows, columns = image.shape[1:]
     down, right = (torch.arange(length, dtype=torch.double) for length in size)

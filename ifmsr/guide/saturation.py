@@ -10,9 +10,10 @@ guide should be, t = P y + o, and around it
 
        |k * z - t|^2 / sigma^2 + sum over neighbours i, j of w_ij (z_i - z_j - (m_i - m_j))^2,
 
-   * "blur by the kernel k and decimate", sigma the noise of t. Unclipped neighbours are as they are. The weights 1 / w
-   are mean squares of the prediction's error between neighbours, measured on unclipped pixels around, in proportion to
-   the brightness, and are updated twice as for a Cauchy distribution: highlights have sharp edges.
+   where k * z means "blur by the kernel k and decimate" and sigma is the noise of t. Unclipped neighbours are as they
+   are. The weights 1 / w are mean squares of the prediction's error between neighbours, measured on unclipped pixels
+   around, in proportion to the brightness, and are updated twice as for a Cauchy distribution: highlights have sharp
+   edges.
 """
 
 from typing import NamedTuple

@@ -95,6 +95,7 @@ def super_resolve(
         take no part, and the result is NaN there. Pixels without any spectrum are found, and stay as they are.
     rgb : (3, scale h, scale w), likewise; where it is invalid, the result is the cube's upsampling. A guide that does
         not lie on the cube is registered; the result lies on the guide's pixels, NaN beyond the cube.
+    scale : the number of guide pixels per LR pixel in each direction, a whole number.
     method : one of `ifmsr.methods.method_names`. ``"auto"`` is `subspace-net`, whose correction counts as far as the LR
         cube supports it; the rest is the training-free method's result.
     srf : (3, B) spectral response of the RGB camera, rows summing to 1, if known.

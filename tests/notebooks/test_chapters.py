@@ -31,9 +31,9 @@ def test_chapter_00_lists_every_chapter():
     assert not re.search(r"\b(nine|ten|eleven|twelve|thirteen|fourteen|\d+) (notebooks|chapters)\b", said)
 
 
-def test_the_readme_lists_every_chapter():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert linked(readme, "notebooks/") == [path.name for path in CHAPTERS]
+def test_the_book_lists_every_chapter():
+    page = (ROOT / "docs" / "chapters" / "index.md").read_text(encoding="utf-8")
+    assert linked(page, "../../notebooks/") == [path.name for path in CHAPTERS]
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)

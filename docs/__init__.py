@@ -1,0 +1,1 @@
+"""The book's sources, and the program that builds it (`make book`)."""

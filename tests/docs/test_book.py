@@ -1,0 +1,137 @@
+"""The book: its glossary, tables and examples, the staged pages, and the built site."""
+
+import re
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from docs.build import LINK, PAGES, build, command_line, sources, stage
+from docs.tables import TABLES, beyond
+from ifmsr.cli import parser
+from ifmsr.methods import method_names
+from ifmsr.paths import ROOT
+from ifmsr.scenes.indian_pines import IndianPines
+
+DOCS = ROOT / "docs"
+TERMS = """
+    LR, HR, RGB guide, spectral response function, SRF, point spread function, PSF, blur kernel, kernel,
+    Wald's protocol, subspace, SURE, Wiener filter, PSNR, SSIM, SAM, ERGAS, RMSE, blind, endmember, band,
+    MCPA, RDE, DCFM, CGM, dynamic filter, EMA, mosaic, alignment, bicubic, closed-form, cube, degradation,
+    ground truth, guide, hypersharpening, MACs, misfit, noise, observation, pansharpening, registration,
+    residual, scale, scene, seed, spectrum, split, super-resolution, tone curve, training-free, upsampling,
+    total variation
+"""
+
+
+def pages():
+    return {
+        path: path.read_text(encoding="utf-8") for path in DOCS.rglob("*.md") if "_build" not in path.parts
+    }
+
+
+def test_the_glossary_has_the_terms_of_the_field():
+    text = (DOCS / "reference" / "glossary.md").read_text(encoding="utf-8")
+    body = text.partition("```{glossary}\n")[2].partition("```")[0]
+    terms = [line for line in body.splitlines() if line and not line.startswith(" ")]
+    assert {" ".join(term.split()) for term in TERMS.split(",")} - set(terms) == set()
+    assert len(terms) == len(set(terms))
+
+
+def test_every_table_of_results_is_on_a_page_and_every_included_table_is_made():
+    included = {
+        name for text in pages().values() for name in re.findall(r"\{include\} \S*tables/(\w+)\.md", text)
+    }
+    assert included == set(TABLES)
+
+
+def test_every_row_of_indian_pines_says_that_the_file_is_damaged():
+    table = beyond()
+    measured = [line for line in table.splitlines() if line.startswith("| Indian Pines")]
+    assert len(measured) == 5 and all(line.startswith("| Indian Pines †,") for line in measured)
+    assert f"† Indian Pines: {IndianPines.caveat}." in table
+
+
+def test_links_between_the_sources_lead_somewhere():
+    made = {
+        DOCS / "reference" / "api" / f"{path.name}.md" for path in (ROOT / "ifmsr").iterdir() if path.is_dir()
+    }
+    made |= {DOCS / "reference" / "cli.md", DOCS / "reference" / "api" / "top.md"}
+    broken = [
+        f"{path.relative_to(ROOT)}: {found['target']}"
+        for path, text in pages().items()
+        for found in LINK.finditer(text)
+        if (target := (path.parent / found["target"]).resolve()) not in made and not target.exists()
+    ]
+    assert broken == []
+
+
+def test_the_page_of_methods_names_every_method():
+    text = (DOCS / "reference" / "methods.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([a-z-]+)`", text))
+    ours = {name for name in method_names() if not name.endswith(("-estimated", "-oracle"))}
+    assert ours - named == set()
+
+
+def test_the_page_of_the_command_line_has_the_help_of_every_command():
+    text = command_line()
+    names = next(action.choices for action in parser()._actions if isinstance(action.choices, dict))
+    assert len(names) > 15 and all(f"## ifmsr {name}\n" in text for name in names)
+    assert "--report FOLDER" in text
+
+
+@pytest.mark.parametrize("page", ["own_images", "add_a_method"])
+def test_the_examples_in_python_run(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    fine = rng.random((8, 24, 24)).repeat(2, 1).repeat(2, 2).astype(np.float32)  # (B, H, W)
+    rgb = fine[[6, 4, 1]]
+    lr = fine.reshape(8, 12, 4, 12, 4).mean((2, 4))
+    np.save("cube.npy", lr)
+    Image.fromarray((255 * rgb.transpose(1, 2, 0)).round().astype(np.uint8)).save("photo.png")
+    text = (DOCS / "guides" / f"{page}.md").read_text(encoding="utf-8")
+    names = {"lr": lr, "rgb": rgb}
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    for block in blocks:
+        exec(block, names)
+    result = names["repeated" if page == "add_a_method" else "sr"]
+    assert blocks and result.shape == (8, 48, 48)
+
+
+def test_staged_pages_are_those_of_the_sources_and_leave_nothing_between_them(tmp_path):
+    before = sorted(path for path in DOCS.rglob("*") if not {"_build", "__pycache__"} & set(path.parts))
+    stage(tmp_path)
+    assert (
+        sorted(path for path in DOCS.rglob("*") if not {"_build", "__pycache__"} & set(path.parts)) == before
+    )
+    assert all((tmp_path / page).is_file() for page in sources().values())
+    assert set(PAGES) <= set(sources())
+    chapters = (tmp_path / "chapters" / "index.md").read_text(encoding="utf-8")
+    assert "](00_start_here.ipynb)" in chapters and "../../notebooks" not in chapters
+    folders = (tmp_path / "results" / "index.md").read_text(encoding="utf-8")
+    assert "(`results/matched`)" in folders  # a folder is no link
+    assert (tmp_path / "files" / "results" / "settings-x4" / "rows.csv").is_file()
+
+
+@pytest.mark.skipif(
+    find_spec("myst_nb") is None, reason='the extra is not installed: pip install "ifmsr[book]"'
+)
+def test_the_built_book_has_no_broken_link_and_loads_nothing_remote(tmp_path):
+    assert build(tmp_path) == []
+    html = tmp_path / "html"
+    chapter = (html / "chapters" / "00_start_here.html").read_text(encoding="utf-8")
+    assert "<math" in chapter and 'src="../_images/' in chapter  # formulas and outputs
+    assert "super_resolve" in (html / "reference" / "public.html").read_text(encoding="utf-8")
+    assert "SAM" in (html / "searchindex.js").read_text(encoding="utf-8")
+
+
+def test_the_workflows_run_commands_of_the_makefile():
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "checks.yml").read_text(encoding="utf-8"))["jobs"]
+    runs = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    assert runs == ["make lint", "make test", "make wheel-test", "make book"]
+    assert {run.removeprefix("make ") for run in runs} <= targets
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert all(run in ci for run in runs[:3])
