@@ -4,6 +4,7 @@ import re
 from importlib.util import find_spec
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from PIL import Image
@@ -12,7 +13,7 @@ from docs.build import LINK, PAGES, build, command_line, sources, stage
 from docs.tables import TABLES, beyond
 from ifmsr.cli import parser
 from ifmsr.methods import method_names
-from ifmsr.paths import ROOT
+from ifmsr.paths import RESULTS, ROOT
 from ifmsr.scenes.indian_pines import IndianPines
 
 DOCS = ROOT / "docs"
@@ -135,3 +136,16 @@ def test_the_workflows_run_commands_of_the_makefile():
     assert {run.removeprefix("make ") for run in runs} <= targets
     ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert all(run in ci for run in runs[:3])
+
+
+def test_numbers_in_the_prose_are_those_of_the_tables():
+    said = " ".join((DOCS / "results" / "real.md").read_text(encoding="utf-8").split())
+    prose = said.partition("seed 5; ")[2].partition("with a warning")[0]
+    numbers = set(re.findall(r"\d\d\.\d", prose))
+    assert len(numbers) == 7 and numbers <= set(re.findall(r"\d\d\.\d", TABLES["guides"]()))
+    page = " ".join((DOCS / "guides" / "reproduce.md").read_text(encoding="utf-8").split())
+    quick = (
+        pd.read_csv(RESULTS / "quick" / "table4.csv").query("metric == 'PSNR'").set_index("method")["ours"]
+    )
+    for method, name in (("Bicubic", "bicubic"), ("IFMSR", "IFMSR"), ("Closed-form", "`closed-form`")):
+        assert f"{quick[method]:.2f} dB for {name}" in page
