@@ -292,7 +292,7 @@ def test_weights_that_do_not_say_what_they_are_are_refused(weights, missing):
     with safe_open(weights, "pt") as file:
         metadata = {name: value for name, value in file.metadata().items() if name != missing}
     save_file(load_file(weights), weights, metadata)
-    with pytest.raises(InputError, match=f"not a weights file of ours .*{missing}"):
+    with pytest.raises(InputError, match=f"cannot be read as a weights file of ours .*{missing}"):
         load_method("ifmsr", 4, weights)
 
 
