@@ -109,8 +109,8 @@ def test_files_that_are_no_weights_are_refused(weights, tmp_path):
     foreign = tmp_path / "foreign.safetensors"
     save_file({"a": torch.zeros(3)}, foreign)
     for path, message in (
-        (weights, "not a weights file"),
-        (foreign, "not a weights file"),
+        (weights, "cannot be read as a weights file"),
+        (foreign, "cannot be read as a weights file"),
         (tmp_path, "no such"),
     ):
         with pytest.raises(InputError, match=message):
