@@ -86,7 +86,10 @@ def read_settings(texts: Iterable[str]) -> dict[str, object]:
 
 def read_value(text: str) -> object:
     """A value read as YAML; 1e-4 is a number here, unlike in YAML 1.1."""
-    value = read_yaml("value", text)
+    try:
+        value = read_yaml("value", text)
+    except InputError as error:
+        raise InputError("value", f"{text[:60]!r}: {error.problem}", error.fix) from error
     with suppress(ValueError):
         return float(value) if isinstance(value, str) else value
     return value

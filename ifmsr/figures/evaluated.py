@@ -17,6 +17,7 @@ from ifmsr.runs import read_manifest
 from ifmsr.scenes import open_dataset
 from ifmsr.scenes.scene import Array, Observation
 from ifmsr.study.names import dataset_label, method_label
+from ifmsr.untrusted import decoding
 
 PAPER_BANDS = {"cave": 15, "harvard": 15, "chikusei": 100}  # figure 4, counted from 1
 
@@ -104,13 +105,10 @@ class Evaluated:
         path = self.folder / "cubes" / method / f"{scene}-s{self.seed}.npy"
         if not path.exists():
             raise InputError(path, "the method's result is not there", self.again(method))
-        try:
+        fix = f"Delete it. {self.again(method)}"
+        with decoding(path, "a stored cube", fix):
             cube = np.load(path, allow_pickle=False)
-        except (ValueError, EOFError, OSError) as error:
-            fix = f"Delete it. {self.again(method)}"
-            raise InputError(path, f"not a stored cube ({error})", fix) from error
         if cube.shape != shape:
-            fix = f"Delete it. {self.again(method)}"
             raise InputError(path, f"its shape is {cube.shape}, the scene's {shape}", fix)
         return np.clip(cube.astype(np.float32), 0, 1)
 

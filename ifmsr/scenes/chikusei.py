@@ -14,6 +14,7 @@ from ifmsr.io import envi, matfile
 from ifmsr.scenes.base import DataSet, Split, Window, no_folder, to_cube, within
 from ifmsr.scenes.scene import Scene
 from ifmsr.scenes.splits import hold_out
+from ifmsr.untrusted import read_json
 
 HEIGHT, WIDTH, BANDS = 2517, 2335, 128
 WAVELENGTHS = np.linspace(363.0, 1018.0, BANDS)
@@ -84,7 +85,7 @@ class Chikusei(DataSet):
         note = self.path.with_name("chikusei_maximum.json")
         stamp = [self.path.name, self.path.stat().st_size, self.path.stat().st_mtime_ns]
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            kept = json.loads(note.read_text(encoding="utf-8"))
+            kept = read_json(note, "the maximum of the image", "Delete it")
             if kept["file"] == stamp:
                 return float(kept["maximum"])
         is_mat = self.path.suffix == ".mat"

@@ -194,7 +194,7 @@ def test_an_unusable_folder_for_results_is_named(tmp_path, capsys, monkeypatch, 
 def test_a_setting_that_is_no_yaml_ends_with_2(tmp_path, capsys):
     train = ("train", "--data", "indian-pines", "--split", "spatial", "--out", tmp_path)
     assert run(*train, "--set", "epochs=[") == 2
-    assert "'[' is not YAML" in capsys.readouterr().err
+    assert "'[': cannot be read as YAML" in capsys.readouterr().err
 
 
 def test_a_failing_disk_ends_with_1_and_one_line(tmp_path, capsys, monkeypatch):

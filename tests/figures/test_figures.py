@@ -192,7 +192,7 @@ def test_what_does_not_fit_is_named(folder, call, problem):
 def test_missing_and_broken_results_are_named(folder):
     path = folder / "cubes" / "ifmsr" / "test-s0.npy"
     whole = path.read_bytes()
-    for content, problem in {b"": "not a stored cube", whole[:1000]: "not a stored cube"}.items():
+    for content, problem in dict.fromkeys((b"", whole[:1000]), "cannot be read as a stored cube").items():
         path.write_bytes(content)
         with pytest.raises(InputError, match=f"ifmsr.*{problem}"):
             figures.figure5(folder)

@@ -109,8 +109,8 @@ def test_files_that_are_no_weights_raise(weights, tmp_path):
     foreign = tmp_path / "foreign.safetensors"
     save_file({"a": torch.zeros(3)}, foreign)
     for path, message in (
-        (weights, "not a weights file"),
-        (foreign, "not a weights file"),
+        (weights, "cannot be read as a weights file"),
+        (foreign, "cannot be read as a weights file"),
         (tmp_path, "no such"),
     ):
         with pytest.raises(InputError, match=message):
@@ -292,7 +292,7 @@ def test_weights_that_do_not_say_what_they_are_raise(weights, missing):
     with safe_open(weights, "pt") as file:
         metadata = {name: value for name, value in file.metadata().items() if name != missing}
     save_file(load_file(weights), weights, metadata)
-    with pytest.raises(InputError, match=f"not a weights file of ours .*{missing}"):
+    with pytest.raises(InputError, match=f"cannot be read as a weights file of ours .*{missing}"):
         load_method("ifmsr", 4, weights)
 
 

@@ -93,7 +93,7 @@ def test_band_centres_and_bands_may_be_lists():
 def test_a_stored_observation_that_is_none_is_named(tmp_path):
     for content in (b"", b"junk"):
         (tmp_path / "a.npz").write_bytes(content)
-        with pytest.raises(InputError, match=r"a\.npz: not a stored observation"):
+        with pytest.raises(InputError, match=r"a\.npz: cannot be read as a stored observation"):
             Observation.load(tmp_path / "a.npz")
     np.savez(tmp_path / "b.npz", lr=LR, rgb=RGB)
     np.savez(tmp_path / "c.npz", lr=LR, rgb=RGB, scale=np.nan)

@@ -217,7 +217,7 @@ def test_unusable_rows_raise_by_name(tmp_path):
             read_rows(evaluation(tmp_path / name, rows))
     with Run(tmp_path / "training", config=CONFIG):
         pass
-    with pytest.raises(InputError, match="not there"):
+    with pytest.raises(InputError, match="there is no such file"):
         read_rows(tmp_path / "training")
     with pytest.raises(InputError, match="no evaluation folder"):
         read_rows([])
