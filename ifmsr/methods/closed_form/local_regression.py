@@ -111,7 +111,7 @@ def predicted(coefficients: Tensor, seen: Tensor) -> Tensor:
 
 
 def replace(old: Tensor, new: Tensor, better: Tensor, group: Tensor) -> None:
-    """Values of `new` (n, R, h, w) in place of those of `old`, in each map's groups where it is `better` (R, groups)."""
+    """Values of `new` (n, R, h, w) in place of those of `old` where they are `better` (R, groups)."""
     for number in better.any(1).nonzero()[:, 0].tolist():
         if better[number].all():
             old[:, number] = new[:, number]
