@@ -3,7 +3,17 @@
 import sys
 from importlib import import_module
 
-ALL = ("patch_search", "inference", "scaling", "training", "beyond", "error_map", "one_patch", "band_shifts")
+ALL = (
+    "patch_search",
+    "inference",
+    "scaling",
+    "training",
+    "beyond",
+    "error_map",
+    "one_patch",
+    "band_shifts",
+    "large_images",
+)
 
 
 def main() -> None:

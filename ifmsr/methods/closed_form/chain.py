@@ -113,9 +113,9 @@ def balanced(pair: Pair, estimate: Estimate) -> tuple[Pair, Estimate]:
 def finish(solution: Solution, sr: Tensor) -> Tensor:
     """`sr` (B, H, W), the solution's or a correction of it, after the seventh step, in the observation's unit.
 
-    The result takes the place of `sr` in memory.
+    The result takes the place of `sr` in memory, without gradients.
     """
-    pair, estimate = solution.pair, solution.estimate
+    sr, pair, estimate = sr.detach(), solution.pair, solution.estimate
     if estimate.related:
         denoise_shadows_(sr, pair.rgb, estimate.noise, pair.scale)
     return sr.clamp_(0, solution.highest).mul_(pair.lr_unit).clamp_(0, 1)
