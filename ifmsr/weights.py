@@ -41,7 +41,20 @@ def save_weights(path: str | Path, net: Network, network: str, schedule: str) ->
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and (half := tensor.half()).isfinite().all():
             tensors[name] = half
-    return write_atomically(path, lambda file: file.write(save(tensors, metadata)))
+    return write_atomically(path, lambda file: file.write(in_order(save(tensors, metadata))))
+
+
+def in_order(content: bytes) -> bytes:
+    """A .safetensors file with its metadata sorted by name, so that equal weights are equal files.
+
+    The library writes them in a random order.
+    """
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    ordered = json.dumps(header, separators=(",", ":")).encode()
+    ordered += b" " * (-len(ordered) % 8)  # the format aligns the tensors to 8 bytes
+    return len(ordered).to_bytes(8, "little") + ordered + content[start:]
 
 
 def shipped_weights(name: str) -> Path:

@@ -55,6 +55,13 @@ def test_weights_are_stored_in_half_precision_and_come_back_as_float32(name, tmp
     assert all(torch.equal(value, read[key]) for key, value in load_weights(again)[0].state_dict().items())
 
 
+def test_equal_weights_are_equal_files(tmp_path):
+    """The library writes its metadata in a random order."""
+    net = IFMSR(IFMSRConfig(features=4, stages=1))
+    files = {save_weights(tmp_path / f"{number}", net, "ifmsr", "none").read_bytes() for number in range(20)}
+    assert len(files) == 1
+
+
 def test_weights_beyond_half_precision_are_stored_whole(tmp_path):
     net = IFMSR(IFMSRConfig(features=4, stages=1))
     with torch.no_grad():
