@@ -29,6 +29,7 @@ ROUNDED = 0.01  # steps, by which values of a picture lie off the grid at most
 REACH = 7  # pixels around a pixel in which patches are searched for
 PATCH = 3  # side of these
 BANDWIDTH = 1.2  # of non-local means, in standard deviations of the noise
+UNLIKE = 30.0  # exponent from which a weight is as good as 0; far smaller numbers are slow to compute with
 ALIKE = 40  # patches in a group
 SPACING = 3  # pixels between groups
 ROUNDS = 2  # of Wiener filters
@@ -96,13 +97,30 @@ def non_local_means(rgb: Tensor, level: float) -> Tensor:
             upper = slice(height - down), slice(max(0, -right), width - max(0, right))
             lower = slice(down, height), slice(max(0, right), width - max(0, -right))
             here, there = rgb[(..., *upper)], rgb[(..., *lower)]
-            apart = (here - there).square().mean(0)[None, None]
-            apart = F.avg_pool2d(apart, PATCH, 1, PATCH // 2, count_include_pad=False)[0, 0]
-            weight = torch.exp(-(apart - 2 * level**2).clamp_min(0) / (BANDWIDTH * level) ** 2)
+            apart = mean_around((here - there).square_().mean(0))
+            weight = torch.exp(-((apart - 2 * level**2) / (BANDWIDTH * level) ** 2).clamp_(0, UNLIKE))
             for window, image in ((upper, there), (lower, here)):
                 total[(..., *window)] += weight * image
                 weights[window] += weight
     return total / weights
+
+
+def mean_around(values: Tensor) -> Tensor:
+    """(H, W) -> the mean over PATCH x PATCH pixels around each, as far as these lie in the image."""
+    rows, columns = (number_around(length) for length in values.shape)
+    for axis, length in enumerate(values.shape):
+        total = values.clone()
+        for step in range(1, min(PATCH // 2, length - 1) + 1):
+            total.narrow(axis, step, length - step).add_(values.narrow(axis, 0, length - step))
+            total.narrow(axis, 0, length - step).add_(values.narrow(axis, step, length - step))
+        values = total
+    return values / (rows[:, None] * columns)
+
+
+def number_around(length: int) -> Tensor:
+    """(length,) how many of so many places in a row lie within half a patch of each."""
+    place, reach = torch.arange(length), PATCH // 2
+    return (place + reach).clamp_max(length - 1) - (place - reach).clamp_min(0) + 1
 
 
 def wiener_filtered(noisy: Tensor, pilot: Tensor, level: float) -> Tensor:
@@ -132,8 +150,9 @@ def _filtered_strip(noisy: Tensor, pilot: Tensor, level: float, rows: Tensor) ->
     for down in steps.tolist():
         for right in steps.tolist():
             there = beyond[:, REACH + down :, REACH + right :][:, :height, :width]
-            distance = F.avg_pool2d((pilot - there).square().sum(0)[None, None], PATCH, 1)[0, 0]
-            apart.append(distance[rows][:, columns].flatten())
+            square = (pilot - there).square_().sum(0)
+            tall = sum(square[rows + step] for step in range(PATCH))
+            apart.append(sum(tall[:, columns + step] for step in range(PATCH)).flatten())
     nearest = torch.stack(apart, 1).topk(ALIKE, dim=1, largest=False, sorted=False).indices
     offsets = (steps[:, None] * across + steps).flatten()
     members = (centres[:, None] + offsets[nearest]).clamp(0, across * (height - PATCH + 1) - 1)  # (n, ALIKE)
@@ -145,7 +164,8 @@ def _filtered_strip(noisy: Tensor, pilot: Tensor, level: float, rows: Tensor) ->
     mean = seen.mean(1, keepdim=True)
     covariance = known.mT @ known / (ALIKE - 1)
     noise = level**2 * torch.eye(covariance.shape[1])
-    filtered = mean + (seen - mean) @ torch.linalg.solve(covariance + noise, covariance)
+    precision = torch.cholesky_inverse(torch.linalg.cholesky(covariance + noise))
+    filtered = seen - level**2 * (seen - mean) @ precision
 
     patches = torch.zeros(covariance.shape[1], across * (height - PATCH + 1))
     counts = torch.zeros(1, patches.shape[1])
