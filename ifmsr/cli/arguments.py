@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ifmsr.errors import InputError
+from ifmsr.extras import MissingExtra
 from ifmsr.untrusted import read_yaml
 
 DEGRADATIONS = ("test", "train", "lttr", "cms", "pzres-net", "mhf-net", "mog-dcn", "ual")
@@ -88,6 +89,8 @@ def read_value(text: str) -> object:
     """A value read as YAML; 1e-4 is a number here, unlike in YAML 1.1."""
     try:
         value = read_yaml("value", text)
+    except MissingExtra:
+        raise
     except InputError as error:
         raise InputError("value", f"{text[:60]!r}: {error.problem}", error.fix) from error
     with suppress(ValueError):

@@ -105,11 +105,13 @@ class Evaluated:
         path = self.folder / "cubes" / method / f"{scene}-s{self.seed}.npy"
         if not path.exists():
             raise InputError(path, "the method's result is not there", self.again(method))
-        fix = f"Delete it. {self.again(method)}"
-        with decoding(path, "a stored cube", fix):
-            cube = np.load(path, allow_pickle=False)
-        if cube.shape != shape:
-            raise InputError(path, f"its shape is {cube.shape}, the scene's {shape}", fix)
+        try:
+            with decoding(path, "a stored cube"):
+                cube = np.load(path, allow_pickle=False)
+            if cube.shape != shape:
+                raise InputError(path, f"its shape is {cube.shape}, the scene's {shape}", "Delete it")
+        except InputError as error:
+            raise InputError(path, error.problem, f"Delete it. {self.again(method)}") from error
         return np.clip(cube.astype(np.float32), 0, 1)
 
     def predictions(self, methods: list[str], scene: str, shape: tuple[int, ...]) -> dict[str, Array]:
