@@ -11,6 +11,8 @@ Wiener filter of the noisy ones, twice (the second step of NL-Bayes: Lebrun, Bua
 Sciences 6(3), 2013).
 """
 
+from functools import reduce
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -151,8 +153,8 @@ def _filtered_strip(noisy: Tensor, pilot: Tensor, level: float, rows: Tensor) ->
         for right in steps.tolist():
             there = beyond[:, REACH + down :, REACH + right :][:, :height, :width]
             square = (pilot - there).square_().sum(0)
-            tall = sum(square[rows + step] for step in range(PATCH))
-            apart.append(sum(tall[:, columns + step] for step in range(PATCH)).flatten())
+            tall = reduce(torch.add, (square[rows + step] for step in range(PATCH)))
+            apart.append(reduce(torch.add, (tall[:, columns + step] for step in range(PATCH))).flatten())
     nearest = torch.stack(apart, 1).topk(ALIKE, dim=1, largest=False, sorted=False).indices
     offsets = (steps[:, None] * across + steps).flatten()
     members = (centres[:, None] + offsets[nearest]).clamp(0, across * (height - PATCH + 1) - 1)  # (n, ALIKE)
