@@ -188,7 +188,7 @@ def test_doctor_methods_and_the_published_table(ifmsr, package, here):
     code, out, error = ifmsr("doctor")
     assert code == 0, error
     assert f"ifmsr {VERSION}" in out and "an installed package" in out
-    assert f"weights in {package / 'shipped' / 'weights'}: ifmsr-x4, ifmsr-x8," in out
+    assert f"weights in {package / 'shipped' / 'weights'}: ifmsr-test-family-x4, ifmsr-x4, ifmsr-x8," in out
     for extra in ("study", "geo", "notebooks"):
         assert f'pip install "ifmsr[{extra}]"' in out
     assert "weights: ifmsr-x4, ifmsr-x8" in ifmsr("methods")[1]
