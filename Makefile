@@ -32,7 +32,7 @@ wheel-test: .venv/installed  ## the wheel in a fresh environment outside this fo
 	$(BIN)/python -m pytest -m wheel tests/test_wheel.py
 
 bench: .venv/installed  ## speed and memory on this machine -> results/performance
-	$(BIN)/python -m benchmarks
+	env -u OMP_WAIT_POLICY $(BIN)/python -m benchmarks  # with threads that spin, as users have them
 
 notebooks: .venv/installed  ## execute the notebooks where they are, as they are committed
 	rm -rf results/smoke

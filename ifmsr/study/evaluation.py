@@ -132,7 +132,7 @@ class _Folder:
         self.out, self.task, self.data = out, task, data
         self.pairs = [(scene, seed) for scene in task.scenes for seed in task.seeds]
         self.ledger = Ledger(out, ("scene", "seed", "method"), COLUMNS)
-        with self.ledger.lock:
+        with self.ledger.locked():
             _claim(out, task)
         self.finished = self.ledger.finished()
         self.observations = Observations(out, task, self.finished)
@@ -172,7 +172,7 @@ class _Folder:
                     sr, row = _measure(truth, observation, method, self.task)
                     row |= {"scene": scene, "seed": seed, "method": name, "made_by": makers[name]}
                     rows[scene, seed, name] = row
-                    with self.ledger.lock:
+                    with self.ledger.locked():
                         _save_cube(self.ledger.partial / _cube(row), sr)
                         self.ledger.add(row)
                     bar.update()
@@ -181,7 +181,7 @@ class _Folder:
     def finish(self, run: Run, methods: Collection[str], rows: Rows) -> pd.DataFrame:
         """Add the complete rows and the cubes of the methods to those of others, and end the run."""
         self.make_observations()
-        with self.ledger.lock:
+        with self.ledger.locked():
             others = {key: row for key, row in self.ledger.finished().items() if row["method"] not in methods}
             frame = _frame(others | rows)
             counts = frame.groupby("method")["method"].transform("size")

@@ -7,7 +7,7 @@ and grows by one row per measurement. Every change happens under a lock on the f
 import shutil
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ class Ledger:
     columns : of the files, in order.
     float_format : of the files, see `pandas.DataFrame.to_csv`.
 
-    Hold its `lock` while files of the folder change. It is released when its process dies.
+    Files of the folder change inside `locked`; the lock is released when its process dies.
     """
 
     def __init__(
@@ -52,13 +52,9 @@ class Ledger:
         make_folder(folder)
         self._lock = FileLock(folder / ".lock")
 
-    @property
-    def lock(self) -> AbstractContextManager[None]:
-        """A context in which no other process changes the folder; it may be entered again inside."""
-        return self._locked()
-
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
+        """A context in which no other process changes the folder; it may be entered again inside."""
         with writing(Path(self._lock.lock_file), "Nothing was changed"):
             self._lock.acquire()
         try:
@@ -74,7 +70,7 @@ class Ledger:
     def finished(self) -> Rows:
         """The rows of complete methods. Raises InputError if the file was changed after its run had finished."""
         path = self.folder / "rows.csv"
-        with self.lock:
+        with self.locked():
             if path.exists() and (self.folder / MANIFEST).exists():
                 read_manifest(self.folder)
             return self._read(path)
@@ -119,7 +115,7 @@ class Ledger:
 
     def add(self, row: Row) -> None:
         """Add a row of an incomplete method; it replaces a row with the same key."""
-        with self.lock:
+        with self.locked():
             rows = self.unfinished() | {self._key(row): row}
             self._write_unfinished(rows)
 

@@ -196,7 +196,7 @@ def measure_split(
         return data.load(scene).crop_to_multiple(1, side or None)
 
     ledger = Ledger(out, ("condition", "scene", "seed", "method"), COLUMNS, float_format="%.5g")
-    with ledger.lock:
+    with ledger.locked():
         _claim(out, about | {"seed": seed})
         earlier = _weights(out)
     own = {name: fingerprint(method) for name, method in methods.items()}
@@ -220,7 +220,7 @@ def measure_split(
                 row["made_by"] = makers[row["method"]]
                 rows[row["condition"], row["scene"], seed, row["method"]] = row
                 ledger.add(row)
-            with ledger.lock:
+            with ledger.locked():
                 others = {key: row for key, row in ledger.finished().items() if row["method"] not in methods}
                 weights = {name: mark for name, mark in _weights(out).items() if name not in methods}
                 table = ledger.csv(_ordered(others | rows, conditions, scenes))

@@ -73,34 +73,30 @@ def train(
     config = config.on(where)
     patches = samples(scenes, config)
     with owned(out, "trains"):
-        return _train(config, scenes, validation, out, resume, where, patches, workers, compile)
+        if not resume:
+            start_anew(out)
+        batches = -(-len(patches) // config.batch)
+        state = State(config, scenes, out, where, compile, batches)
+        state.restore()
+        learn(state, patches, batches_on(where, patches, config.batch, workers), validation)
+        return save_weights(out / WEIGHTS, state.trained, config.network, config.schedule(len(scenes)))
 
 
-def _train(
-    config: TrainConfig,
-    scenes: Sequence[Scene],
-    validation: Sequence[Scene],
-    out: Path,
-    resume: bool,
-    where: torch.device,
+def learn(
+    state: State,
     patches: Samples,
-    workers: int,
-    compile: bool,
-) -> Path:
-    """`train` in a folder that this process owns."""
-    if not resume:
-        start_anew(out)
-    batches = -(-len(patches) // config.batch)
-    state = State(config, scenes, out, where, compile, batches)
-    state.restore()
-    make_batches = batches_on(state.device, patches, config.batch, workers)
+    make_batches: Callable[[Sequence[int]], Batches],
+    validation: Sequence[Scene],
+) -> None:
+    """Train from where `state` stands to the end of its schedule; a stop request writes a checkpoint first."""
+    config, batches = state.config, state.batches
     bar = tqdm(
         total=config.epochs * batches,
         initial=state.epoch * batches + state.batch,
         desc=f"{config.network} x{config.scale}",
         mininterval=2,
     )
-    with bar, _stop_requests() as stop, _tensorboard(out) as board:
+    with bar, _stop_requests() as stop, _tensorboard(state.out) as board:
         while state.epoch < config.epochs:
             numbers = range(state.epoch * len(patches), (state.epoch + 1) * len(patches))
             with closing(make_batches(numbers[state.batch * config.batch :])) as remaining:
@@ -117,7 +113,6 @@ def _train(
             row = state.finish_epoch(validation)
             for name in ("loss", "val_psnr"):
                 board(name, row[name], state.epoch)
-    return save_weights(out / WEIGHTS, state.trained, config.network, config.schedule(len(scenes)))
 
 
 def samples(scenes: Sequence[Scene], config: TrainConfig) -> Samples:
