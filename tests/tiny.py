@@ -74,3 +74,29 @@ class Counting(Bicubic):
             raise RuntimeError("the power went")
         self.calls += 1
         return super().__call__(observation)
+
+
+def files_of(folder):
+    """The files of a folder that do not belong to an unfinished run."""
+    found = (path for path in folder.rglob("*") if path.is_file())
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in found
+        if "partial" not in path.parts and path.name != ".lock"
+    }
+
+
+def moments(kernel):
+    """Mean position (down, right) and covariance of (right, down), tap by tap in plain Python."""
+    side = len(kernel)
+    places = [
+        (a - (side - 1) / 2, b - (side - 1) / 2, float(kernel[a, b]))
+        for a in range(side)
+        for b in range(side)
+    ]
+    down, right = (sum(place[axis] * place[2] for place in places) for axis in (0, 1))
+    among = np.zeros((2, 2))
+    for y, x, weight in places:
+        step = np.array([x - right, y - down])
+        among += weight * np.outer(step, step)
+    return (down, right), among

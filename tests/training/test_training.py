@@ -1,7 +1,5 @@
-import json
 from contextlib import nullcontext
-from dataclasses import dataclass, fields, replace
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,9 +11,7 @@ from safetensors.torch import load_file
 from ifmsr.errors import InputError
 from ifmsr.inference.api import load_method
 from ifmsr.methods import NETWORKS
-from ifmsr.methods.base import Network
 from ifmsr.methods.ifmsr.network import IFMSR, IFMSRConfig
-from ifmsr.runs import read_manifest
 from ifmsr.scenes import Scene, open_dataset
 from ifmsr.training import (
     PRESETS,
@@ -26,11 +22,8 @@ from ifmsr.training import (
     preset_names,
     stages,
     train,
-    train_in_stages,
-    train_on_split,
 )
 from ifmsr.training import state as training_state
-from ifmsr.training.config import option_names, with_settings
 from ifmsr.training.loop import train as loop_train
 from ifmsr.training.patches import augment
 from ifmsr.training.state import State
@@ -251,54 +244,6 @@ def test_channels_last_changes_losses_and_gradients_by_rounding_only(pines):
         assert (gradients[0] - gradients[1]).norm() < 0.05 * gradients[0].norm(), name
 
 
-def test_a_run_on_a_split_is_finished_once(pines, tmp_path):
-    config = replace(tiny.CONFIG, epochs=1, crops_per_scene=2, bands_per_step=1)
-    weights = train_on_split(config, "indian-pines", "spatial", tmp_path)
-    manifest = (tmp_path / "manifest.json").read_text()
-    assert '"train"' in manifest and '"test"' not in manifest
-    assert set(read_manifest(tmp_path)["data"]) == {"train", "validation"}
-    assert train_on_split(config, "indian-pines", "spatial", tmp_path) == weights
-    with pytest.raises(InputError, match="other seed"):
-        train_on_split(replace(config, seed=1), "indian-pines", "spatial", tmp_path)
-    assert (tmp_path / "manifest.json").read_text() == manifest
-    with pytest.raises(InputError, match="other scenes"):
-        train(config, [Scene("elsewhere", pines[0].cube)], [], tmp_path)
-    assert (tmp_path / "manifest.json").read_text() == manifest
-    before = load_file(weights)
-    weights.unlink()  # as in a clone: weights of a training are not committed
-    tiny.assert_same_weights(load_file(train_on_split(config, "indian-pines", "spatial", tmp_path)), before)
-
-
-def test_a_finished_run_is_left_as_it_is_where_its_precision_cannot_be_computed_in(tmp_path, monkeypatch):
-    config = replace(tiny.CONFIG, epochs=1, crops_per_scene=2, bands_per_step=1, precision="bfloat16")
-    monkeypatch.setattr(TrainConfig, "on", lambda config, device: config)
-    weights = train_on_split(config, "indian-pines", "spatial", tmp_path)
-    manifest = (tmp_path / "manifest.json").read_text()
-    monkeypatch.setattr(TrainConfig, "on", lambda config, device: replace(config, precision="float32"))
-    assert train_on_split(config, "indian-pines", "spatial", tmp_path) == weights
-    assert (tmp_path / "manifest.json").read_text() == manifest
-
-
-def test_stages_widen_one_network_and_finished_ones_are_not_repeated(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # `start` must be found from any folder
-    narrow = replace(tiny.CONFIG, epochs=1, crops_per_scene=2, bands_per_step=1)
-    wide = replace(narrow, options={"features": 8, "stages": 1}, learning_rate=0)
-    weights = train_in_stages([narrow, wide], "indian-pines", "spatial", "out", root=None)
-    assert weights == Path("out/weights.safetensors")
-    before, after = (load_method("ifmsr", 4, path) for path in ("out/stage-1/weights.safetensors", weights))
-    assert after.net.config.features == 8
-    observation = tiny.few_bands(4, known=True)
-    half_precision = 1e-3  # of the stored weights
-    np.testing.assert_allclose(after(observation), before(observation), atol=half_precision)
-    manifests = [Path("out/stage-1/manifest.json"), Path("out/manifest.json")]
-    times = [path.stat().st_mtime_ns for path in manifests]
-    assert read_manifest("out")["config"]["training"]["start"].endswith("out/stage-1/weights.safetensors")
-    train_in_stages([narrow, wide], "indian-pines", "spatial", "out", root=None)
-    assert [path.stat().st_mtime_ns for path in manifests] == times
-    with pytest.raises(InputError, match="stages"):
-        train_in_stages([], "indian-pines", "spatial", "out")
-
-
 def test_the_last_stage_is_the_preset_and_each_is_wider_than_the_one_before():
     for name in preset_names():
         assert stages(name)[-1] == preset(name)
@@ -329,149 +274,6 @@ def test_a_training_can_start_from_other_weights_of_the_same_shape(pines, tmp_pa
         build_network(replace(config, start="nowhere.safetensors"))
 
 
-def test_settings_are_checked():
-    changed = with_settings(PRESETS["smoke"], {"epochs": 3, "learning_rate": 1, "options.features": 8})
-    assert (changed.epochs, changed.options["features"]) == (3, 8)
-    for settings, message in (
-        ({"epoch": 3}, "epoch: there is no such setting. Did you mean epochs"),
-        ({"features": 3}, "features: there is no such setting. Did you mean options.features"),
-        ({"options": {}}, "options: there is no such setting"),
-        ({3: 4}, "3: there is no such setting"),
-        ({"epochs": "3"}, "epochs: found '3'. Give a whole number"),
-        ({"steps": "all"}, "steps"),
-        (
-            {"options.feature": 16},
-            r"options.feature: there is no such setting. Did you mean options.features\?",
-        ),
-        ({"options.scale": 4}, r"options.scale: there is no such setting. Did you mean scale"),
-        ({"options.": 1}, r"options.: there is no such setting"),
-        ({"options.features": "16"}, "options.features: found '16'. Give a whole number"),
-        ({"options.features": 3}, "options.features: found 3. Give an even number"),
-        ({"options.stages": 0}, "options.stages: found 0"),
-        ({"options.dcfm": 1}, "options.dcfm: found 1. Give True or False"),
-        ({"options.split": "befor"}, "options.split: 'befor' is unknown. Did you mean before"),
-        (
-            {"network": "subspace-net", "steps": "batched", "bands_per_step": 0, "options.blocks": 0},
-            "options.blocks",
-        ),
-        (None, "settings: found None"),
-    ):
-        with pytest.raises(InputError, match=message):
-            with_settings(PRESETS["smoke"], settings)
-
-
-@pytest.mark.parametrize("name", [name for name in NETWORKS if not name.startswith("ifmsr")])
-def test_options_of_every_network_are_those_of_its_configuration(name):
-    with pytest.raises(InputError, match=r"options\.neighbours: there is no such setting"):
-        TrainConfig(network=name, steps="batched", options={"neighbours": 3})
-    names = option_names(name)
-    assert not {"scale", "bands"} & set(names)
-    given = {
-        option: getattr(build_network(TrainConfig(network=name, steps="batched")).config, option)
-        for option in names
-    }
-    assert build_network(TrainConfig(network=name, steps="batched", options=given)).config
-
-
-@dataclass(frozen=True)
-class StrangerConfig:
-    """Without defaults, and with checks that raise what they like."""
-
-    bands: int
-    scale: int
-    width: int
-
-    def __post_init__(self):
-        if self.width > 9:
-            raise ValueError("too wide")
-
-
-class Stranger(Network):
-    title = "Stranger"
-    config: StrangerConfig
-
-    def __init__(self, **config):
-        super().__init__()
-        self.config = StrangerConfig(**config)
-
-
-class Silent(Network):
-    """It does not say what its configuration is."""
-
-    title = "Silent"
-
-    def __init__(self, bands=31, scale=4, width=3):
-        super().__init__()
-        self.config = StrangerConfig(bands, scale, width)
-
-
-def test_options_of_other_networks_are_checked_as_far_as_they_are_annotated(monkeypatch):
-    monkeypatch.setitem(NETWORKS.registered, "stranger", Stranger)
-    monkeypatch.setitem(NETWORKS.registered, "silent", Silent)
-    whole = TrainConfig(network="stranger", steps="batched", options={"width": 3})
-    assert build_network(whole, 5).config == StrangerConfig(5, 4, 3)
-    for options, message in (
-        ({"widht": 3}, "options.widht: there is no such setting. Did you mean options.width"),
-        ({"width": 10}, "options: stranger does not accept them .too wide"),
-        ({}, "options: stranger does not accept them .*width"),
-    ):
-        with pytest.raises(InputError, match=message):
-            replace(whole, options=options)
-    with pytest.raises(InputError, match=r"options: silent does not accept them .*widht"):
-        build_network(TrainConfig(network="silent", steps="batched", options={"widht": 3}))
-
-
-FRACTIONS = (
-    "learning_rate",
-    "decay_by",
-    "beta2",
-    "weight_decay",
-    "gradient_clip",
-    "average",
-    "checkpoint_every",
-)
-CHOICES = ("network", "decay", "steps", "degradation", "alignment", "precision")
-ANY = (None, object(), np.zeros(3), b"a", np.nan, np.inf, -1, 2.5)
-WRONG = {
-    **dict.fromkeys(
-        (field.name for field in fields(TrainConfig)), (*ANY, [], {}, "4", True)
-    ),  # whole numbers
-    **dict.fromkeys(
-        FRACTIONS, (None, object(), np.zeros(3), b"a", np.nan, np.inf, -np.inf, -1, [], {}, "4", True)
-    ),
-    **dict.fromkeys(CHOICES, (*ANY, [], {}, "other", "")),
-    "seed": (*ANY, 2**63),
-    "start": (*ANY, [], {}),
-    "augment": (*ANY, [], {}, 0, 1, "yes"),
-    "options": (*ANY, [], "features", {3: 4}),
-}
-
-
-@pytest.mark.parametrize("name", WRONG)
-def test_a_value_that_a_field_cannot_have_is_named(name):
-    for value in WRONG[name]:
-        with pytest.raises(InputError, match=name):
-            TrainConfig(**{name: value})
-
-
-def test_whole_floats_and_numpys_numbers_are_numbers():
-    found = TrainConfig(
-        scale=np.int64(8),
-        epochs=3.0,
-        seed=np.uint8(7),
-        learning_rate=1,
-        beta2=np.float32(0.5),
-        augment=np.True_,
-    )
-    assert found == TrainConfig(scale=8, epochs=3, seed=7, learning_rate=1.0, beta2=0.5, augment=True)
-    assert [type(value) for value in (found.scale, found.epochs, found.seed)] == [int] * 3
-    assert type(found.learning_rate) is type(found.beta2) is float
-    json.dumps(found.identity())  # as manifests hold it
-    assert TrainConfig(options={"features": 16.0}).schedule(1) == TrainConfig(
-        options={"features": 16}
-    ).schedule(1)
-
-
 def test_unusable_scenes_are_named(pines, tmp_path):
     small = Scene("tiny", pines[0].cube[:, :40], rgb_bands=(9, 5, 1))
     fewer = Scene("fewer", pines[0].cube[:10], rgb_bands=(9, 5, 1))
@@ -500,8 +302,3 @@ def test_one_patch_can_be_learned_by_heart():
         rate.step()
     mse = (net(lr, rgb) - truth).square().mean().item()
     assert -10 * np.log10(mse) > 36
-
-
-def test_the_schedule_names_the_networks_options():
-    plain, changed = TrainConfig(), TrainConfig(options={"features": 4, "stages": 1})
-    assert changed.schedule(24) == plain.schedule(24) + ", features 4, stages 1"
