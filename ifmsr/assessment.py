@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ifmsr.degradation.estimation import Estimate, estimated_pair, rgb_misfit
+from ifmsr.degradation.estimation import DOUBTFUL_PAIR, Estimate, estimated_pair, rgb_misfit
 from ifmsr.degradation.sampling import decimate
 from ifmsr.errors import InputError, check_choice
 from ifmsr.guide.nearest_camera import Camera, nearest_camera
-from ifmsr.guide.preparation import prepare_pair
+from ifmsr.guide.preparation import Prepared, prepare_pair
 from ifmsr.guide.registration import OnCubeGrid, Registration
 from ifmsr.scenes.scene import Array, Observation
 
@@ -77,6 +77,11 @@ class Assessment:
     unexplained: float
     related: bool
     warnings: tuple[str, ...]
+
+    @property
+    def fits(self) -> bool:
+        """Whether the cube explains the guide to within the LR noise."""
+        return self.related and self.misfit <= DOUBTFUL_PAIR
 
     @property
     def measured(self) -> NDArray[np.bool_] | None:
@@ -156,7 +161,11 @@ def assess_observation(observation: Observation, guide: Guide = "auto") -> Asses
     ('linear', True, ())
     """
     check_choice("guide", guide, GUIDES)
-    prepared = prepare_pair(observation, guide)
+    return assessment_of(observation, prepare_pair(observation, guide))
+
+
+def assessment_of(observation: Observation, prepared: Prepared) -> Assessment:
+    """The assessment of a pair of images that is already prepared."""
     pair, estimate = prepared.observation, prepared.estimate
     unexplained = _unexplained(estimate, pair)
     return Assessment(

@@ -61,11 +61,11 @@ class Pair(NamedTuple):
         return self.usable(gaussians(torch.tensor([[0, 0, width, width, 0]]), kernel_side(self.scale))[0])
 
 
-def as_pair(observation: Observation) -> Pair:
-    """The mended observation, the cube divided by its largest value and each channel of the guide by its own."""
+def as_pair(observation: Observation, units: tuple[float, Tensor] | None = None) -> Pair:
+    """The mended observation, the cube and each channel of the guide divided by their `units`: their largest values."""
     mended = mend(observation)
     lr, rgb = torch.from_numpy(mended.lr), torch.from_numpy(mended.rgb)
-    lr_unit, rgb_unit = float(lr.max()) or 1.0, rgb.amax((1, 2))
+    lr_unit, rgb_unit = units or (float(lr.max()) or 1.0, rgb.amax((1, 2)))
     rgb_unit = torch.where(rgb_unit > 0, rgb_unit, 1.0)
     srf = None if mended.srf is None else torch.from_numpy(mended.srf) * (lr_unit / rgb_unit)[:, None]
     return Pair(

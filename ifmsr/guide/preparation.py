@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from ifmsr.degradation.estimation import DOUBTFUL_PAIR, Estimate, Estimated, estimate_degradation
 from ifmsr.degradation.pair import as_mask, mend
@@ -89,6 +90,58 @@ def in_place(observation: Observation, noise: float, guide: str) -> Prepared:
         observation = restored(observation, clipping)
     observation, share = Estimated.of(observation), float(clipped.float().mean())
     return Prepared(observation, noise, share, curve, estimate_degradation(observation))
+
+
+class Preparation(NamedTuple):
+    """How the guide of a large image is prepared, block by block.
+
+    Attributes
+    ----------
+    noise : standard deviation of the noise to remove, 0 for none.
+    clipped : (3,) the value from which a channel is clipped, infinite where it is not.
+    curve : the tone curve to undo.
+    """
+
+    noise: float
+    clipped: Tensor
+    curve: ToneCurve
+
+    def of(self, observation: Observation) -> Observation:
+        """A block as methods get it: the guide denoised and linear, its clipped pixels invalid."""
+        rgb = torch.from_numpy(observation.rgb)
+        valid = as_mask(observation.rgb_valid, rgb) & (rgb < self.clipped[:, None, None]).all(0)
+        clean = denoise(rgb, self.noise).clamp(0, 1) if self.noise else rgb
+        return replace(
+            observation,
+            rgb=self.curve.linearise(clean).numpy(),
+            rgb_valid=valid.numpy() if valid.any() else observation.rgb_valid,
+        )
+
+
+def prepare_sample(observation: Observation, guide: str) -> tuple[Prepared, Preparation]:
+    """Prepare a sample of a large pair where it lies, and say how its blocks are to be prepared.
+
+    Clipped pixels are not restored, which needs the whole image, but become invalid.
+    """
+    observation = mend(observation)
+    rgb, scale = torch.from_numpy(observation.rgb), observation.scale
+    level = noise_level(rgb, as_mask(observation.rgb_valid, rgb))
+    high = clipped_pixels(torch.where(as_mask(observation.rgb_valid, rgb), rgb, 0.0)).high
+    clipped = torch.where(high, rgb, torch.inf).amin((1, 2))
+    found = Preparation(level if level > WORTH * float(rgb.max()) else 0.0, clipped, tone_curve("linear"))
+    encoded = found.of(observation)
+    if guide == "auto":
+        srf = None if observation.srf is None else torch.from_numpy(observation.srf)
+        lr, rgb = torch.from_numpy(encoded.lr), torch.from_numpy(encoded.rgb)
+        invalid = ~as_mask(encoded.rgb_valid, rgb)
+        usable = as_mask(encoded.lr_valid, lr) & untouched(invalid[None], scale, 0)
+        curve, _ = estimate_tone(lr, rgb, scale, srf, usable)
+    else:
+        curve = tone_curve(guide)
+    found = found._replace(curve=curve)
+    linear = replace(encoded, rgb=curve.linearise(torch.from_numpy(encoded.rgb)).numpy())
+    estimated, share = Estimated.of(linear), float(high.any(0).float().mean())
+    return Prepared(estimated, level, share, curve, estimate_degradation(estimated)), found
 
 
 def restored(observation: Observation, clipping: Clipping) -> Observation:

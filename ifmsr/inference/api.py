@@ -4,22 +4,21 @@ import warnings
 from pathlib import Path
 from typing import Any, get_args
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ifmsr.assessment import Assessment, Guide, assess_observation, demand_no_doubt
 from ifmsr.errors import InputError, InputWarning, as_path, check_choice, whole
 from ifmsr.fields import fitted
 from ifmsr.files import sha256
-from ifmsr.inference.assessed import Assessed
+from ifmsr.inference.arrays import observation_of
+from ifmsr.inference.assessed import Assessed, run_assessed
+from ifmsr.inference.blocks import in_blocks
 from ifmsr.inference.devices import choose_device
 from ifmsr.inference.learned import Learned
 from ifmsr.methods.base import Method
 from ifmsr.methods.registry import CLASSICAL, NETWORKS, VARIANTS, method_names
 from ifmsr.precision import BFLOAT16_NOTE, Precision, float32_by_default, usable_precision
-from ifmsr.scenes.scene import Array, Observation
 from ifmsr.weights import load_weights, shipped_weights
 
 
@@ -103,7 +102,9 @@ def super_resolve(
     device : ``"cpu"``, ``"cuda"``, ...; default: the GPU if there is one.
     precision : ``"bfloat16"`` makes networks about twice as fast on processors that have it; others compute in
         float32, with a warning.
-    memory : bytes that IFMSR may take for feature maps; the result is the same, and images of any size pass.
+    memory : bytes that a block of a large image may take, or IFMSR's feature maps; images of any size pass. ``"auto"``,
+        `subspace-net` and `closed-form` solve guides of more than four megapixels in blocks (`ifmsr.Blocks`), unless
+        these have to be registered.
     with_error : also return how far off each pixel is expected to be; only ``"subspace-net"`` predicts it.
     guide : the guide's tone curve: ``"linear"`` (proportional to light), ``"srgb"`` (an ordinary picture), or
         ``"auto"``, decided from the two images.
@@ -125,45 +126,21 @@ def super_resolve(
     >>> super_resolve(lr, rgb, scale=4, method="bicubic").shape
     (8, 24, 24)
     """
-    observation = _observation(lr, rgb, scale, srf)
+    observation = observation_of(lr, rgb, scale, srf)
     check_choice("method", method, method_names())
     with_error, strict = fitted("with_error", with_error, bool), fitted("strict", strict, bool)
     ready = Assessed.of(load_method(method, observation.scale, weights, device, precision, memory))
-    assessment = assess_observation(observation, guide)
+    blocks = in_blocks(ready, observation, guide, memory)
+    assessment = assess_observation(observation, guide) if blocks is None else blocks.assessment
     if strict:
         demand_no_doubt(assessment)
     for doubt in assessment.warnings:
         warnings.warn(doubt, InputWarning, stacklevel=3)  # past the decorator
-    results = run_assessed(ready, assessment, with_error)
+    results = run_assessed(ready, assessment, with_error) if blocks is None else blocks.whole(with_error)
     alike = [
         torch.from_numpy(result).to(lr.device) if isinstance(lr, Tensor) else result for result in results
     ]
     return tuple(alike) if with_error else alike[0]
-
-
-@float32_by_default()
-def run_assessed(method: Assessed, assessment: Assessment, with_error: bool = False) -> tuple[Array, ...]:
-    """The cube (B, H, W), and `with_error` each pixel's expected absolute error (H, W).
-
-    Pixels without data are what they were in the delivered cube: NaN if they were marked as invalid or lie beyond it,
-    and otherwise black or saturated.
-
-    Raises InputError if the method does not predict its error.
-    """
-    results: tuple[Array, ...] = (
-        method.run_with_error(assessment) if with_error else (method.run(assessment),)
-    )
-    measured = assessment.measured
-    if measured is None:
-        return results
-    results = tuple(np.where(measured, result, np.float32(np.nan)) for result in results)
-    if assessment.grid is None:
-        delivered = assessment.delivered
-        valid, scale = delivered.lr_valid, delivered.scale
-        kept = ~measured if valid is None else ~measured & valid.repeat(scale, 0).repeat(scale, 1)
-        values = delivered.lr.repeat(scale, 1).repeat(scale, 2)
-        results = (np.where(kept, values, results[0]), *results[1:])
-    return results
 
 
 @float32_by_default()
@@ -178,37 +155,4 @@ def assess(lr: Any, rgb: Any, scale: int, srf: Any = None, guide: Guide = "auto"
     >>> assess(lr, rgb, scale=4).tone
     'linear'
     """
-    return assess_observation(_observation(lr, rgb, scale, srf), guide)
-
-
-def _observation(lr: Any, rgb: Any, scale: Any, srf: Any) -> Observation:
-    """The observation of arrays or tensors; pixels with NaN in some band, or masked, are invalid."""
-    (lr, lr_valid), (rgb, rgb_valid) = _image("lr", lr), _image("rgb", rgb)
-    return Observation(lr, rgb, scale, None if srf is None else _float32("srf", srf), lr_valid, rgb_valid)
-
-
-def _image(name: str, values: Any) -> tuple[Array, NDArray[np.bool_] | None]:
-    """An image with zeros in its invalid pixels, and where it is valid: None if everywhere."""
-    image = _float32(name, values)
-    if image.ndim != 3 or not np.isnan(image).any():
-        return image, None
-    valid = np.logical_not(np.isnan(image.max(axis=0)))
-    if not valid.any():
-        raise InputError(name, "no pixel is valid: each is NaN in some band", "Give at least one valid pixel")
-    return np.where(valid, image, np.float32(0)), valid
-
-
-def _float32(name: str, values: Any) -> Array:
-    try:
-        if isinstance(values, Tensor):  # NumPy has no bfloat16
-            values = (values.float() if values.is_floating_point() else values).numpy(force=True)
-        masked = values.filled(np.nan) if isinstance(values, np.ma.MaskedArray) else values
-        array = np.asarray(masked)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(name, f"it is no array ({error})", "Give a NumPy array or a torch tensor") from error
-    if array.dtype.kind != "f":
-        raise InputError(
-            name, f"its type is {array.dtype}", "Divide by the largest possible value to get [0, 1]"
-        )
-    with np.errstate(over="ignore"):  # infinite values are refused by name
-        return array.astype(np.float32, copy=False)
+    return assess_observation(observation_of(lr, rgb, scale, srf), guide)

@@ -9,6 +9,7 @@ from ifmsr.assessment import Assessment, assess_observation
 from ifmsr.errors import InputError
 from ifmsr.methods.base import Method, PredictsError
 from ifmsr.methods.closed_form.chain import ClosedForm
+from ifmsr.precision import float32_by_default
 from ifmsr.scenes.scene import Array, Observation
 
 
@@ -35,6 +36,11 @@ class Assessed:
         """The weights of the method behind it."""
         return str(getattr(self.method, "fingerprint", ""))
 
+    @property
+    def blockwise(self) -> bool:
+        """Whether the method behind it solves a block of a large image as in the whole."""
+        return bool(getattr(self.method, "blockwise", False))
+
     def __call__(self, observation: Observation) -> Array:
         """(B, h, w), (3, H, W) -> (B, H, W) in [0, 1]."""
         return self.run(assess_observation(observation))
@@ -58,3 +64,28 @@ class Assessed:
             return assessment.on_guide(sr), assessment.on_guide(error[None])[0]
         sr = self.run(assessment)
         return sr, np.full(sr.shape[1:], np.nan, np.float32)
+
+
+@float32_by_default()
+def run_assessed(method: Assessed, assessment: Assessment, with_error: bool = False) -> tuple[Array, ...]:
+    """The cube (B, H, W), and `with_error` each pixel's expected absolute error (H, W).
+
+    Pixels without data are what they were in the delivered cube: NaN if they were marked as invalid or lie beyond it,
+    and otherwise black or saturated.
+
+    Raises InputError if the method does not predict its error.
+    """
+    results: tuple[Array, ...] = (
+        method.run_with_error(assessment) if with_error else (method.run(assessment),)
+    )
+    measured = assessment.measured
+    if measured is None:
+        return results
+    results = tuple(np.where(measured, result, np.float32(np.nan)) for result in results)
+    if assessment.grid is None:
+        delivered = assessment.delivered
+        valid, scale = delivered.lr_valid, delivered.scale
+        kept = ~measured if valid is None else ~measured & valid.repeat(scale, 0).repeat(scale, 1)
+        values = delivered.lr.repeat(scale, 1).repeat(scale, 2)
+        results = (np.where(kept, values, results[0]), *results[1:])
+    return results

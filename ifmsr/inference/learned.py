@@ -28,6 +28,11 @@ class Learned:
         """The network's printed name."""
         return self.net.title
 
+    @property
+    def blockwise(self) -> bool:
+        """Whether the network solves a block of a large image as in the whole."""
+        return self.net.blockwise
+
     def with_error(self, observation: Observation) -> tuple[Array, Array]:
         """The cube (B, H, W), and the absolute error (H, W) that the network expects in each pixel (band mean).
 

@@ -84,6 +84,7 @@ class Network(nn.Module):
         Its parameters then do not depend on the number of bands; otherwise its configuration has a field `bands`.
     scale_free : whether one network serves every scale and number of bands (see `SubspaceNet`); its configuration then
         has neither.
+    blockwise : whether a block of a large image is solved as in the whole (see `ifmsr.inference.blocks`).
     config : a frozen dataclass, with a field `scale` unless `scale_free`, from which `build` creates the network again.
         If a subclass annotates it (``config: MyConfig``), training options are checked against its fields.
     """
@@ -91,6 +92,7 @@ class Network(nn.Module):
     title: ClassVar[str]
     bandwise: ClassVar[bool] = False
     scale_free: ClassVar[bool] = False
+    blockwise: ClassVar[bool] = False
     config: Any
 
     @classmethod

@@ -18,7 +18,8 @@ With y the LR cube (B, n), z the RGB guide (3, N), P the spectral response funct
 
 Statistics are those of the whole image. What has the size of the result is computed in strips of rows, each with what
 lies around it as far as a step reaches, and in place: beside the two images and the result, only images of the size of
-the guide or of the LR cube are in memory.
+the guide or of the LR cube are in memory. Every statistic goes through `Findings`, so that a `Block` of a
+larger image is solved with those of the whole (see `ifmsr.inference.blocks`).
 
 SubspaceNet starts from the result of the first six; its own corrections come before the seventh.
 """
@@ -29,10 +30,11 @@ import torch
 from torch import Tensor
 
 from ifmsr.degradation.estimation import DOUBTFUL_PAIR, Estimate, estimated_pair, signal_basis
-from ifmsr.degradation.pair import Pair
+from ifmsr.degradation.pair import Pair, as_pair
 from ifmsr.degradation.sampling import strips
-from ifmsr.methods.closed_form.cube_alone import upsample_alone
-from ifmsr.methods.closed_form.detail_gain import BOX, apply_detail_gains_, reduced_pair
+from ifmsr.methods.closed_form.cube_alone import smooth_maps, upsample_alone
+from ifmsr.methods.closed_form.detail_gain import BOX, detail_gains, reduced_pair, scale_detail_
+from ifmsr.methods.closed_form.findings import Findings, findings_of
 from ifmsr.methods.closed_form.gaps import fill_gaps, guided_share
 from ifmsr.methods.closed_form.global_regression import regress_globally
 from ifmsr.methods.closed_form.guide_denoising import denoise_guide
@@ -50,6 +52,7 @@ class ClosedForm:
 
     title = "Closed-form"
     schedule = ""
+    blockwise = True
 
     def __call__(self, observation: Observation) -> Array:
         """(B, h, w), (3, H, W) -> (B, H, W) in [0, 1]."""
@@ -79,26 +82,73 @@ class Solution(NamedTuple):
 
 
 def solve(observation: Observation) -> Solution:
-    """The first six steps on one observation."""
-    pair, estimate = balanced(*estimated_pair(observation))
-    pair = fill_gaps(pair, estimate)
+    """The first six steps on one observation, or on a `Block` of one."""
+    found = findings_of(observation)
+    pair, estimate = pair_of(observation, found)
+    pair = fill_gaps(pair, estimate, found)
     lr, rgb, scale, kernel, noise = pair.lr, pair.rgb, pair.scale, estimate.kernel, estimate.noise
-    guide, guided = denoise_guide(rgb, scale), guided_share(pair, estimate)
-    if estimate.related and lr[0].numel() >= LEAST_PIXELS and min(lr.shape[1:]) > 1:
-        small, seen = reduced_pair(lr, rgb, kernel, scale)
-        reduced = predict(small, denoise_guide(seen, 2), BOX, 2, noise / 2)
-        sr = apply_detail_gains_(predict(lr, guide, kernel, scale, noise), reduced, lr, kernel, scale)
-        measured = pair.measured(pair.usable(kernel))
-        project_(sr, rgb, estimate, guide_trust(sr, rgb, lr, estimate, scale, measured))
+    guide, guided = denoise_guide(rgb, scale, found), guided_share(pair, estimate)
+    if found.once("followed", lambda: follows(pair, estimate)):
+        sr = predict(lr, guide, kernel, scale, noise, found)
+        scale_detail_(sr, found.once("gains", lambda: gains_of(pair, estimate)), kernel, scale)
+        project_(sr, rgb, estimate, found.once("trust", lambda: trust_of(sr, pair, estimate)))
     else:
-        sr = upsample_alone(lr, kernel, scale, noise)
+        sr = upsample_alone(lr, kernel, scale, noise, found)
         if estimate.given and estimate.related:
             project_(sr, rgb, estimate, torch.eye(3, dtype=torch.double))
     if guided.min() < 1:
-        alone = upsample_alone(lr, kernel, scale, noise)
+        alone = upsample_alone(lr, kernel, scale, noise, found)
         sr.sub_(alone).mul_(guided).add_(alone)
-    highest = highest_value(pair, estimate)
+    highest = found.once("highest value", lambda: highest_value(pair, estimate))
     return Solution(sr.clamp_(0, highest), estimate, guide, pair, guided, highest)
+
+
+def pair_of(observation: Observation, found: Findings) -> tuple[Pair, Estimate]:
+    """The pair in the units of the whole image, and the estimate from it."""
+    if "estimate" in found:
+        pair, estimate = as_pair(observation, found["units"]), found["estimate"]
+    else:
+        pair, estimate = estimated_pair(observation)
+        found["units"], found["estimate"] = (pair.lr_unit, pair.rgb_unit), estimate
+    return balanced(pair, estimate)
+
+
+def complete(sample: Observation, lr_brightest: float, brightest: Tensor) -> None:
+    """What blocks need beside a solved `sample`: how the cube is upsampled alone, and the whole image's largest values.
+
+    Parameters
+    ----------
+    lr_brightest : the largest value of the whole cube.
+    brightest : (3, 1, 1) the largest values of the whole guide, linear.
+    """
+    found = findings_of(sample)
+    pair, estimate = pair_of(sample, found)
+    smooth_maps(pair.lr, estimate.noise, found)
+    lr_unit, rgb_unit = found["units"]
+    largest = pair._replace(lr=torch.tensor(lr_brightest / lr_unit), rgb=brightest / rgb_unit[:, None, None])
+    largest, estimate = balanced(largest, found["estimate"])
+    found["highest value"] = max(found["highest value"], highest_value(largest, estimate))
+    lowest, highest = found["range of the guide"]
+    found["range of the guide"] = (lowest, max(highest, float(largest.rgb.max())))
+
+
+def follows(pair: Pair, estimate: Estimate) -> bool:
+    """Whether the guide is followed: it is related to the cube, and that has pixels enough to learn from."""
+    lr = pair.lr
+    return estimate.related and lr[0].numel() >= LEAST_PIXELS and min(lr.shape[1:]) > 1
+
+
+def gains_of(pair: Pair, estimate: Estimate) -> Tensor:
+    """(B,) the gains of the detail, from the same method at reduced resolution."""
+    small, seen = reduced_pair(pair.lr, pair.rgb, estimate.kernel, pair.scale)
+    reduced = predict(small, denoise_guide(seen, 2), BOX, 2, estimate.noise / 2)
+    return detail_gains(reduced, pair.lr[:, : reduced.shape[1], : reduced.shape[2]])
+
+
+def trust_of(sr: Tensor, pair: Pair, estimate: Estimate) -> Tensor:
+    """(3, 3) the trust in the guide."""
+    measured = pair.measured(pair.usable(estimate.kernel))
+    return guide_trust(sr, pair.rgb, pair.lr, estimate, pair.scale, measured)
 
 
 def balanced(pair: Pair, estimate: Estimate) -> tuple[Pair, Estimate]:
@@ -121,12 +171,15 @@ def finish(solution: Solution, sr: Tensor) -> Tensor:
     return sr.clamp_(0, solution.highest).mul_(pair.lr_unit).clamp_(0, 1)
 
 
-def predict(lr: Tensor, rgb: Tensor, kernel: Tensor, scale: int, noise: float) -> Tensor:
+def predict(
+    lr: Tensor, rgb: Tensor, kernel: Tensor, scale: int, noise: float, found: Findings | None = None
+) -> Tensor:
     """(B, H, W) what the global and the local maps predict from the guide."""
-    explained = regress_globally(lr, rgb, kernel, scale)
-    basis, _ = signal_basis(lr)
+    found = Findings() if found is None else found
+    explained = regress_globally(lr, rgb, kernel, scale, found=found)
+    basis = found.once("basis", lambda: signal_basis(lr)[0])
     residual = torch.tensordot(basis.T, lr - explained.coarse, dims=1)  # (R, h, w)
-    local = explain(residual, explained.seen, noise)
+    local = explain(residual, explained.seen, noise, found)
     sr = lr.new_empty(len(lr), *rgb.shape[1:])
     for rows in strips(sr, scale):
         sharp = sharpened(local, rgb, kernel, scale, rows)

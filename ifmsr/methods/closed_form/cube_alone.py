@@ -12,27 +12,47 @@ from torch import Tensor
 from ifmsr.degradation.estimation import signal_basis
 from ifmsr.degradation.sampling import upsample
 from ifmsr.degradation.smoothing import gaussian_taps, smoothed
-from ifmsr.methods.closed_form.local_regression import GROUPS, SMOOTHINGS, by_brightness, replace, stein
+from ifmsr.methods.closed_form.findings import Findings
+from ifmsr.methods.closed_form.local_regression import (
+    SMOOTHINGS,
+    by_brightness,
+    group_bounds,
+    replace,
+    stein,
+)
 
 
-def upsample_alone(lr: Tensor, kernel: Tensor, scale: int, noise: float) -> Tensor:
+def upsample_alone(
+    lr: Tensor, kernel: Tensor, scale: int, noise: float, found: Findings | None = None
+) -> Tensor:
     """(B, h, w) -> (B, H, W) bicubic, without the noise that smoothing takes away."""
-    mean = lr.mean((1, 2), keepdim=True)
-    basis, _ = signal_basis(lr)
+    found = Findings() if found is None else found
+    smooth = smooth_maps(lr, noise, found)
+    fine = torch.tensordot(found["basis"], upsample(smooth, kernel, scale), dims=1)
+    return fine.add_(found["mean spectrum"])
+
+
+def smooth_maps(lr: Tensor, noise: float, found: Findings) -> Tensor:
+    """(R, h, w) the cube's differences from its mean in the directions above the noise, smoothed."""
+    mean = found.once("mean spectrum", lambda: lr.mean((1, 2), keepdim=True))
+    basis = found.once("basis", lambda: signal_basis(lr)[0])
     maps = torch.tensordot(basis.T, lr - mean, dims=1)
-    smooth = least_risk(maps, lr.mean(0, keepdim=True), noise)
-    return mean + torch.tensordot(basis, upsample(smooth, kernel, scale), dims=1)
+    brightness = lr.mean(0, keepdim=True)
+    group = by_brightness(brightness, found.once("brightness", lambda: group_bounds(brightness)))
+    chosen = found.once("smoothing", lambda: least_risk(maps, group, noise))
+    smooth = maps.clone()
+    for number, (candidate, _) in enumerate(smoothings_with_traces(maps)):
+        replace(smooth[None], candidate[None], chosen == number, group)
+    return smooth
 
 
-def least_risk(maps: Tensor, brightness: Tensor, noise: float) -> Tensor:
-    """Maps (R, h, w) of white `noise` smoothed by the window of least risk, each, for dark and bright pixels apart."""
-    group = by_brightness(brightness)
-    best, lowest = maps.clone(), maps.new_full((len(maps), GROUPS), torch.inf)
-    for candidate, trace in smoothings_with_traces(maps):
-        risk = stein(candidate - maps, torch.full_like(maps[0], trace), noise, group)
-        replace(best[None], candidate[None], risk < lowest, group)
-        lowest = torch.minimum(lowest, risk)
-    return best
+def least_risk(maps: Tensor, group: Tensor, noise: float) -> Tensor:
+    """(R, groups) the number of the window of least risk for maps (R, h, w) of white `noise`, in each group."""
+    risks = [
+        stein(candidate - maps, torch.full_like(maps[0], trace), noise, group)
+        for candidate, trace in smoothings_with_traces(maps)
+    ]
+    return torch.stack(risks).argmin(0)
 
 
 def smoothings_with_traces(maps: Tensor) -> Iterator[tuple[Tensor, float]]:

@@ -32,10 +32,14 @@ def apply_detail_gains_(drawn: Tensor, reduced: Tensor, lr: Tensor, kernel: Tens
     lr : (B, h, w), or one row or column larger.
     """
     _, h, w = reduced.shape
-    gains = detail_gains(reduced, lr[:, :h, :w])[:, None, None]
+    return scale_detail_(drawn, detail_gains(reduced, lr[:, :h, :w]), kernel, scale)
+
+
+def scale_detail_(drawn: Tensor, gains: Tensor, kernel: Tensor, scale: int) -> Tensor:
+    """`drawn` (B, H, W), in place, the detail of each band times its gain (B,)."""
     low = decimate(drawn, kernel, scale)
     for rows in strips(drawn, scale):
-        drawn[:, rows].lerp_(upsample(low, kernel, scale, rows), 1 - gains)
+        drawn[:, rows].lerp_(upsample(low, kernel, scale, rows), 1 - gains[:, None, None])
     return drawn
 
 

@@ -8,10 +8,11 @@ from ifmsr.degradation.estimation import Estimate
 from ifmsr.degradation.pair import Pair
 from ifmsr.degradation.sampling import upsample
 from ifmsr.degradation.smoothing import gaussian_taps, smoothed
+from ifmsr.methods.closed_form.findings import Findings
 from ifmsr.methods.closed_form.global_regression import regress_globally
 
 
-def fill_gaps(pair: Pair, estimate: Estimate) -> Pair:
+def fill_gaps(pair: Pair, estimate: Estimate, found: Findings) -> Pair:
     """The pair with plausible values in its invalid pixels, if the guide is related to the cube.
 
     Invalid LR pixels get the spectra that the global map predicts from the guide, plus the residual of the pixels
@@ -20,7 +21,8 @@ def fill_gaps(pair: Pair, estimate: Estimate) -> Pair:
     lr, rgb, kernel, scale = pair.lr, pair.rgb, estimate.kernel, pair.scale
     usable = pair.usable(kernel)
     if not pair.lr_valid.all() and estimate.related and usable.any():
-        coarse = regress_globally(lr, rgb, kernel, scale, usable).coarse
+        whole = found if "global map" in found else None
+        coarse = regress_globally(lr, rgb, kernel, scale, usable, whole).coarse
         lr = torch.where(pair.lr_valid, lr, coarse + inpainted(lr - coarse, pair.lr_valid))
     if not pair.rgb_valid.all() and estimate.related:
         rgb = torch.where(pair.rgb_valid, rgb, estimate.to_rgb(upsample(lr, kernel, scale)).clamp_min(0))

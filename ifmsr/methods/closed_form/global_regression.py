@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ifmsr.degradation.estimation import ridge, spectral_axes
 from ifmsr.degradation.sampling import decimate
+from ifmsr.methods.closed_form.findings import Findings
 
 RIDGES = tuple(10 ** (power / 2) for power in range(-12, 0))  # relative to the data term's mean diagonal
 
@@ -30,19 +31,30 @@ class Explained(NamedTuple):
 
 
 def regress_globally(
-    lr: Tensor, rgb: Tensor, kernel: Tensor, scale: int, usable: Tensor | None = None
+    lr: Tensor,
+    rgb: Tensor,
+    kernel: Tensor,
+    scale: int,
+    usable: Tensor | None = None,
+    found: Findings | None = None,
 ) -> Explained:
     """Fit the map to `lr` (B, h, w) and the blurred features of `rgb` (3, H, W), and apply it to these.
 
     Features of the sharp guide are blurred and decimated. Only `usable` (h, w) pixels are fitted, by default all.
     """
+    found = Findings() if found is None else found
     coarse = decimate(rgb, kernel, scale, root_polynomial)
+    weights = found.once("global map", lambda: global_map(lr, coarse, usable))
+    return Explained(weights, torch.tensordot(weights, coarse, dims=1), coarse[:3])
+
+
+def global_map(lr: Tensor, coarse: Tensor, usable: Tensor | None) -> Tensor:
+    """(B, features) the map from `coarse` (features, h, w) to `lr` (B, h, w), each axis with the best ridge."""
     axes = spectral_axes(lr)[1].float()
     maps = torch.tensordot(axes.T, lr, dims=1)
     pixels = (coarse.flatten(1), maps.flatten(1)) if usable is None else (coarse[:, usable], maps[:, usable])
     candidates = torch.stack([fitted(*pixels, weight) for weight in RIDGES])  # (n, B, features)
-    weights = axes @ candidates[detail_error(coarse, maps).argmin(0), torch.arange(len(lr))]
-    return Explained(weights, torch.tensordot(weights, coarse, dims=1), coarse[:3])
+    return axes @ candidates[detail_error(coarse, maps).argmin(0), torch.arange(len(lr))]
 
 
 def root_polynomial(rgb: Tensor) -> Tensor:

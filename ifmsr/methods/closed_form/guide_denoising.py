@@ -12,6 +12,7 @@ C the covariances (3, 3) of the octaves. In the other unseen octaves the noise i
 and each octave is filtered by Wiener's I - N C^-1. A guide without such noise is not changed.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -20,27 +21,37 @@ from torch import Tensor
 
 from ifmsr.degradation.sampling import strips
 from ifmsr.degradation.smoothing import gaussian_taps, smoothed
+from ifmsr.methods.closed_form.findings import Findings
 
 FINEST = 0.6  # pixels: standard deviation of the Gaussian that removes the finest octave
 MOST = 0.5  # of the seen octave's energy that the finest one can have
 LEAST_SHARE = 1e-6  # of a covariance's trace, added to it
 
 
-def denoise_guide(rgb: Tensor, scale: int) -> Tensor:
+def denoise_guide(rgb: Tensor, scale: int, found: Findings | None = None) -> Tensor:
     """A guide (3, H, W), Wiener-filtered in the octaves that an image `scale` times coarser does not see."""
+    found = Findings() if found is None else found
     finer = [FINEST * 2**octave for octave in range((scale - 1).bit_length())]
     sigmas = [2 * FINEST * scale, FINEST * scale, *reversed(finer)]
     windows = [gaussian_taps(sigma, rgb.device) for sigma in sigmas]
     levels = [smoothed(rgb, taps) for taps in windows] + [rgb]
-    seen, *unseen = [covariance(coarse, fine) for coarse, fine in pairwise(levels)]
-    _, *white = [energy_between(*pair) for pair in pairwise([*windows, rgb.new_ones(1)])]
-    noise = excess(unseen[-1], MOST * seen)
+    filters = found.once("octave filters", lambda: octave_filters(levels, windows))
+    lowest, highest = found.once("range of the guide", lambda: (float(rgb.min()), float(rgb.max())))
     denoised = rgb.clone()
-    for (coarse, fine), whole, energy in zip(pairwise(levels[1:]), unseen, white, strict=True):
-        lost = share(noise * energy / white[-1], whole).float()
+    for (coarse, fine), lost in zip(pairwise(levels[1:]), filters, strict=True):
         for rows in strips(rgb, 1):
             denoised[:, rows] -= torch.tensordot(lost, fine[:, rows] - coarse[:, rows], dims=1)
-    return denoised.clamp_(rgb.min(), rgb.max())
+    return denoised.clamp_(lowest, highest)
+
+
+def octave_filters(levels: Sequence[Tensor], windows: Sequence[Tensor]) -> list[Tensor]:
+    """The share (3, 3) of each unseen octave that is noise, coarse to fine; the octaves lie between `levels`."""
+    seen, *unseen = [covariance(coarse, fine) for coarse, fine in pairwise(levels)]
+    _, *white = [energy_between(*pair) for pair in pairwise([*windows, levels[-1].new_ones(1)])]
+    noise = excess(unseen[-1], MOST * seen)
+    return [
+        share(noise * energy / white[-1], whole).float() for whole, energy in zip(unseen, white, strict=True)
+    ]
 
 
 def energy_between(wide: Tensor, narrow: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ one random probe estimates.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from ifmsr.degradation.sampling import upsample
 from ifmsr.degradation.smoothing import gaussian_taps, smoothed
+from ifmsr.methods.closed_form.findings import Findings
 
 WINDOWS = (1.0, 1.4, 2.0, 2.8, 4.0, 6.0)  # standard deviations in LR pixels
 RIDGES = (1.0, 0.1)  # relative to the noise's variance
@@ -51,23 +53,45 @@ def sharpened(
     return result
 
 
-def explain(maps: Tensor, seen: Tensor, noise: float) -> Tensor:
+class Choices(NamedTuple):
+    """What `explain` chose: the least risk for each of R maps and each group of pixels.
+
+    Attributes
+    ----------
+    bounds : (GROUPS - 1,) brightness between the groups.
+    fit : (R, GROUPS) number of the window and ridge.
+    smoothing : (R, GROUPS) number of the residual's window, -1 for none of the residual.
+    """
+
+    bounds: Tensor
+    fit: Tensor
+    smoothing: Tensor
+
+
+def explain(maps: Tensor, seen: Tensor, noise: float, found: Findings | None = None) -> Tensor:
     """Slopes (3) and offsets of least risk for `maps` (R, h, w), (4, R, h, w).
 
     `seen` (3, h, w) are the RGB values at low resolution, `noise` the standard deviation of the white noise in each
     map.
     """
+    found, result = Findings() if found is None else found, maps.new_empty(4, *maps.shape)
+    known = "choices" in found
+    choices = found.once("choices", lambda: _chosen(maps, result, seen, noise))
+    return _as_chosen(maps, result, seen, noise, choices) if known else result
+
+
+def _chosen(maps: Tensor, result: Tensor, seen: Tensor, noise: float) -> Choices:
+    """The choices of least risk, and `result` (4, R, h, w) as they make it."""
     sign = torch.Generator(maps.device).manual_seed(0)
     probe = torch.randint(0, 2, maps.shape[1:], generator=sign, device=maps.device) * 2.0 - 1
-    group = by_brightness(seen)
-    ridges = [max(relative * noise**2, LEAST_RIDGE) for relative in RIDGES]
-    windows = [Window(seen, window, ridges) for window in WINDOWS]
+    bounds = group_bounds(seen)
+    group, windows = by_brightness(seen, bounds), [Window(seen, size, ridges(noise)) for size in WINDOWS]
     of_probe = torch.cat([predicted(fit, seen) for window in windows for fit in window.fits(probe[None])])
-    result = maps.new_empty(4, *maps.shape)
-    count = max(1, MAPS_AT_ONCE // probe.numel())
-    for few, found in zip(maps.split(count), result.split(count, 1), strict=True):
-        _explain(few, found, seen, windows, probe, of_probe, noise, group)
-    return result
+    parts = [
+        _explain(few, part, seen, windows, probe, of_probe, noise, group) for few, part in _few(maps, result)
+    ]
+    fit, smoothing = (torch.cat(numbers) for numbers in zip(*parts, strict=True))
+    return Choices(bounds, fit, smoothing)
 
 
 def _explain(
@@ -79,8 +103,11 @@ def _explain(
     of_probe: Tensor,
     noise: float,
     group: Tensor,
-) -> None:
-    """`best` (4, R, h, w) for a few maps; `of_probe` (n, h, w) are the fits of the `probe` (h, w) itself."""
+) -> tuple[Tensor, Tensor]:
+    """`best` (4, R, h, w) for a few maps, and what was chosen.
+
+    `of_probe` (n, h, w) are the fits of the `probe` (h, w) itself.
+    """
     lowest = maps.new_full((len(maps), GROUPS), torch.inf)
     chosen = torch.zeros(lowest.shape, dtype=torch.long, device=maps.device)
     fits = (fit for window in windows for fit in window.fits(maps))
@@ -97,11 +124,50 @@ def _explain(
     own = of_probe.flatten(1).gather(0, chosen[:, group.flatten()]).view_as(maps)
     left, left_of_probe = maps - fit, probe - own
     lowest, residual = stein(-left, probe * own, noise, group), torch.zeros_like(maps)
-    for smooth, smooth_of_probe in zip(smoothings(left), smoothings(left_of_probe), strict=True):
+    smoothing = torch.full_like(chosen, -1)
+    candidates = zip(smoothings(left), smoothings(left_of_probe), strict=True)
+    for number, (smooth, smooth_of_probe) in enumerate(candidates):
         risk = stein(smooth - left, probe * (own + smooth_of_probe), noise, group)
-        replace(residual[None], smooth[None], risk < lowest, group)
-        lowest = torch.minimum(lowest, risk)
+        better = risk < lowest
+        replace(residual[None], smooth[None], better, group)
+        smoothing[better], lowest = number, torch.minimum(lowest, risk)
     best[3] += residual
+    return chosen, smoothing
+
+
+def _as_chosen(maps: Tensor, result: Tensor, seen: Tensor, noise: float, choices: Choices) -> Tensor:
+    """`result` (4, R, h, w) with choices that are known."""
+    group, used = by_brightness(seen, choices.bounds), set(choices.fit.unique().tolist())
+    weights = ridges(noise)
+    windows = {
+        size: Window(seen, WINDOWS[size], weights)
+        for size in sorted({number // len(weights) for number in used})
+    }
+    places = torch.arange(len(maps)).split(_at_once(maps))
+    for (few, part), place in zip(_few(maps, result), places, strict=True):
+        for size, window in windows.items():
+            for number, fit in enumerate(window.fits(few), size * len(weights)):
+                replace(part, fit, choices.fit[place] == number, group)
+        left, residual = few - predicted(part, seen), torch.zeros_like(few)
+        for number, smooth in enumerate(smoothings(left)):
+            replace(residual[None], smooth[None], choices.smoothing[place] == number, group)
+        part[3] += residual
+    return result
+
+
+def _few(maps: Tensor, result: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """A few maps (R, h, w) at a time, and their part of the result (4, R, h, w)."""
+    count = _at_once(maps)
+    return zip(maps.split(count), result.split(count, 1), strict=True)
+
+
+def _at_once(maps: Tensor) -> int:
+    return max(1, MAPS_AT_ONCE // maps[0].numel())
+
+
+def ridges(noise: float) -> list[float]:
+    """The ridges for maps of some noise."""
+    return [max(relative * noise**2, LEAST_RIDGE) for relative in RIDGES]
 
 
 def predicted(coefficients: Tensor, seen: Tensor) -> Tensor:
@@ -120,11 +186,15 @@ def replace(old: Tensor, new: Tensor, better: Tensor, group: Tensor) -> None:
             old[:, number] = torch.where(where, new[:, number], old[:, number])
 
 
-def by_brightness(seen: Tensor) -> Tensor:
-    """(3, h, w) -> (h, w): each pixel's group, 0 the darkest."""
-    brightness = seen.mean(0)
+def group_bounds(seen: Tensor) -> Tensor:
+    """(GROUPS - 1,) brightness between groups of equally many pixels of an image (C, h, w)."""
     shares = torch.arange(1, GROUPS, device=seen.device) / GROUPS
-    return torch.bucketize(brightness, torch.quantile(brightness.flatten(), shares))
+    return torch.quantile(seen.mean(0).flatten(), shares)
+
+
+def by_brightness(seen: Tensor, bounds: Tensor) -> Tensor:
+    """(C, h, w) -> (h, w): each pixel's group, 0 the darkest."""
+    return torch.bucketize(seen.mean(0), bounds)
 
 
 def stein(error: Tensor, traces: Tensor, noise: float, group: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from ifmsr.degradation.smoothing import gaussian_taps, smoothed
+from ifmsr.methods.closed_form.findings import Findings
 
 ORDER = 4  # of the differences; less with fewer than five bands
 SURROUNDINGS = 2.0  # standard deviation in LR pixels
@@ -27,15 +28,21 @@ HALVING = 1 / 20
 LEAST = 1e-12  # of an energy
 
 
-def band_consistency(lr: Tensor, noise: float) -> Tensor:
+def band_consistency(lr: Tensor, noise: float, found: Findings | None = None) -> Tensor:
     """(h, w) in (0, 1], 1 where the bands of a cube (B, h, w) with `noise` are consistent."""
+    found = Findings() if found is None else found
     local = lr - smoothed(lr, gaussian_taps(SURROUNDINGS, lr.device))
     variance = noise**2
     jumps = energy(differences(local))
     detail = (energy(local) - variance).clamp_min(0)
-    usual = weighted_median((jumps - variance).clamp_min(0) / (detail + variance).clamp_min(LEAST), detail)
+    usual = found.once("usual jumps", lambda: usual_ratio(jumps, detail, variance))
     excess = (jumps - CHANCE * variance - usual * detail).clamp_min(0)
     return 1 / (1 + excess / (variance + HALVING * detail).clamp_min(LEAST))
+
+
+def usual_ratio(jumps: Tensor, detail: Tensor, variance: float) -> Tensor:
+    """The ratio of jumps to detail that half of an image's detail does not exceed."""
+    return weighted_median((jumps - variance).clamp_min(0) / (detail + variance).clamp_min(LEAST), detail)
 
 
 def differences(cube: Tensor) -> Tensor:

@@ -43,6 +43,7 @@ from ifmsr.errors import InputWarning, whole
 from ifmsr.fields import check_fields
 from ifmsr.methods.base import Method, Network, Samples
 from ifmsr.methods.closed_form.chain import Solution, finish, solve
+from ifmsr.methods.closed_form.findings import findings_of
 from ifmsr.methods.subspace_net.band_consistency import band_consistency
 from ifmsr.methods.subspace_net.evidence import correction_share
 from ifmsr.precision import Precision
@@ -106,7 +107,8 @@ def prepare(observation: Observation) -> Prepared:
     solution = solve(observation)
     closed, estimate, pair = solution.sr, solution.estimate, solution.pair
     lr, scale = pair.lr, pair.scale
-    kernel, axes, size = estimate.kernel, smooth_axes(lr), len(lr) ** 0.5
+    axes = findings_of(observation).once("smooth axes", lambda: smooth_axes(lr))
+    kernel, size = estimate.kernel, len(lr) ** 0.5
     fine = torch.cat([torch.tensordot(axes.T, closed, dims=1) / size, solution.guide])
     coarse = decimate(fine, kernel, scale)
     misfit = torch.tensordot(axes.T, lr, dims=1) - size * coarse[:RANK]
@@ -167,6 +169,7 @@ class SubspaceNet(Network):
 
     title = "SubspaceNet"
     scale_free = True
+    blockwise = True
     config: SubspaceConfig
 
     def __init__(self, features: int = 96, blocks: int = 8):
@@ -295,8 +298,12 @@ def refine(net: SubspaceNet, observation: Observation, device: torch.device, dty
     with torch.autocast(device.type, dtype, dtype != torch.float32):
         correction, error = net(*images, conditions[None].to(device))
     correction = correction[0, :, :height, :width].float().cpu()
-    consistency = F.interpolate(band_consistency(lr, noise)[None, None], scale_factor=scale, mode="bilinear")
+    found = findings_of(observation)
+    consistency = band_consistency(lr, noise, found)[None, None]
+    consistency = F.interpolate(consistency, scale_factor=scale, mode="bilinear")
     change = torch.tensordot(to_bands, solution.guided * consistency[0] * correction, dims=1)
-    share = correction_share(closed, closed + change, lr, kernel, scale)
+    share = found.once(
+        "share of the correction", lambda: correction_share(closed, closed + change, lr, kernel, scale)
+    )
     sr = finish(solution, closed + share * change)
     return Refined(sr, solution.pair.lr_unit * error[0, 0, :height, :width].cpu(), share)

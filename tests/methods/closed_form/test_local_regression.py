@@ -14,6 +14,7 @@ from ifmsr.methods.closed_form.local_regression import (
     WINDOWS,
     Window,
     by_brightness,
+    group_bounds,
     explain,
     sharpened,
     smoothings,
@@ -160,12 +161,13 @@ def test_steins_risk_is_the_misfit_and_twice_the_noise_times_the_trace_in_each_g
 
 def test_groups_are_of_equal_size_and_growing_brightness(pines):
     seen = pines[4:]
-    group, brightness = by_brightness(seen).numpy(), seen.mean(0).numpy()
+    group, brightness = by_brightness(seen, group_bounds(seen)).numpy(), seen.mean(0).numpy()
     counts = np.bincount(group.ravel(), minlength=GROUPS)
     assert len(counts) == GROUPS and np.abs(counts - group.size / GROUPS).max() < 0.02 * group.size
     for darker in range(GROUPS - 1):
         assert brightness[group == darker].max() <= brightness[group == darker + 1].min()
-    assert len(by_brightness(torch.full((3, 4, 5), 0.4)).unique()) == 1
+    flat = torch.full((3, 4, 5), 0.4)
+    assert len(by_brightness(flat, group_bounds(flat)).unique()) == 1
 
 
 def test_the_probes_traces_are_those_of_the_linear_maps(pines, monkeypatch):
