@@ -99,6 +99,29 @@ def write_atomically(path: str | Path, write: Callable[[IO[Any]], object]) -> Pa
     return path
 
 
+@contextmanager
+def written_in_place(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path` for a file too large for memory, which takes its name when the block ends.
+
+    After a failure the old content of `path` is unchanged. Errors are those of `write_atomically`.
+    """
+    check_ordinary(path)
+    make_folder(path.parent)
+    with writing(path):
+        sweep(path.parent, f".{path.name[:40]}.")
+        temporary = temporary_beside(path)
+        try:
+            yield temporary
+            with open(temporary, "rb") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(temporary)
+            raise
+    flush_folder(path)
+
+
 def temporary_beside(path: Path) -> Path:
     """The name of a file for work under way in the folder of `path`, which `sweep` removes if the process is killed."""
     return path.with_name(f".{path.name[:40]}.{os.getpid()}-underway.tmp{path.suffix}")

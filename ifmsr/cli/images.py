@@ -3,16 +3,18 @@
 import argparse
 import sys
 import time
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ifmsr.cli.arguments import METHOD, PRECISIONS, Commands, command
-from ifmsr.cli.pairs import add_pair, check_apart, in_options, pairs_of, read_pair, response
+from ifmsr.cli.pairs import add_pair, check_apart, in_options, map_pair, pairs_of, read_pair, response
 from ifmsr.errors import InputError, RunFailed
 from ifmsr.extras import require
 
 if TYPE_CHECKING:
     from ifmsr.assessment import Assessment
+    from ifmsr.inference.blocks import Blocks
     from ifmsr.io import Pair
 
 BATCH_SUFFIX = ".tif"
@@ -108,6 +110,8 @@ def run_one(args: argparse.Namespace, lr: Path, rgb: Path, out: Path, report: Pa
     from ifmsr.progress import no_progress
 
     check_apart(out, lr, rgb)
+    if report is None and (blocks := mapped_blocks(args, lr, rgb, out)) is not None:
+        return run_blocks(args, *blocks, out)
     pair = read_pair(args, lr, rgb)
     memory = None if args.memory is None else args.memory * 10**6
     with in_options("lr", {"lr": lr, "rgb": rgb}):
@@ -130,6 +134,59 @@ def run_one(args: argparse.Namespace, lr: Path, rgb: Path, out: Path, report: Pa
         say_json(pair, assessment, out)
     elif not args.quiet:
         print(*written, sep="\n")
+    return assessment
+
+
+def mapped_blocks(args: argparse.Namespace, lr: Path, rgb: Path, out: Path) -> "tuple[Pair, Blocks] | None":
+    """A pair of large files to be solved in blocks; None if they are small, or something needs them whole."""
+    from ifmsr.inference import api
+    from ifmsr.inference.blocks import LARGE, Blocks, blockwise
+    from ifmsr.io.mapped import TARGETS, map_stored
+
+    if args.crop or args.error is not None or out.suffix.lower() not in TARGETS:
+        return None
+    try:
+        small = prod(map_stored(rgb).array.shape[1:]) <= LARGE
+        pair = None if small else map_pair(args, lr, rgb)
+    except InputError:  # said when they are read whole
+        return None
+    if pair is None:
+        return None
+    memory = None if args.memory is None else args.memory * 10**6
+    with in_options("lr", {"lr": lr, "rgb": rgb}):
+        method = api.load_method(args.method, pair.scale, args.weights, args.device, args.precision, memory)
+        if not blockwise(method):
+            return None
+        srf = response(args.srf, pair)
+        blocks = Blocks(pair.cube.values, pair.guide.values, pair.scale, method, srf, args.guide, memory)
+    return (pair, blocks) if blocks.assessment.fits else None
+
+
+def run_blocks(args: argparse.Namespace, pair: "Pair", blocks: "Blocks", out: Path) -> "Assessment":
+    """A pair of large files, block by block into the result's file."""
+    import numpy as np
+
+    from ifmsr.io.mapped import block_target
+    from ifmsr.progress import no_progress
+
+    assessment = blocks.assessment
+    if not args.json:
+        say(args, pair, assessment)
+    doubt(pair, assessment, args.strict)
+    result = pair.result(np.broadcast_to(np.float32(0), blocks.shape))
+    gaps = (
+        getattr(pair.cube.values, "missing", False)
+        and result.nodata is None
+        and np.dtype(result.dtype).kind != "f"
+    )
+    if gaps or args.float:
+        result = result.floating()
+    with block_target(out, result) as target, no_progress(args.quiet or args.json):
+        blocks.into(target)
+    if args.json:
+        say_json(pair, assessment, out)
+    elif not args.quiet:
+        print(out)
     return assessment
 
 
@@ -287,7 +344,7 @@ def add(commands: Commands) -> None:
         "--memory",
         type=int,
         metavar="MB",
-        help="megabytes for IFMSR's feature maps (default: half of what is free)",
+        help="megabytes for a block of a large image (default 1000), or IFMSR's feature maps (half of what is free)",
     )
 
     made = add_pair(commands, "assess", assess)

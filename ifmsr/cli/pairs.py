@@ -11,7 +11,7 @@ from ifmsr.cli.arguments import GUIDES, Commands, command
 from ifmsr.errors import InputError
 
 if TYPE_CHECKING:
-    from ifmsr.io import Pair
+    from ifmsr.io import Cube, Pair
 
 KEYWORDS = {
     "key": "--{role}-key",
@@ -37,18 +37,34 @@ def read_pair(args: argparse.Namespace, lr: Path, rgb: Path) -> "Pair":
 
     with in_options("rgb"):
         guide = read_guide(rgb, key=args.rgb_key, maximum=args.rgb_maximum, rgb_bands=args.rgb_bands)
-    height, width = guide.values.shape[1:]
     with in_options("lr"):
-        cube = read_cube(
-            lr,
-            key=args.lr_key,
-            layout=args.layout,
-            maximum=args.lr_maximum,
-            nodata=args.nodata,
-            bad_bands=args.bad_bands,
-            beside=(height, width),
-        )
+        cube = read_cube(lr, key=args.lr_key, **_of_the_cube(args, guide))
         return fit_pair(cube, guide, args.scale, args.crop)
+
+
+def map_pair(args: argparse.Namespace, lr: Path, rgb: Path) -> "Pair":
+    """Likewise, with values that stay in the files until they are sliced.
+
+    Raises InputError also for files that cannot be read in parts.
+    """
+    from ifmsr.io import fit_pair
+    from ifmsr.io.mapped import map_cube, map_guide
+
+    with in_options("rgb"):
+        guide = map_guide(rgb, maximum=args.rgb_maximum, rgb_bands=args.rgb_bands)
+    with in_options("lr"):
+        return fit_pair(map_cube(lr, **_of_the_cube(args, guide)), guide, args.scale)
+
+
+def _of_the_cube(args: argparse.Namespace, guide: "Cube") -> dict[str, Any]:
+    """What the options say of the cube beside a guide."""
+    return {
+        "layout": args.layout,
+        "maximum": args.lr_maximum,
+        "nodata": args.nodata,
+        "bad_bands": args.bad_bands,
+        "beside": guide.values.shape[1:],
+    }
 
 
 def response(name: str | None, pair: "Pair") -> Any:

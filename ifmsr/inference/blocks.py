@@ -29,6 +29,7 @@ from ifmsr.methods.base import Method
 from ifmsr.methods.closed_form.chain import complete, pair_of
 from ifmsr.methods.closed_form.findings import Block, Findings
 from ifmsr.precision import float32_by_default
+from ifmsr.progress import with_progress
 from ifmsr.scenes.scene import Array, Observation
 
 LARGE = 1_500_000  # pixels of a guide; larger images are solved in blocks
@@ -149,14 +150,14 @@ class Blocks:
         images = [np.empty(self.shape, np.float32)]
         if with_error:
             images.append(np.empty(self.shape[1:], np.float32))
-        for number, (rows, columns) in enumerate(self.places):
+        for number, (rows, columns) in with_progress(list(enumerate(self.places)), "blocks"):
             for image, block in zip(images, self.block(number, with_error), strict=True):
                 image[..., rows, columns] = block
         return tuple(images)
 
     def into(self, target: Any) -> Any:
         """Write the result into a (B, H, W) array, memory map, HDF5 data set or zarr array, and return that."""
-        for number, (rows, columns) in enumerate(self.places):
+        for number, (rows, columns) in with_progress(list(enumerate(self.places)), "blocks"):
             (target[:, rows, columns],) = self.block(number)
         return target
 

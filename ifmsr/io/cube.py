@@ -161,7 +161,7 @@ class Cube:
         fields = {name: None if value is None else value[kept] for name, value in fields.items()}
         return replace(
             self,
-            values=np.ascontiguousarray(self.values[kept]),
+            values=self.values[kept],
             names=tuple(self.names[place] for place in places) if self.names else (),
             header=header,
             **fields,

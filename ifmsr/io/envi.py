@@ -4,6 +4,8 @@ import math
 import re
 import tempfile
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 
 from ifmsr.errors import InputError, did_you_mean
 from ifmsr.extras import require
-from ifmsr.files import write_atomically
+from ifmsr.files import write_atomically, written_in_place
 from ifmsr.io.cube import Cube
 from ifmsr.io.room import check_room
 from ifmsr.io.stored import NANOMETRES, Stored, Transform, in_nanometres
@@ -45,12 +47,13 @@ FIELDS = (
 """Entries that `Cube` has fields for; the writer makes them anew."""
 
 
-def read_cube(path: Path) -> Stored:
+def read_cube(path: Path, mapped: bool = False) -> Stored:
     """An ENVI image and every entry of its header.
 
     Parameters
     ----------
     path : the header or the data file.
+    mapped : leave the numbers on the disk, as a memory map.
 
     Raises
     ------
@@ -61,7 +64,10 @@ def read_cube(path: Path) -> Stored:
     header_path, data_path = files_of(path)
     header = read_header(header_path)
     image = _memory_map(header_path, header, data_path)
-    check_room(path, image.shape, image.dtype, bytes_on_disk(data_path))
+    numbers = np.moveaxis(image, -1, 0)
+    if not mapped:
+        check_room(path, image.shape, image.dtype, bytes_on_disk(data_path))
+        numbers = np.ascontiguousarray(numbers).astype(image.dtype.newbyteorder("="), copy=False)
     bands = image.shape[2]
     unit = str(header.get("wavelength units", ""))
     factor, gains, biases = (
@@ -75,7 +81,7 @@ def read_cube(path: Path) -> Stored:
     kept = {key: value for key, value in header.items() if key not in STRUCTURE + FIELDS}
     return Stored(
         path,
-        np.ascontiguousarray(np.moveaxis(image, -1, 0)).astype(image.dtype.newbyteorder("="), copy=False),
+        numbers,
         *in_nanometres(centres, widths, unit),
         None if bbl is None else bbl != 0,
         tuple(_list(header.get("band names", []))),
@@ -227,18 +233,32 @@ def write_cube(path: Path, cube: Cube) -> None:
     ------
     InputError : the type or the grid is one that ENVI cannot hold; spectral is not installed.
     """
+    header_path, data_path = targets(path)
+    text = header_text(path, cube)
+    array = cube.stored()
+    little = np.ascontiguousarray(
+        array.transpose(AXES[interleave_of(path, cube)]), array.dtype.newbyteorder("<")
+    )
+    write_atomically(data_path, lambda file: file.write(little.data))
+    write_atomically(header_path, lambda file: file.write(text.encode()))
+
+
+def interleave_of(path: Path, cube: Cube) -> str:
+    """The interleave of a result: what its suffix says, else the input's."""
+    interleave = path.suffix.lower().removeprefix(".")
+    interleave = interleave if interleave in AXES else str(cube.header.get("interleave", "bsq")).lower()
+    return interleave if interleave in AXES else "bsq"
+
+
+def header_text(path: Path, cube: Cube) -> str:
+    """The header of a cube; errors as for `write_cube`."""
     require("spectral")
     from spectral.io.envi import dtype_to_envi, write_envi_header
 
-    header_path, data_path = targets(path)
-    array = cube.stored()
-    kind = dtype_to_envi.get(array.dtype.char)
+    kind = dtype_to_envi.get(np.dtype(cube.dtype).char)
     if kind is None:
-        raise InputError(path, f"ENVI has no type {array.dtype}", "Write .tif or .npz, or float reflectance")
-    interleave = path.suffix.lower().removeprefix(".")
-    interleave = interleave if interleave in AXES else str(cube.header.get("interleave", "bsq")).lower()
-    interleave = interleave if interleave in AXES else "bsq"
-    bands, lines, samples = array.shape
+        raise InputError(path, f"ENVI has no type {cube.dtype}", "Write .tif or .npz, or float reflectance")
+    bands, lines, samples = cube.values.shape
     entries: dict[str, Any] = {
         key: value for key, value in cube.header.items() if isinstance(value, str | int | float | list)
     }
@@ -249,16 +269,27 @@ def write_cube(path: Path, cube: Cube) -> None:
         "header offset": 0,
         "file type": "ENVI Standard",
         "data type": kind,
-        "interleave": interleave,
+        "interleave": interleave_of(path, cube),
         "byte order": 0,
     }
     entries |= _fields(path, cube)
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / "plain.hdr"
         write_envi_header(str(plain), {key: _encoded(value) for key, value in entries.items()})
-        text = _decoded(plain.read_text(encoding="ascii"))
-    little = np.ascontiguousarray(array.transpose(AXES[interleave]), array.dtype.newbyteorder("<"))
-    write_atomically(data_path, lambda file: file.write(little.data))
+        return _decoded(plain.read_text(encoding="ascii"))
+
+
+@contextmanager
+def block_target(path: Path, cube: Cube) -> Iterator[NDArray[Any]]:
+    """The numbers (B, h, w) of an ENVI image to be written block by block; its files appear when all is written."""
+    header_path, data_path = targets(path)
+    text, order = header_text(path, cube), AXES[interleave_of(path, cube)]
+    shape = tuple(cube.values.shape[axis] for axis in order)
+    with written_in_place(data_path) as temporary:
+        image = np.memmap(temporary, np.dtype(cube.dtype).newbyteorder("<"), "w+", shape=shape)
+        yield image.transpose(np.argsort(order))
+        image.flush()
+        del image
     write_atomically(header_path, lambda file: file.write(text.encode()))
 
 

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from ifmsr.errors import InputError
 from ifmsr.extras import require
-from ifmsr.files import write_atomically
+from ifmsr.files import write_atomically, written_in_place
 from ifmsr.io.cube import Cube
-from ifmsr.io.images import NO_LIGHT, upright
+from ifmsr.io.images import NO_LIGHT, orientation_of, upright
 from ifmsr.io.layout import Layout, bands_first
 from ifmsr.io.room import check_room
 from ifmsr.io.stored import Numbers, Stored, in_nanometres
@@ -29,8 +29,10 @@ STALE = ("STATISTICS_", "AREA_OR_POINT", "DERIVED_")
 MOST_PAGES = 10_000
 
 
-def read_geotiff(path: Path, layout: Layout | None = None, beside: tuple[int, int] | None = None) -> Stored:
-    """A TIFF with its bands in the file's order.
+def read_geotiff(
+    path: Path, layout: Layout | None = None, beside: tuple[int, int] | None = None, mapped: bool = False
+) -> Stored:
+    """A TIFF with its bands in the file's order; `mapped` leaves the numbers in the file, as a `Raster`.
 
     Several pages of one band are an array of three axes, of which any may hold the bands: see `bands_first`.
 
@@ -45,9 +47,13 @@ def read_geotiff(path: Path, layout: Layout | None = None, beside: tuple[int, in
     with _opened(path) as source:
         if source.photometric is not None and source.photometric.name in NO_LIGHT:
             raise InputError(path, f"its colours are {NO_LIGHT[source.photometric.name]}", "Save it as RGB")
-        pages = max(source.count, len(source.subdatasets))
-        check_room(path, (pages, *source.shape), source.dtypes[0], bytes_on_disk(path))
-        array = source.read()
+        array: Any
+        if mapped:
+            array = _raster(path)
+        else:
+            pages = max(source.count, len(source.subdatasets))
+            check_room(path, (pages, *source.shape), source.dtypes[0], bytes_on_disk(path))
+            array = source.read()
         if len(source.subdatasets) > 1:
             array = np.stack([_page(path, page + 1, array) for page in range(len(source.subdatasets))])
             return Stored(path, bands_first(path, array, layout, beside))
@@ -63,7 +69,7 @@ def read_geotiff(path: Path, layout: Layout | None = None, beside: tuple[int, in
         scale, offset = np.array(source.scales[:bands]), np.array(source.offsets[:bands])
         plain = (scale == 1).all() and (offset == 0).all()
         placed = not source.transform.is_identity
-        if not placed:
+        if not placed and not mapped:
             array, alpha = upright(path, array, alpha)
         named = [text or "" for text in source.descriptions[:bands]]
         return Stored(
@@ -89,47 +95,112 @@ def write_geotiff(path: Path, cube: Cube) -> None:
     ------
     InputError : the type is none that TIFF holds; rasterio is not installed.
     """
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / "cube.tif"
+        array = cube.stored()
+        with _written_as_geotiff(path), _create(plain, cube) as target:
+            target.write(array)
+        with plain.open("rb") as written:
+            write_atomically(path, lambda file: shutil.copyfileobj(written, file))
+
+
+@contextmanager
+def block_target(path: Path, cube: Cube) -> Iterator["Raster"]:
+    """The numbers (B, h, w) of a GeoTIFF to be written block by block; the file appears when all is written."""
+    with written_in_place(path) as temporary:
+        with _written_as_geotiff(path):
+            target = _create(temporary, cube)
+        with target:
+            yield Raster(target)
+
+
+class Raster:
+    """An open GeoTIFF that gives and takes numbers (B, h, w) at slices of rows and columns.
+
+    Attributes
+    ----------
+    shape, dtype : of the whole.
+    """
+
+    def __init__(self, file: Any):
+        self.file, self.dtype = file, np.dtype(file.dtypes[0])
+        self.shape = (file.count, *file.shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, place: tuple[Any, slice, slice]) -> NDArray[Any]:
+        bands = np.arange(1, len(self) + 1)[place[0]].tolist()  # one number or several
+        return np.asarray(self.file.read(bands, window=self._window(place)))
+
+    def __setitem__(self, place: tuple[Any, slice, slice], numbers: NDArray[Any]) -> None:
+        self.file.write(numbers, window=self._window(place))
+
+    def _window(self, place: tuple[Any, slice, slice]) -> tuple[tuple[int, int], ...]:
+        return tuple(part.indices(length)[:2] for part, length in zip(place[1:], self.shape[1:], strict=True))
+
+
+def _create(place: Path, cube: Cube) -> Any:
+    """A new GeoTIFF with the metadata of a cube, open to write."""
     require("rasterio")
     import rasterio
 
     assert cube.scale is not None and cube.offset is not None  # set on construction
-    array = cube.stored()
-    bands, height, width = array.shape
+    (bands, height, width), dtype = cube.values.shape, np.dtype(cube.dtype)
     options: dict[str, Any] = {
         "compress": "deflate",
         "zlevel": 1,
         "bigtiff": "if_safer",
         "interleave": "band",
     }
-    if array.dtype.itemsize > 1:
-        options["predictor"] = 3 if array.dtype.kind == "f" else 2
+    if dtype.itemsize > 1:
+        options["predictor"] = 3 if dtype.kind == "f" else 2
     if min(height, width) >= 256:
         options |= {"tiled": True, "blockxsize": 256, "blockysize": 256}
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        plain = Path(folder) / "cube.tif"
-        try:
-            with rasterio.open(
-                plain, "w", driver="GTiff", count=bands, height=height, width=width, dtype=array.dtype,
-                crs=cube.crs, nodata=cube.nodata,
-                transform=None if cube.transform is None else rasterio.Affine(*cube.transform), **options,
-            ) as target:  # fmt: skip
-                target.write(array)
-                target.scales, target.offsets = cube.scale, cube.offset
-                tags = {
-                    key: value for key, value in cube.header.items() if isinstance(value, str | int | float)
-                }
-                target.update_tags(**tags)
-                for band in range(bands):
-                    target.update_tags(band + 1, **_tags(cube, band))
-                    if cube.names:
-                        target.set_band_description(band + 1, cube.names[band])
-        except (rasterio.errors.RasterioError, TypeError, ValueError) as error:
-            raise InputError(
-                path, f"cannot be written as a GeoTIFF ({error})", "Write .npz or .hdr"
-            ) from error
-        with plain.open("rb") as written:
-            write_atomically(path, lambda file: shutil.copyfileobj(written, file))
+    target = rasterio.open(
+        place, "w", driver="GTiff", count=bands, height=height, width=width, dtype=dtype,
+        crs=cube.crs, nodata=cube.nodata,
+        transform=None if cube.transform is None else rasterio.Affine(*cube.transform), **options,
+    )  # fmt: skip
+    target.scales, target.offsets = cube.scale, cube.offset
+    target.update_tags(
+        **{key: value for key, value in cube.header.items() if isinstance(value, str | int | float)}
+    )
+    for band in range(bands):
+        target.update_tags(band + 1, **_tags(cube, band))
+        if cube.names:
+            target.set_band_description(band + 1, cube.names[band])
+    return target
+
+
+@contextmanager
+def _written_as_geotiff(path: Path) -> Iterator[None]:
+    """What GDAL refuses becomes an InputError that names the file."""
+    require("rasterio")
+    import rasterio
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+            yield
+    except (rasterio.errors.RasterioError, TypeError, ValueError) as error:
+        raise InputError(path, f"cannot be written as a GeoTIFF ({error})", "Write .npz or .hdr") from error
+
+
+def _raster(path: Path) -> Raster:
+    """The file, open to be read at windows.
+
+    Raises InputError if its image is not what the file holds as it is: transparency, pages, a camera held upright.
+    """
+    import rasterio
+
+    source = rasterio.open(path, driver="GTiff")
+    about = [entry.name for entry in source.colorinterp]
+    masked = any(flag.name == "per_dataset" for flag in source.mask_flag_enums[0])
+    turned = source.transform.is_identity and orientation_of(path) != 1
+    if len(source.subdatasets) > 1 or masked or (about[-1] == "alpha" and len(about) > 1) or turned:
+        raise InputError(path, "it cannot be read in parts", "Read it as a whole")
+    return Raster(source)
 
 
 @contextmanager

@@ -62,16 +62,21 @@ def upright(
     path: Path, array: NDArray[Any], alpha: NDArray[Any] | None
 ) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """(B, H, W) and (H, W) of a TIFF turned as its orientation tag says."""
+    orientation = orientation_of(path)
+    return _turned(array, orientation), None if alpha is None else _turned(alpha, orientation)
+
+
+def orientation_of(path: Path) -> int:
+    """The orientation tag of a TIFF, 1 (upright) without one."""
     from PIL import Image
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(path, formats=["TIFF"]) as image:
-                orientation = image.getexif().get(ORIENTATION, 1)
+                return int(image.getexif().get(ORIENTATION, 1))
     except Exception:  # a kind of TIFF that Pillow does not know; GDAL has read it
-        return array, alpha
-    return _turned(array, orientation), None if alpha is None else _turned(alpha, orientation)
+        return 1
 
 
 def _turned(array: NDArray[Any], orientation: int) -> NDArray[Any]:

@@ -83,6 +83,11 @@ def read_npy(path: Path) -> NDArray[Any]:
         return npy.read_array(file, allow_pickle=False)
 
 
+def map_npy(path: Path) -> NDArray[Any]:
+    """The array of a .npy file as a read-only memory map. Raises what NumPy raises."""
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
 def header_of(file: IO[bytes]) -> Header:
     """Shape and type of the array that a .npy stream begins with."""
     version = npy.read_magic(file)

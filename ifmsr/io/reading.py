@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -95,24 +96,36 @@ def read_guide(
     InputError : as `read_cube`; the image has not three bands and `rgb_bands` does not choose them.
     """
     stored = read_stored(path, key, layout)
+    chosen = chosen_bands(stored, rgb_bands)
+    return to_cube(picked(stored, stored.array[chosen], chosen), maximum, nodata, whole_pixels=True)
+
+
+def chosen_bands(stored: Stored, rgb_bands: Sequence[int] | None) -> list[int]:
+    """The numbers of the red, green and blue band, counted from 0; errors as for `read_guide`."""
     bands = len(stored.array)
     if rgb_bands is None:
         if bands != 3:
             raise InputError(
-                path, f"{bands} bands{_listed(stored)}, where a guide has red, green and blue", _remedy(bands)
+                stored.path,
+                f"{bands} bands{_listed(stored)}, where a guide has red, green and blue",
+                _remedy(bands),
             )
-        chosen = [0, 1, 2]
-    else:
-        chosen = [band - 1 for band in rgb_bands]
-        if len(chosen) != 3 or not all(0 <= band < bands for band in chosen):
-            raise InputError(
-                "rgb_bands",
-                f"{','.join(map(str, rgb_bands))} of {bands} bands",
-                f"Choose three from 1 to {bands}",
-            )
-    picked = replace(
+        return [0, 1, 2]
+    chosen = [band - 1 for band in rgb_bands]
+    if len(chosen) != 3 or not all(0 <= band < bands for band in chosen):
+        raise InputError(
+            "rgb_bands",
+            f"{','.join(map(str, rgb_bands))} of {bands} bands",
+            f"Choose three from 1 to {bands}",
+        )
+    return chosen
+
+
+def picked(stored: Stored, array: Any, chosen: list[int]) -> Stored:
+    """Some bands of a file, whose numbers are `array`, with their metadata."""
+    return replace(
         stored,
-        array=stored.array[chosen],
+        array=array,
         wavelengths=None if stored.wavelengths is None else stored.wavelengths[chosen],
         fwhm=None if stored.fwhm is None else stored.fwhm[chosen],
         good=None,
@@ -120,7 +133,6 @@ def read_guide(
         scale=_of_bands(stored.scale, chosen),
         offset=_of_bands(stored.offset, chosen),
     )
-    return to_cube(picked, maximum, nodata, whole_pixels=True)
 
 
 def read_stored(

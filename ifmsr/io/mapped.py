@@ -1,0 +1,180 @@
+"""Files that are too large for memory: read and converted where they are sliced, written block by block."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ifmsr.errors import InputError
+from ifmsr.files import written_in_place
+from ifmsr.io import envi, geotiff
+from ifmsr.io.cube import Array, Cube
+from ifmsr.io.layout import Layout, bands_first
+from ifmsr.io.npz import map_npy
+from ifmsr.io.reading import chosen_bands, picked
+from ifmsr.io.stored import Stored
+from ifmsr.io.validation import Conversion, Extent, checked, described, smallest
+from ifmsr.untrusted import decoding
+
+ROWS = 2**22  # numbers that are looked at together
+
+
+class Bands:
+    """Some bands of an image in a file, in an order of their own, read where they are sliced."""
+
+    def __init__(self, image: Any, chosen: list[int]):
+        self.image, self.chosen, self.dtype = image, chosen, image.dtype
+        self.shape = (len(chosen), *image.shape[1:])
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def __getitem__(self, place: tuple[Any, slice, slice]) -> NDArray[Any]:
+        return np.stack([self.image[band, *place[1:]] for band in np.array(self.chosen)[place[0]]])
+
+
+class Values:
+    """The values of a file in [0, 1], (B, h, w) float32, NaN where none is valid; slices are read and converted.
+
+    Attributes
+    ----------
+    shape : (B, h, w).
+    missing : whether there are invalid values.
+    """
+
+    ndim = 3
+    dtype = np.dtype(np.float32)
+
+    def __init__(
+        self, stored: Stored, conversion: Conversion, one: float, bands: NDArray[np.intp], missing: bool
+    ):
+        self.stored, self.conversion, self.one, self.bands = stored, conversion, one, bands
+        self.shape, self.missing = (len(bands), *stored.array.shape[1:]), missing
+
+    def __len__(self) -> int:
+        return len(self.bands)
+
+    def __getitem__(self, place: Any) -> Any:
+        """Values at (bands, rows, columns), or those of some bands (B,) bool, still in the file."""
+        if not isinstance(place, tuple):
+            chosen = self.bands[place]
+            return Values(self.stored, self.conversion, self.one, chosen, self.missing)
+        values = self.conversion.values(np.asarray(self.stored.array[:, *place[1:]]))
+        return np.clip(values[self.bands[place[0]]] / np.float32(self.one), 0, 1)
+
+
+def map_cube(
+    path: Path,
+    layout: Layout | None = None,
+    maximum: float | None = None,
+    nodata: float | None = None,
+    bad_bands: bool = False,
+    beside: tuple[int, int] | None = None,
+) -> Cube:
+    """As `ifmsr.io.read_cube`, with `Values` instead of an array: for .npy, ENVI and GeoTIFF files.
+
+    Raises InputError as that, and for files that cannot be read in parts.
+    """
+    return _cube(map_stored(path, layout, beside), maximum, nodata, bad_bands)
+
+
+def map_guide(
+    path: Path,
+    maximum: float | None = None,
+    nodata: float | None = None,
+    rgb_bands: Sequence[int] | None = None,
+) -> Cube:
+    """As `ifmsr.io.read_guide`, with `Values` instead of an array; errors as for `map_cube`."""
+    stored = map_stored(path)
+    chosen = chosen_bands(stored, rgb_bands)
+    return _cube(picked(stored, Bands(stored.array, chosen), chosen), maximum, nodata, whole_pixels=True)
+
+
+def map_stored(path: Path, layout: Layout | None = None, beside: tuple[int, int] | None = None) -> Stored:
+    """The content of a file whose numbers stay on the disk. Raises InputError for other formats and damaged files."""
+    kind = path.suffix.lower()
+    with decoding(path, "an image"):
+        if kind == ".npy":
+            return Stored(path, bands_first(path, map_npy(path), layout, beside))
+        if kind in (".tif", ".tiff"):
+            return geotiff.read_geotiff(path, layout, beside, mapped=True)
+        if kind in (".hdr", *envi.DATA_SUFFIXES):
+            return envi.read_cube(path, mapped=True)
+    raise InputError(path, "it cannot be read in parts", "Give .npy, ENVI or GeoTIFF")
+
+
+def _cube(
+    stored: Stored,
+    maximum: float | None,
+    nodata: float | None,
+    bad_bands: bool = False,
+    whole_pixels: bool = False,
+) -> Cube:
+    least = (
+        min(smallest(part) for part in _parts(stored)) if stored.nodata is None and nodata is None else None
+    )
+    conversion = Conversion.of(stored, maximum, nodata, whole_pixels, least)
+    extent = reduce(Extent.with_part, (Extent.of(conversion.values(part)) for part in _parts(stored)))
+    one, kept, taken = checked(stored, conversion, extent, maximum, bad_bands)
+    everything = np.arange(len(stored.array))
+    cube = described(stored, conversion, one, Values(stored, conversion, one, everything, extent.missing))
+    return replace(cube.bands(kept), taken=taken)
+
+
+def _parts(stored: Stored) -> Iterator[NDArray[Any]]:
+    """All numbers, some rows at a time."""
+    bands, height, width = stored.array.shape
+    rows = max(1, ROWS // (bands * width))
+    for top in range(0, height, rows):
+        yield np.asarray(stored.array[:, top : top + rows, :])
+
+
+class Sink:
+    """A result (B, H, W) that is written block by block: float values in, the file's numbers out."""
+
+    def __init__(self, numbers: Any, cube: Cube):
+        self.numbers, self.cube = numbers, cube
+
+    def __setitem__(self, place: tuple[slice, slice, slice], values: Array) -> None:
+        self.numbers[place] = replace(self.cube, values=values).stored()
+
+
+@contextmanager
+def _npy_target(path: Path, cube: Cube) -> Iterator[NDArray[Any]]:
+    with written_in_place(path) as temporary:
+        numbers = np.lib.format.open_memmap(temporary, "w+", np.dtype(cube.dtype), cube.values.shape)
+        yield numbers
+        numbers.flush()
+        del numbers
+
+
+TARGETS: dict[str, Callable[[Path, Cube], AbstractContextManager[Any]]] = {
+    ".npy": _npy_target,
+    ".tif": geotiff.block_target,
+    ".tiff": geotiff.block_target,
+    **dict.fromkeys((".hdr", ".img", ".dat", ".bsq", ".bil", ".bip"), envi.block_target),
+}
+
+
+@contextmanager
+def block_target(path: Path, cube: Cube) -> Iterator[Sink]:
+    """A result to be written block by block: ``target[:, rows, columns] = values``.
+
+    The file appears, whole, when the context ends; after a failure what was there before is unchanged.
+
+    Parameters
+    ----------
+    path : its suffix is one of `TARGETS`.
+    cube : the metadata; its values only have the shape.
+
+    Raises
+    ------
+    InputError : as `ifmsr.io.write_cube`.
+    """
+    with TARGETS[path.suffix.lower()](path, cube) as numbers:
+        yield Sink(numbers, cube)
