@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ifmsr.doctor import environment
     from ifmsr.errors import InputError, InputWarning
     from ifmsr.figures import show_band, show_kernel, show_rgb, show_spectra, tone
-    from ifmsr.inference import assess, load_method, run_network, super_resolve
+    from ifmsr.inference import Blocks, assess, load_method, run_network, super_resolve
     from ifmsr.paths import in_project
     from ifmsr.scenes import Observation, Scene, open_dataset
     from ifmsr.study.finished import finished_runs
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 MODULES = {
     "Assessment": "ifmsr.assessment",
+    "Blocks": "ifmsr.inference",
     "InputError": "ifmsr.errors",
     "InputWarning": "ifmsr.errors",
     "Observation": "ifmsr.scenes",
@@ -55,6 +56,7 @@ MODULES = {
 
 __all__ = [
     "Assessment",
+    "Blocks",
     "InputError",
     "InputWarning",
     "Observation",

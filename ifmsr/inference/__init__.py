@@ -1,9 +1,11 @@
 """Any method on any device."""
 
 from ifmsr.inference.api import Learned, assess, load_method, shipped_name, super_resolve
+from ifmsr.inference.blocks import Blocks
 from ifmsr.inference.devices import choose_device, free_memory, run_network
 
 __all__ = [
+    "Blocks",
     "Learned",
     "assess",
     "choose_device",

@@ -34,8 +34,9 @@ from ifmsr.scenes.scene import Array, Observation
 
 LARGE = 1_500_000  # pixels of a guide; larger images are solved in blocks
 PIECE = 512  # pixels of a guide: side of a sample's pieces
-HALO = 32  # LR pixels around a block
-GRID = 12  # LR pixels: blocks begin at multiples of it
+HALO = 36  # LR pixels around a block
+NOISE_HALO = 12  # more of them, if the guide's noise is removed
+GRID = 12  # LR pixels: blocks begin at multiples of it, and halos are
 CUBES, IMAGES = 3, 60  # of a block's size that are in memory at once, of all bands and of one
 MEMORY = 10**9  # bytes for a block
 
@@ -123,11 +124,11 @@ class Blocks:
         self.shape = (bands, *(scale * length for length in self.size))
         if tuple(rgb.shape) != (3, *self.shape[1:]):
             raise InputError("rgb", f"shape {tuple(rgb.shape)}", f"Give {(3, *self.shape[1:])}")
-        self._lr_places = list(places(self.size, self._side(memory or MEMORY)))
-        self.places = [place.finer(scale) for place in self._lr_places]
-
         sample = self._sample()
         prepared, self._preparation = prepare_sample(sample, guide)
+        self._halo = HALO + (NOISE_HALO if self._preparation.noise else 0)
+        self._lr_places = list(places(self.size, self._side(MEMORY if memory is None else memory)))
+        self.places = [place.finer(self.scale) for place in self._lr_places]
         self.assessment: Assessment = replace(assessment_of(sample, prepared), lr_invalid=0.0)
         self._found = Findings()
         self._find(prepared.observation)
@@ -138,7 +139,7 @@ class Blocks:
         `with_error`: and each pixel's expected absolute error (rows, columns).
         """
         inner = self._lr_places[number]
-        outer = inner.around(HALO, self.size)
+        outer = inner.around(self._halo, self.size)
         delivered = self._observation(outer)
         prepared = Block.of(self._preparation.of(delivered), self._found)
         assessment = replace(self.assessment, delivered=delivered, observation=prepared)
@@ -183,9 +184,9 @@ class Blocks:
     def _side(self, memory: int) -> int:
         """LR pixels along a block that memory suffices for, a multiple of `GRID`."""
         each = 4 * self.scale**2 * (CUBES * self.shape[0] + IMAGES)  # bytes per LR pixel
-        side = int((memory / each) ** 0.5) - 2 * HALO
+        side = int((memory / each) ** 0.5) - 2 * self._halo
         if side < GRID:
-            least = each * (GRID + 2 * HALO) ** 2
+            least = each * (GRID + 2 * self._halo) ** 2
             raise InputError("memory", f"{memory} bytes", f"Give at least {least}: a block takes so many")
         return side // GRID * GRID
 

@@ -12,7 +12,8 @@ from ifmsr.cli import main
 from ifmsr.cli.images import METHODS
 from ifmsr.cli.pairs import pairs_of
 from ifmsr.degradation.protocol import degrade
-from ifmsr.io import Cube, read_cube, write_cube
+from ifmsr.inference import blocks
+from ifmsr.io import Cube, read_cube, reading, write_cube
 from ifmsr.methods.registry import method_names
 from ifmsr.runs import read_manifest
 from ifmsr.scenes import Scene, open_dataset
@@ -307,3 +308,55 @@ def test_neons_pair_comes_out_on_the_photos_grid(tmp_path):
     with rasterio.open(tmp_path / "sr.tif") as sr, rasterio.open(rgb) as photo:
         assert sr.shape == photo.shape and sr.count == 426 and sr.dtypes[0] == "int16"
         assert sr.transform == photo.transform and sr.crs == photo.crs
+
+
+LARGE_PAIR = Scene(
+    "large", open_dataset("indian-pines").load("train").cube[10:22, :, :].copy(), rgb_bands=(8, 4, 1)
+)
+
+
+@pytest.fixture
+def large(tmp_path, monkeypatch):
+    """A pair of georeferenced files that counts as large, in two blocks."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(blocks, "LARGE", 1000)
+    given = degrade(LARGE_PAIR, 2)
+    lr = Cube(
+        given.lr,
+        np.linspace(400, 700, 12),
+        transform=(2.0, 0, 500, 0, -2.0, 700),
+        crs="EPSG:32611",
+        scale=np.full(12, 1e-4),
+        dtype="int16",
+    )
+    rgb = Cube(given.rgb, transform=(1.0, 0, 500, 0, -1.0, 700), crs="EPSG:32611")
+    return write_cube("lr.hdr", lr), write_cube("rgb.tif", rgb), given
+
+
+@pytest.mark.parametrize("name", ["sr.tif", "sr.hdr", "sr.npy"])
+def test_large_files_are_read_and_written_in_blocks(large, monkeypatch, capsys, name):
+    lr, rgb, _ = large
+    each = 4 * 2**2 * (blocks.CUBES * 12 + blocks.IMAGES)
+    megabytes = -(-each * (36 + 2 * blocks.HALO) ** 2 // 10**6)
+    with monkeypatch.context() as patch:
+        patch.setattr(reading, "read_stored", None)  # nothing is read as a whole
+        assert (
+            run("super-resolve", lr, rgb, "-o", name, "--method", "closed-form", "--memory", megabytes) == 0
+        )
+    assert capsys.readouterr().out.splitlines()[-1] == name
+    monkeypatch.setattr(blocks, "LARGE", 10**9)
+    assert run("super-resolve", lr, rgb, "-o", f"whole-{name}", "--method", "closed-form", "-q") == 0
+    made, whole = (
+        read_cube(path, layout="CHW" if name == "sr.npy" else None) for path in (name, f"whole-{name}")
+    )
+    assert made.dtype == whole.dtype == "int16" and made.transform == whole.transform
+    assert np.abs(made.stored().astype(int) - whole.stored()).max() <= 1
+    assert made.header == whole.header
+
+
+def test_a_large_pair_that_does_not_fit_is_read_as_a_whole(large, capsys):
+    lr, _, given = large
+    shifted = Cube(np.roll(given.rgb, (9, -7), (1, 2)))
+    write_cube("shifted.tif", shifted)
+    assert run("super-resolve", lr, "shifted.tif", "-o", "sr.tif", "--method", "closed-form") == 0
+    assert "the guide was" in capsys.readouterr().out
