@@ -13,12 +13,12 @@ import torch
 
 from benchmarks.common import alone, write_rows
 from benchmarks.inference import SCENE
+from ifmsr.assessment import assess_observation
 from ifmsr.degradation.protocol import TEST_NOISE, blur_downsample, gaussian_kernel
 from ifmsr.inference.api import load_method
 from ifmsr.inference.arrays import observation_of
 from ifmsr.inference.assessed import Assessed, run_assessed
 from ifmsr.inference.blocks import LARGE, Blocks
-from ifmsr.assessment import assess_observation
 from ifmsr.scenes import open_dataset
 from ifmsr.scenes.scene import Array
 
@@ -59,9 +59,7 @@ def one(side: int, pair: tuple[Array, Array]) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         lr = repeated(pair[0], side // SCALE, Path(folder) / "lr.npy")
         rgb = repeated(pair[1], side, Path(folder) / "rgb.npy")
-        result = np.lib.format.open_memmap(
-            Path(folder) / "sr.npy", "w+", np.float32, (len(lr), side, side)
-        )
+        result = np.lib.format.open_memmap(Path(folder) / "sr.npy", "w+", np.float32, (len(lr), side, side))
         method = load_method("closed-form", SCALE)
         started = time.process_time()
         if side**2 > LARGE:
