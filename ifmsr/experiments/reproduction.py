@@ -23,7 +23,7 @@ from ifmsr.training import PRESETS, stages, train_in_stages
 from ifmsr.training.config import with_settings
 
 PROTOCOL = {
-    "ifmsr": "paper",
+    "ifmsr": "ifmsr-wide",
     **{config.network: name for name, config in PRESETS.items() if name.startswith("common-")},
 }
 """Network -> the preset that trains it by the paper's protocol; the presets of other networks have the same name."""

@@ -108,7 +108,8 @@ PRESETS = {
 for a new sensor, minutes on a CPU. ``smoke``: trains a tiny network from scratch in seconds, to test the installation.
 ``ablation``: trains a narrow network in one to four minutes on a CPU core, for `ifmsr.experiments.ablations`.
 ``ifmsr-test-family``: trains on the test family with one step per band on two patches, the best use of a few hours on
-a CPU core. It is the last of three stages, see `stages`.
+a CPU core. It is the last of three stages, see `stages`. ``ifmsr-wide``: goes on from there with the paper's wide range
+of degradations, the shipped IFMSR of the paper's row at x4.
 
 A competitor's name: its published recipe, with its blur and without noise. Random crops replace the fixed grids of
 PZRes-Net and UAL, and the augmentation is the paper's where the competitor has any. MoG-DCN's 100,500 epochs have one
@@ -144,6 +145,14 @@ PRESETS["ifmsr-test-family"] = TrainConfig(
     degradation="test",
     precision="bfloat16",
 )
+PRESETS["ifmsr-wide"] = replace(
+    PRESETS["ifmsr-test-family"],
+    network="ifmsr",
+    degradation="train",
+    epochs=8,
+    crops_per_scene=2,
+    precision="float32",
+)
 PRESETS["subspace-net"] = TrainConfig(
     network="subspace-net",
     epochs=100,
@@ -159,10 +168,15 @@ PRESETS["subspace-net"] = TrainConfig(
 )
 
 
+NARROW: tuple[Mapping[str, Any], ...] = (
+    {"options.features": 16, "epochs": 14, "crops_per_scene": 4, "learning_rate": 1e-3, "decay_by": 0.4},
+    {"options.features": 32, "epochs": 7, "crops_per_scene": 4, "learning_rate": 3e-4, "decay_by": 0.6},
+)
 EARLIER_STAGES: dict[str, tuple[Mapping[str, Any], ...]] = {
-    "ifmsr-test-family": (
-        {"options.features": 16, "epochs": 14, "crops_per_scene": 4, "learning_rate": 1e-3, "decay_by": 0.4},
-        {"options.features": 32, "epochs": 7, "crops_per_scene": 4, "learning_rate": 3e-4, "decay_by": 0.6},
+    "ifmsr-test-family": NARROW,
+    "ifmsr-wide": (
+        *({**settings, "degradation": "test"} for settings in NARROW),
+        {"degradation": "test", "epochs": 14, "crops_per_scene": 1},
     ),
 }
 """Preset -> how the stages before its last differ from it, see `stages`."""
@@ -189,7 +203,8 @@ def stages(name: str) -> tuple[TrainConfig, ...]:
     """The configurations to train one after the other, each from the weights of the one before; the last is `preset`.
 
     IFMSR on the test family has three: a narrow network learns most in a fraction of the time and is then widened
-    without a change of its output (`ifmsr.methods.ifmsr.widen`). All other presets have one.
+    without a change of its output (`ifmsr.methods.ifmsr.widen`). ``ifmsr-wide`` has a fourth; all other presets have
+    one.
 
     Raises InputError for an unknown name.
     """

@@ -53,7 +53,7 @@ def test_training_from_nothing_fills_the_row_that_was_left_out(committed, tmp_pa
     done = reproduce(only, tmp_path / "out", train=True, settings=settings | {"options.features": 2})
     assert not done.left_out and (tmp_path / "out" / "training-ifmsr" / "manifest.json").exists()
     assert done.rows["weights"][0] != pd.read_csv(only / "rows.csv")["weights"][0]
-    assert done.rows["schedule"][0].startswith("1 epochs x 1 scenes x 1 patches")
+    assert done.rows["schedule"][0].startswith("fine-tuned from stage-3: 1 epochs x 1 scenes x 1 patches")
     assert done.distance.loc["ifmsr", "PSNR"] > 1
 
 

@@ -247,8 +247,9 @@ def test_channels_last_changes_losses_and_gradients_by_rounding_only(pines):
 def test_the_last_stage_is_the_preset_and_each_is_wider_than_the_one_before():
     for name in preset_names():
         assert stages(name)[-1] == preset(name)
-    widths = [config.options.get("features", 64) for config in stages("ifmsr-test-family")]
-    assert widths == [16, 32, 64]
+    for name, widths in (("ifmsr-test-family", [16, 32, 64]), ("ifmsr-wide", [16, 32, 64, 64])):
+        assert [config.options.get("features", 64) for config in stages(name)] == widths
+    assert [config.degradation for config in stages("ifmsr-wide")] == ["test", "test", "test", "train"]
 
 
 def test_the_same_seed_gives_the_same_network_and_presets_are_the_protocols():
