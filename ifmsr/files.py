@@ -122,6 +122,16 @@ def written_in_place(path: Path) -> Iterator[Path]:
     flush_folder(path)
 
 
+def reserve(path: Path) -> None:
+    """Take the room on the disk that a file's size promises, before it is written as a memory map.
+
+    A page of a map that finds the disk full would end the process. Raises OSError if there is not so much room.
+    """
+    if hasattr(os, "posix_fallocate"):  # not on macOS and Windows
+        with open(path, "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+
+
 def temporary_beside(path: Path) -> Path:
     """The name of a file for work under way in the folder of `path`, which `sweep` removes if the process is killed."""
     return path.with_name(f".{path.name[:40]}.{os.getpid()}-underway.tmp{path.suffix}")

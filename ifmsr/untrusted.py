@@ -56,7 +56,7 @@ def check_bytes(where: object, what: str, wanted: int, stored: int | None = None
     ----------
     what : the thing that takes the bytes, for the message: "an array of shape (8, 10, 12)".
     wanted : bytes in memory.
-    stored : bytes on disk, of a compressed or sparse file; more than `MOST_INFLATION` times as many are refused.
+    stored : bytes on disk, of a compressed or sparse file; see `check_inflation`.
     """
     free = free_memory()
     if wanted > free:
@@ -65,7 +65,13 @@ def check_bytes(where: object, what: str, wanted: int, stored: int | None = None
             f"{what} takes {wanted / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free",
             "Crop it to the part you need, or use a machine with more memory",
         )
-    if stored is not None and wanted > max(ALWAYS_ALLOWED, MOST_INFLATION * stored):
+    if stored is not None:
+        check_inflation(where, what, wanted, stored)
+
+
+def check_inflation(where: object, what: str, wanted: int, stored: int) -> None:
+    """Raise InputError, naming `where`, if `wanted` bytes exceed `MOST_INFLATION` times those `stored` on disk."""
+    if wanted > max(ALWAYS_ALLOWED, MOST_INFLATION * stored):
         raise InputError(
             where,
             f"{what} takes {wanted / 2**20:.0f} MiB, more than {MOST_INFLATION} times the {stored} bytes on disk",

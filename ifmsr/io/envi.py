@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ifmsr.errors import InputError, did_you_mean
 from ifmsr.extras import require
-from ifmsr.files import write_atomically, written_in_place
+from ifmsr.files import reserve, write_atomically, written_in_place
 from ifmsr.io.cube import Cube
 from ifmsr.io.room import check_room
 from ifmsr.io.stored import NANOMETRES, Stored, Transform, in_nanometres
@@ -287,6 +287,7 @@ def block_target(path: Path, cube: Cube) -> Iterator[NDArray[Any]]:
     shape = tuple(cube.values.shape[axis] for axis in order)
     with written_in_place(data_path) as temporary:
         image = np.memmap(temporary, np.dtype(cube.dtype).newbyteorder("<"), "w+", shape=shape)
+        reserve(temporary)
         yield image.transpose(np.argsort(order))
         image.flush()
         del image

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from functools import reduce
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ifmsr.errors import InputError
-from ifmsr.files import written_in_place
+from ifmsr.files import reserve, written_in_place
 from ifmsr.io import envi, geotiff
 from ifmsr.io.cube import Array, Cube
 from ifmsr.io.layout import Layout, bands_first
 from ifmsr.io.npz import map_npy
 from ifmsr.io.reading import chosen_bands, picked
+from ifmsr.io.room import FLOAT32
 from ifmsr.io.stored import Stored
 from ifmsr.io.validation import Conversion, Extent, checked, described, smallest
-from ifmsr.untrusted import decoding
+from ifmsr.untrusted import bytes_on_disk, check_bytes, check_inflation, decoding
 
 ROWS = 2**22  # numbers that are looked at together
 
@@ -64,7 +66,8 @@ class Values:
         if not isinstance(place, tuple):
             chosen = self.bands[place]
             return Values(self.stored, self.conversion, self.one, chosen, self.missing)
-        values = self.conversion.values(np.asarray(self.stored.array[:, *place[1:]]))
+        with decoding(self.stored.path, "an image"):
+            values = self.conversion.values(np.asarray(self.stored.array[:, *place[1:]]))
         return np.clip(values[self.bands[place[0]]] / np.float32(self.one), 0, 1)
 
 
@@ -97,15 +100,20 @@ def map_guide(
 
 def map_stored(path: Path, layout: Layout | None = None, beside: tuple[int, int] | None = None) -> Stored:
     """The content of a file whose numbers stay on the disk. Raises InputError for other formats and damaged files."""
-    kind = path.suffix.lower()
+    kind, data = path.suffix.lower(), path
     with decoding(path, "an image"):
         if kind == ".npy":
-            return Stored(path, bands_first(path, map_npy(path), layout, beside))
-        if kind in (".tif", ".tiff"):
-            return geotiff.read_geotiff(path, layout, beside, mapped=True)
-        if kind in (".hdr", *envi.DATA_SUFFIXES):
-            return envi.read_cube(path, mapped=True)
-    raise InputError(path, "it cannot be read in parts", "Give .npy, ENVI or GeoTIFF")
+            stored = Stored(path, bands_first(path, map_npy(path), layout, beside))
+        elif kind in (".tif", ".tiff"):
+            stored = geotiff.read_geotiff(path, layout, beside, mapped=True)
+        elif kind in (".hdr", *envi.DATA_SUFFIXES):
+            stored, data = envi.read_cube(path, mapped=True), envi.files_of(path)[1]
+        else:
+            raise InputError(path, "it cannot be read in parts", "Give .npy, ENVI or GeoTIFF")
+        bands, _, width = shape = stored.array.shape
+        check_inflation(path, f"an array of shape {shape}", FLOAT32 * prod(shape), bytes_on_disk(data))
+        check_bytes(path, f"a row of shape {(bands, width)}", 2 * FLOAT32 * bands * width)
+    return stored
 
 
 def _cube(
@@ -115,11 +123,12 @@ def _cube(
     bad_bands: bool = False,
     whole_pixels: bool = False,
 ) -> Cube:
-    least = (
-        min(smallest(part) for part in _parts(stored)) if stored.nodata is None and nodata is None else None
-    )
-    conversion = Conversion.of(stored, maximum, nodata, whole_pixels, least)
-    extent = reduce(Extent.with_part, (Extent.of(conversion.values(part)) for part in _parts(stored)))
+    least = None
+    with decoding(stored.path, "an image"):
+        if stored.nodata is None and nodata is None:
+            least = min(smallest(part) for part in _parts(stored))
+        conversion = Conversion.of(stored, maximum, nodata, whole_pixels, least)
+        extent = reduce(Extent.with_part, (Extent.of(conversion.values(part)) for part in _parts(stored)))
     one, kept, taken = checked(stored, conversion, extent, maximum, bad_bands)
     everything = np.arange(len(stored.array))
     cube = described(stored, conversion, one, Values(stored, conversion, one, everything, extent.missing))
@@ -148,6 +157,7 @@ class Sink:
 def _npy_target(path: Path, cube: Cube) -> Iterator[NDArray[Any]]:
     with written_in_place(path) as temporary:
         numbers = np.lib.format.open_memmap(temporary, "w+", np.dtype(cube.dtype), cube.values.shape)
+        reserve(temporary)
         yield numbers
         numbers.flush()
         del numbers

@@ -23,6 +23,7 @@ from PIL import Image
 
 from ifmsr.degradation.protocol import degrade
 from ifmsr.io import Cube, read_cube, read_guide, write_cube
+from ifmsr.io.mapped import map_cube
 from ifmsr.methods.bicubic import Bicubic
 from ifmsr.notebooks.parameters import check_parameters, read_profile
 from ifmsr.runs import Run, read_manifest
@@ -106,10 +107,15 @@ def add_images(add: Callable[..., None], image: np.ndarray) -> None:
         for number in range(1, 4):
             Image.fromarray((image[number] * 255).astype(np.uint8)).save(path.with_name(f"a_{number}.png"))
 
+    def all_values(path: Path) -> np.ndarray:
+        return map_cube(path).values[:, :, :]
+
     for suffix in ("npy", "npz", "mat", "tif"):
         add(f"cube.{suffix}", f"a.{suffix}", lambda path: write_cube(path, cube), read_cube)
     for suffix in ("hdr", "bil"):
         add(f"envi.{suffix}", f"a.{suffix}", lambda path: write_cube(path, cube), read_cube)
+    for suffix in ("npy", "tif", "hdr", "bil"):
+        add(f"mapped.{suffix}", f"a.{suffix}", lambda path: write_cube(path, cube), all_values)
     add("mat-plain", "a.mat", lambda path: scipy.io.savemat(path, {"cube": last, "fwhm": centres}), read_cube)
     add(
         "mat-4",

@@ -1,9 +1,13 @@
+import errno
+import os
+
 import numpy as np
 import pytest
 import rasterio
 from conftest import REAL_DATA, real
 
 from ifmsr.errors import InputError
+from ifmsr.files import WriteError
 from ifmsr.io import Cube, read_cube, read_guide, write_cube
 from ifmsr.io.mapped import TARGETS, Values, block_target, map_cube, map_guide
 
@@ -106,4 +110,18 @@ def test_a_failure_half_way_leaves_what_was_there(tmp_path, suffix):
     with pytest.raises(ZeroDivisionError), block_target(path, EVERYTHING) as target:
         target[:, :10, :10] = EVERYTHING.values[:, :10, :10]
         raise ZeroDivisionError
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".hdr"])
+def test_a_disk_without_room_is_one_sentence_before_any_work(tmp_path, monkeypatch, suffix):
+    path = write_cube(tmp_path / f"a{suffix}", EVERYTHING)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(WriteError, match="the disk is full"), block_target(path, EVERYTHING):
+        pytest.fail("the work has begun")
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
