@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ifmsr.assessment import Assessment, Guide, assessment_of
 from ifmsr.degradation.kernels import kernel_side
@@ -141,6 +142,10 @@ class Blocks:
         inner = self._lr_places[number]
         outer = inner.around(self._halo, self.size)
         delivered = self._observation(outer)
+        if delivered is None:
+            rows, columns = (part.stop - part.start for part in inner.finer(self.scale))
+            nothing = np.full((self.shape[0], rows, columns), np.nan, np.float32)
+            return (nothing, nothing[0]) if with_error else (nothing,)
         prepared = Block.of(self._preparation.of(delivered), self._found)
         assessment = replace(self.assessment, delivered=delivered, observation=prepared)
         rows, columns = inner.within(outer).finer(self.scale)
@@ -164,6 +169,8 @@ class Blocks:
 
     def to_dask(self) -> Any:
         """The result as a dask array, a chunk per block: computed when it is stored, by whatever dask computes with.
+
+        For other machines `lr` and `rgb` should be zarr or dask arrays; others are sent to them whole.
 
         Raises InputError if dask is not installed.
         """
@@ -197,30 +204,38 @@ class Blocks:
         rgb = np.asarray(self.rgb[:, finer.rows, finer.columns], np.float32)
         return lr / np.float32(lr_maximum), rgb / np.float32(rgb_maximum)
 
-    def _observation(self, place: Place) -> Observation:
-        return observation_of(*self._part(place), self.scale, self.srf)
+    def _observation(self, place: Place) -> Observation | None:
+        """Both images there; None if the cube has no valid pixel. A guide without any gets one, which has no weight."""
+        lr, rgb = self._part(place)
+        if np.isnan(lr).any(0).all():
+            return None
+        if np.isnan(rgb).any(0).all():
+            rgb[:, 0, 0] = 0
+        return observation_of(lr, rgb, self.scale, self.srf)
 
     def _sample(self) -> Observation:
         """Up to four pieces side by side, LR pixels at the seams between them invalid."""
-        piece = -(-PIECE // (self.scale * GRID)) * GRID
-        seam = -(-(kernel_side(self.scale) - self.scale) // (2 * self.scale))
-        parts, invalid = [], []
-        for length in self.size:
-            starts = [0] if length <= 2 * piece else [length // 4 - piece // 2, 3 * length // 4 - piece // 2]
-            size = length if len(starts) == 1 else piece
-            parts.append([slice(start, start + size) for start in starts])
-            edge = np.zeros(size * len(starts), bool)
-            if len(starts) == 2:
-                edge[size - seam : size + seam] = True
-            invalid.append(edge)
-        pieces = [[self._part(Place(rows, columns)) for columns in parts[1]] for rows in parts[0]]
+        (tall, across), (wide, along) = (self._pieces(length) for length in self.size)
+        pieces = [[self._part(Place(rows, columns)) for columns in wide] for rows in tall]
         lr, rgb = (np.block([[piece[image] for piece in row] for row in pieces]) for image in range(2))
-        observation = observation_of(lr, rgb, self.scale, self.srf)
-        seams = invalid[0][:, None] | invalid[1]
+        observation, seams = observation_of(lr, rgb, self.scale, self.srf), across[:, None] | along
         if not seams.any():
             return observation
         valid = ~seams if observation.lr_valid is None else observation.lr_valid & ~seams
         return replace(observation, lr_valid=valid)
+
+    def _pieces(self, length: int) -> tuple[list[slice], NDArray[np.bool_]]:
+        """Along an axis of the LR image: the sample's pieces, and where in them a kernel would see both.
+
+        Two around the quarters, or the whole if it is no longer than two.
+        """
+        piece = -(-PIECE // (self.scale * GRID)) * GRID
+        if length <= 2 * piece:
+            return [slice(0, length)], np.zeros(length, bool)
+        starts = [quarter * length // 4 - piece // 2 for quarter in (1, 3)]
+        reach, seam = kernel_side(self.scale) // (2 * self.scale), np.zeros(2 * piece, bool)
+        seam[piece - reach : piece + reach] = True
+        return [slice(start, start + piece) for start in starts], seam
 
     def _find(self, observation: Observation) -> None:
         """Everything that blocks are solved with, from the prepared sample."""

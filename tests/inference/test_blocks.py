@@ -105,6 +105,21 @@ def test_invalid_pixels_are_what_they_are_in_the_whole_image(observation):
     assert np.isnan(made).any() and np.nanmax(np.abs(made - whole)) < 0.05
 
 
+def test_blocks_without_a_valid_pixel_of_either_image(observation):
+    """As beyond the footprint of a flight line: no cube, no result; no guide, the cube upsampled alone."""
+    lr, rgb = observation.lr.copy(), observation.rgb.copy()
+    lr[:, :, 20:] = np.nan
+    left = Blocks(lr, rgb, 4, load_method("subspace-net", 4), memory=enough_for(24))
+    last = len(left.places) - 1
+    for image in left.block(last, with_error=True):
+        assert np.isnan(image).all() and image.shape[-2:] == (512 - left.places[last].rows.start, 32)
+    rgb[:, :, 260:] = np.nan
+    made = Blocks(observation.lr, rgb, 4, load_method("closed-form", 4), memory=enough_for(24))
+    (block,) = made.block(len(made.places) - 1)
+    bicubic = Bicubic()(observation)[:, *made.places[-1]]
+    assert np.isfinite(block).all() and np.abs(block - bicubic).mean() < 0.03
+
+
 def test_clipped_pixels_of_the_guide_are_not_followed(observation):
     """They count as invalid: the result there is the cube's."""
     clipped = np.minimum(observation.rgb, np.quantile(observation.rgb, 0.97))
