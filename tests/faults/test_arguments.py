@@ -47,6 +47,7 @@ GOOD = {
     "figures": ["e", "--out", "figures"],
     "runs": ["."],
     "compare": ["e", "e"],
+    "study": ["study.csv", "--out", "study", "--row", "indian-pines-x4-bicubic-spatial-s0"],
     "ablations": [*SPLIT, "--variant", "full"],
     "reproduce": ["e", "--out", "again"],
     "run": ["n.ipynb", "--out", "runs"],
@@ -61,6 +62,7 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setenv("IFMSR_DATA", str(tmp_path / "data"))
     np.save("lr.npy", random.random((4, 8, 8), np.float32))
     Image.fromarray(random.integers(0, 255, (16, 16, 3), np.uint8)).save("rgb.png")
+    Path("study.csv").write_text("data,scale,method,split,seed,preset\nindian-pines,4,bicubic,spatial,0,\n")
     cell = nbformat.v4.new_code_cell("scale = 4", metadata={"tags": ["parameters"]})
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), "n.ipynb")
     assert main(["evaluate", *SPLIT[:4], "--out", "e", "--method", "bicubic", "--side", "16"]) == 0
