@@ -1,4 +1,4 @@
-"""Whole experiments: `ifmsr study`, `ifmsr ablations` and `ifmsr reproduce`."""
+"""Whole experiments: `ifmsr study`, `ifmsr plan`, `ifmsr ablations` and `ifmsr reproduce`."""
 
 import argparse
 import warnings
@@ -42,6 +42,26 @@ def study(args: argparse.Namespace) -> None:
     print(args.out / study_runs.TABLE)
     if failed := int((table["state"] == "failed").sum()):
         raise RunFailed(f"{failed} of {len(table)} rows failed: see the column error of the table.")
+
+
+def make_plan(args: argparse.Namespace) -> None:
+    """Hours, memory and disk of each row of a study before it runs, from costs measured on a machine."""
+    from ifmsr.experiments import calibration, costs, plan, study_rows
+
+    rows = study_rows.read_study(args.study)
+    file = costs.MEASURED if args.machine is None else args.machine
+    if args.measure:
+        known = costs.add_costs(file, (part for row in rows for part in calibration.subjects(row)))
+    else:
+        known = costs.read_costs(file)
+    table = plan.plan(rows, known)
+    print(table.to_string(index=False, float_format="%.3g"))
+    hours, days = table["hours"].sum(), table["hours"].sum() / 24
+    print(
+        f"one row after the other: {hours:.3g} hours ({days:.3g} days), {table['disk_gb'].sum():.3g} GB on disk"
+    )
+    print(f"largest row: {table['hours'].max():.3g} hours, {table['memory_gb'].max():.3g} GB of memory")
+    print(f"measured on {known.machine}. Another machine has other costs: --machine FILE.csv --measure")
 
 
 def ablate(args: argparse.Namespace) -> None:
@@ -102,6 +122,16 @@ def add(commands: Commands) -> None:
         "--list", action="store_true", help="print name, folder and state of each row, run nothing"
     )
     made.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: the GPU if there is one)")
+
+    made = command(commands, "plan", make_plan)
+    made.epilog = "Example: ifmsr plan workflow/table4.csv --machine mine.csv --measure"
+    made.add_argument("study", type=Path, metavar="STUDY.csv", help=STUDY)
+    made.add_argument(
+        "--machine", type=Path, metavar="FILE", help="measured costs (default: those in results)"
+    )
+    made.add_argument(
+        "--measure", action="store_true", help="first measure here what the file lacks: seconds per method"
+    )
 
     made = command(commands, "ablations", ablate)
     add_split(made)
