@@ -13,6 +13,7 @@ ALL = (
     "one_patch",
     "band_shifts",
     "large_images",
+    "plan_check",
 )
 
 

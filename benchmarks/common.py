@@ -1,19 +1,16 @@
 """Common functions of the benchmarks: the machine, its measured peak performance, time, memory, and CSV files."""
 
 import multiprocessing
-import platform
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import psutil
 import torch
 
 from ifmsr.errors import InputError
+from ifmsr.experiments.measuring import machine, watched
 from ifmsr.files import write_text
 from ifmsr.inference.devices import choose_device
 from ifmsr.paths import RESULTS
@@ -22,27 +19,6 @@ from ifmsr.scenes import DataSet, open_dataset
 
 FOLDER = RESULTS / "performance"
 PEAK_MACS = 64 * 64 * 9  # per pixel of a 64 -> 64 3x3 convolution
-
-
-def machine() -> dict[str, str]:
-    """The device and the versions, columns of every row."""
-    device = choose_device()
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
-    return {
-        "device": name,
-        "threads": str(torch.get_num_threads()),
-        "torch": torch.__version__,
-        "ifmsr": version("ifmsr"),
-    }
-
-
-def processor() -> str:
-    """The CPU's name."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def precisions() -> list[Precision]:
@@ -115,20 +91,6 @@ def alone(function: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str,
 @tf32_off()
 def _watched(function: Callable[..., dict[str, Any]], threads: int, *arguments: Any) -> dict[str, Any]:
     torch.set_num_threads(threads)
-    done, most = threading.Event(), [0]
-
-    def watch() -> None:
-        process, over = psutil.Process(), False
-        while not over:
-            over = done.wait(0.02)
-            memory = process.memory_info()
-            most[0] = max(most[0], memory.rss - memory.shared)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
+    with watched() as peak:
         row = function(*arguments)
-    finally:
-        done.set()
-        watcher.join()
-    return {**row, "peak_mb": round(most[0] / 1e6)}
+    return {**row, "peak_mb": round(peak.megabytes)}

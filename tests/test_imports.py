@@ -40,7 +40,10 @@ MAY_IMPORT = {
     "study": {"published", "methods", "degradation", "scenes", "runs", "metrics"},
     "figures": {"study", "methods", "degradation", "scenes", "runs"},
     "viewer": {"figures", "io"},
-    "experiments": {"figures", "study", "training", "inference", "weights", "methods", "scenes", "runs"},
+    "experiments": {
+        *{"figures", "study", "training", "inference", "weights", "runs"},
+        *{"methods", "degradation", "scenes", "metrics"},
+    },
     "notebooks": {"runs"},
     "doctor": {"inference", "scenes", "runs"},
     "": {"inference", "assessment"},  # ifmsr/__init__.py

@@ -1,6 +1,7 @@
-"""Whole experiments: `ifmsr ablations` and `ifmsr reproduce`."""
+"""Whole experiments: `ifmsr study`, `ifmsr plan`, `ifmsr ablations` and `ifmsr reproduce`."""
 
 import argparse
+import warnings
 from pathlib import Path
 
 from ifmsr.cli.arguments import (
@@ -14,8 +15,53 @@ from ifmsr.cli.arguments import (
     read_settings,
 )
 from ifmsr.cli.study import print_caveat
-from ifmsr.errors import InputError
+from ifmsr.errors import InputError, RunFailed
 from ifmsr.paths import RESULTS
+
+STUDY = "a table with the columns data, scale, method, split, seed, preset; an empty preset: no training"
+
+
+def study(args: argparse.Namespace) -> None:
+    """Run the rows of a table that are not finished yet: train, evaluate, and write one table of all."""
+    from ifmsr.experiments import study_rows, study_runs
+
+    rows = study_rows.read_study(args.study)
+    if args.row is not None:
+        print(study_runs.run_row(study_rows.chosen(rows, args.row), args.out, args.device))
+        return
+    if args.list:
+        for row in rows:
+            run = study_runs.run_of(row, args.out)
+            print(row.name, run.folder or "", run.state, sep="\t")
+            if run.error:
+                warnings.warn(f"{row.name}: {run.error}", stacklevel=1)
+        return
+    table = study_runs.run_study(args.study, rows, args.out, args.workers, args.device)
+    shown = ["row", "state", "PSNR", "SSIM", "SAM", "ERGAS", "RMSE", "seconds"]
+    print(table[shown].to_string(index=False, na_rep="", float_format="%.4g"))
+    print(args.out / study_runs.TABLE)
+    if failed := int((table["state"] == "failed").sum()):
+        raise RunFailed(f"{failed} of {len(table)} rows failed: see the column error of the table.")
+
+
+def make_plan(args: argparse.Namespace) -> None:
+    """Hours, memory and disk of each row of a study before it runs, from costs measured on a machine."""
+    from ifmsr.experiments import calibration, costs, plan, study_rows
+
+    rows = study_rows.read_study(args.study)
+    file = costs.MEASURED if args.machine is None else args.machine
+    if args.measure:
+        known = costs.add_costs(file, (part for row in rows for part in calibration.subjects(row)))
+    else:
+        known = costs.read_costs(file)
+    table = plan.plan(rows, known)
+    print(table.to_string(index=False, float_format="%.3g"))
+    hours, days = table["hours"].sum(), table["hours"].sum() / 24
+    print(
+        f"one row after the other: {hours:.3g} hours ({days:.3g} days), {table['disk_gb'].sum():.3g} GB on disk"
+    )
+    print(f"largest row: {table['hours'].max():.3g} hours, {table['memory_gb'].max():.3g} GB of memory")
+    print(f"measured on {known.machine}. Another machine has other costs: --machine FILE.csv --measure")
 
 
 def ablate(args: argparse.Namespace) -> None:
@@ -65,6 +111,28 @@ def reproduce(args: argparse.Namespace) -> None:
 
 def add(commands: Commands) -> None:
     """The commands of this file."""
+    made = command(commands, "study", study)
+    made.epilog = "Example: ifmsr study workflow/study.csv --out results/study --workers 2"
+    made.add_argument("study", type=Path, metavar="STUDY.csv", help=STUDY)
+    made.add_argument("--out", type=Path, required=True, help="folder for the runs and the table")
+    one = made.add_mutually_exclusive_group()
+    one.add_argument("--workers", type=int, default=1, help="rows that run at once (default 1)")
+    one.add_argument("--row", metavar="NAME", help="run one row, in this process, and write no table")
+    one.add_argument(
+        "--list", action="store_true", help="print name, folder and state of each row, run nothing"
+    )
+    made.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: the GPU if there is one)")
+
+    made = command(commands, "plan", make_plan)
+    made.epilog = "Example: ifmsr plan workflow/table4.csv --machine mine.csv --measure"
+    made.add_argument("study", type=Path, metavar="STUDY.csv", help=STUDY)
+    made.add_argument(
+        "--machine", type=Path, metavar="FILE", help="measured costs (default: those in results)"
+    )
+    made.add_argument(
+        "--measure", action="store_true", help="first measure here what the file lacks: seconds per method"
+    )
+
     made = command(commands, "ablations", ablate)
     add_split(made)
     add_preset(made, "ablation")

@@ -1,4 +1,4 @@
-"""Complete experiments: the ablation study, the reproduction of committed evaluations, shipped weights with cards."""
+"""Complete experiments: studies as tables and their plans, ablations, reproductions, shipped weights with cards."""
 
 from ifmsr.extras import require
 

@@ -168,7 +168,7 @@ class _Folder:
                 truth = self.truth(scene)
                 observation = self.observations.of(truth, seed)
                 for *_, name in group:
-                    method = _with_true_kernel(methods[name], truth, seed, self.task)
+                    method = with_true_kernel(methods[name], truth, seed, self.task)
                     sr, row = _measure(truth, observation, method, self.task)
                     row |= {"scene": scene, "seed": seed, "method": name, "made_by": makers[name]}
                     rows[scene, seed, name] = row
@@ -231,7 +231,7 @@ def _fault(out: Path, method: Method, row: Row) -> str:
     return ""
 
 
-def _with_true_kernel(method: Method, truth: Scene, seed: int, task: Task) -> Method:
+def with_true_kernel(method: Method, truth: Scene, seed: int, task: Task) -> Method:
     """The method, given the true kernel (and nothing else) if it is an `Oracle`."""
     if not isinstance(method, Oracle):
         return method

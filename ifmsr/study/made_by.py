@@ -12,7 +12,7 @@ import inspect
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from importlib.util import resolve_name
@@ -29,6 +29,7 @@ NEUTRAL = (
     *("ifmsr.ownership", "ifmsr.untrusted", "ifmsr.methods.registry", "ifmsr.scenes", "ifmsr.training"),
 )
 """Packages and modules whose code does not affect a method's result on a given observation."""
+OURS = ("ifmsr",)
 # "package.module:attribute", see `ifmsr.registry.resolve`
 PLACE = re.compile(r"[a-z_]\w*(\.\w+)+:\w+", re.IGNORECASE)
 UNKNOWN = "unknown"  # the code of a method defined in a notebook or at a prompt
@@ -41,7 +42,7 @@ def made_by(method: Method) -> str:
     The second is ``unknown`` if the method was defined in a notebook or at a prompt and its code is in no file.
     """
     settings = {"method": _settings(method), "weights": fingerprint(method)}
-    return f"{_digest(settings)}-{_code(method)}"
+    return f"{digest(settings)}-{_code(method)}"
 
 
 def fingerprint(method: Method) -> str:
@@ -81,9 +82,22 @@ def _kind(value: Any) -> Any:
 def _code(method: Method) -> str:
     """Hash of the source code that computes the method and the metrics, or `UNKNOWN`."""
     roots = {_kind(part).__module__ for part in _parts(method)}
-    packages = {_kind(method).__module__.partition(".")[0], "ifmsr"}
+    packages = {_kind(method).__module__.partition(".")[0], *OURS}
+    return code_of([*(root for root in roots if _computes(root, packages)), "ifmsr.metrics"], packages)
+
+
+def code_of(
+    modules: Iterable[str], packages: Collection[str] = OURS, neutral: Collection[str] = NEUTRAL
+) -> str:
+    """Hash of the source code of `modules` and of all that they import, or `UNKNOWN` if one is in no file.
+
+    Parameters
+    ----------
+    packages : imports from these packages are followed.
+    neutral : but not those of these packages and modules.
+    """
     found: dict[str, str] = {}
-    waiting = [*(root for root in roots if _computes(root, packages)), "ifmsr.metrics"]
+    waiting = list(modules)
     while waiting:
         module = waiting.pop()
         if module in found:
@@ -93,8 +107,8 @@ def _code(method: Method) -> str:
             return UNKNOWN
         package = module if path.name == "__init__.py" else module.rpartition(".")[0]
         found[module], imported = _read(path.read_text(encoding="utf-8"), package)
-        waiting += [name for name in imported if _follows(module, name, packages)]
-    return _digest(sorted(found.values()))
+        waiting += [name for name in imported if _follows(module, name, packages, neutral)]
+    return digest(sorted(found.values()))
 
 
 def _parts(value: Any) -> Iterator[Any]:
@@ -105,16 +119,16 @@ def _parts(value: Any) -> Iterator[Any]:
             yield from _parts(getattr(value, entry.name))
 
 
-def _computes(module: str, packages: set[str]) -> bool:
-    """Whether a module can affect results: it is in this package and not neutral, or in the method's package."""
-    neutral = any(module == room or module.startswith(f"{room}.") for room in NEUTRAL)
-    return module.partition(".")[0] in packages and module != "ifmsr" and not neutral
+def _computes(module: str, packages: Collection[str], neutral: Collection[str] = NEUTRAL) -> bool:
+    """Whether a module can affect results: it is in one of the packages, and not neutral."""
+    left_out = any(module == room or module.startswith(f"{room}.") for room in neutral)
+    return module.partition(".")[0] in packages and module != "ifmsr" and not left_out
 
 
-def _follows(module: str, imported: str, packages: set[str]) -> bool:
+def _follows(module: str, imported: str, packages: Collection[str], neutral: Collection[str]) -> bool:
     """Whether to follow an import. Those of methods by `ifmsr.inference`, which runs any method, are not followed."""
     runs_it = module.startswith("ifmsr.inference") and imported.startswith("ifmsr.methods")
-    return _computes(imported, packages) and not runs_it
+    return _computes(imported, packages, neutral) and not runs_it
 
 
 def _file(module: str) -> Path | None:
@@ -135,7 +149,7 @@ def _file(module: str) -> Path | None:
 def _read(source: str, package: str) -> tuple[str, tuple[str, ...]]:
     """A module's hash and every module that it imports, inside functions and by `ifmsr.registry.resolve` too."""
     tree = ast.parse(source)
-    return _digest(_structure(tree)), tuple(_imported(tree, package))
+    return digest(_structure(tree)), tuple(_imported(tree, package))
 
 
 def _imported(tree: ast.AST, package: str) -> Iterator[str]:
@@ -170,6 +184,7 @@ def _is_docstring(node: Any) -> bool:
     )
 
 
-def _digest(value: Any) -> str:
+def digest(value: Any) -> str:
+    """The first 8 hexadecimal digits of the SHA-256 of a value in JSON types."""
     text = json.dumps(value, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]

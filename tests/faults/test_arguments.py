@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from ifmsr.cli import main, parser
+from ifmsr.experiments.costs import COLUMNS
 from ifmsr.notebooks import in_place, runner
 from ifmsr.training import loop
 
@@ -47,6 +48,8 @@ GOOD = {
     "figures": ["e", "--out", "figures"],
     "runs": ["."],
     "compare": ["e", "e"],
+    "study": ["study.csv", "--out", "study", "--row", "indian-pines-x4-bicubic-spatial-s0"],
+    "plan": ["study.csv", "--machine", "costs.csv"],
     "ablations": [*SPLIT, "--variant", "full"],
     "reproduce": ["e", "--out", "again"],
     "run": ["n.ipynb", "--out", "runs"],
@@ -61,6 +64,9 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setenv("IFMSR_DATA", str(tmp_path / "data"))
     np.save("lr.npy", random.random((4, 8, 8), np.float32))
     Image.fromarray(random.integers(0, 255, (16, 16, 3), np.uint8)).save("rgb.png")
+    Path("study.csv").write_text("data,scale,method,split,seed,preset\nindian-pines,4,bicubic,spatial,0,\n")
+    lines = ["run,,,0,0,0,0,3,200", "scene,,,0,4,4096,31,0.1,300", "method,bicubic,,0,4,4096,31,0.1,300"]
+    Path("costs.csv").write_text(",".join(COLUMNS) + "\n" + "".join(f"{line},CPU,1,2,0\n" for line in lines))
     cell = nbformat.v4.new_code_cell("scale = 4", metadata={"tags": ["parameters"]})
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), "n.ipynb")
     assert main(["evaluate", *SPLIT[:4], "--out", "e", "--method", "bicubic", "--side", "16"]) == 0
