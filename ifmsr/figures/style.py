@@ -19,6 +19,7 @@ from ifmsr.errors import InputError
 from ifmsr.files import write_atomically
 
 PAGE_WIDTH = 7.16  # inches: both columns of an IEEE journal page
+PAGE_HEIGHT = 9.4  # inches: a column of such a page
 FONT_SIZE = 8.0
 SMALL_FONT = 7.0
 RED = "#e60000"
