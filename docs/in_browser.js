@@ -12,6 +12,13 @@ const shown = (element) => {
   return box.width > 0 && box.height > 0;
 };
 
+// Let colours change at once when the mode changes.
+const atOnce = () => {
+  const style = document.createElement("style");
+  style.textContent = "*, *::before, *::after { transition: none !important; animation: none !important; }";
+  document.head.append(style);
+};
+
 // Pictures that did not load.
 const brokenPictures = async () => {
   const found = [];

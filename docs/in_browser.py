@@ -58,6 +58,7 @@ def open_page(tab: Tab, address: str) -> None:
     tab.open(address)
     tab.wait(f"location.href === {json.dumps(address)} && document.readyState === 'complete'")
     tab.value(SCRIPT)
+    tab.value("atOnce()")
 
 
 def faults_of(tab: Tab, address: str) -> Iterator[str]:

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.ticker import MaxNLocator
 
 from ifmsr.errors import InputError
 from ifmsr.figures.evaluated import Evaluated
@@ -200,7 +201,8 @@ def _colour_bar(figure: Figure, drawn: AxesImage, label: str, extend: str) -> No
     width, height = figure.get_size_inches()
     long = min(3.0, 0.8 * width)
     box = ((width - long) / 2 / width, (BOTTOM - 0.14) / height, long / width, 0.08 / height)
-    scale = figure.colorbar(drawn, cax=figure.add_axes(box), orientation="horizontal", extend=extend)
+    bar = figure.add_axes(box)
+    scale = figure.colorbar(drawn, cax=bar, orientation="horizontal", extend=extend, ticks=MaxNLocator(5))
     scale.set_label(label, fontsize=SMALL_FONT, labelpad=1)
     scale.outline.set_linewidth(0.5)
-    scale.ax.tick_params(labelsize=SMALL_FONT, width=0.5, length=2, pad=1.5)
+    bar.tick_params(labelsize=SMALL_FONT, width=0.5, length=2, pad=1.5)
