@@ -41,7 +41,7 @@ FIELD = """
 # abbreviations that no glossary has to explain: computing, units, proper names
 PLAIN = """
     CPU, CSV, Ctrl-C, ENVI, GB, GPU, GeoTIFF, HTML, IEEE, IV, JSON, LaTeX, NaN, NumPy, PyTorch, RGB, RGB-Induced, SHA,
-    SIGTERM, TGRS, WorldView
+    SIGTERM, Super-Resolution, TGRS, WorldView
 """
 ABBREVIATION = re.compile(r"\b[A-Za-z]*[A-Z][A-Za-z-]*[A-Z][A-Za-z]*\b")
 
