@@ -61,7 +61,7 @@ def method_styles(methods: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 def tidy(ax: Axes) -> None:
     """Use small ticks and thin spines on a plot with axes."""
-    ax.tick_params(labelsize=SMALL_FONT, width=0.5, length=2.5, pad=2)
+    ax.tick_params(which="both", labelsize=SMALL_FONT, width=0.5, length=2.5, pad=2)
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_linewidth(0.5)
 

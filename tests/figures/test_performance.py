@@ -5,6 +5,7 @@ import pytest
 
 from ifmsr.errors import InputError
 from ifmsr.figures import cost_figure, scaling_figure
+from ifmsr.figures.style import SMALL_FONT
 from ifmsr.paths import RESULTS
 from ifmsr.study import read_rows, summary
 
@@ -44,6 +45,8 @@ def check_names(figure, expected):
     ax, names, boxes = labels_of(figure)
     assert [name.get_text() for name in names] == list(expected)
     inside = ax.get_window_extent()
+    ticks = [*ax.get_xticklabels(which="both"), *ax.get_yticklabels(which="both")]
+    assert {tick.get_fontsize() for tick in ticks if tick.get_text()} == {SMALL_FONT}
     for box in boxes:
         assert inside.x0 <= box.x0 and box.x1 <= inside.x1 and inside.y0 <= box.y0 and box.y1 <= inside.y1
     (points,) = ax.get_lines()
