@@ -95,7 +95,7 @@ def test_own_variants_are_trained_by_name_and_bad_names_refused(tmp_path):
     table = ablate(base, mine, "indian-pines", "spatial", tmp_path, side=48).set_index("variant")
     assert list(table.index) == list(mine) and list(table["question"]) == ["parts", "own"]
     assert table.loc["no filters", "parameters"] < table.loc[FULL, "parameters"]
-    assert read_manifest(tmp_path / "no-filters")["config"]["config"]["options"]["rde"] is False
+    assert read_manifest(tmp_path / "no-filters")["config"]["training"]["options"]["rde"] is False
     for names, problem in ((["../up"], "cannot be the name"), (["a b", "a-b"], "share a folder")):
         with pytest.raises(InputError, match=problem):
             ablate(base, dict.fromkeys(names, Variant("own")), "indian-pines", "spatial", tmp_path / "bad")
