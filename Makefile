@@ -10,7 +10,7 @@ export OMP_WAIT_POLICY ?= passive
 # What oneDNN, PyTorch and MKL may use of the processor in the second part of `make test`.
 AVX2 := ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2
 
-.PHONY: reproduce test soak mutants wheel-test bench notebooks book lint lock clean
+.PHONY: reproduce test soak mutants wheel-test bench notebooks book book-check contact-sheet slides lint lock clean
 
 reproduce: .venv/installed  ## every notebook on real data that needs no download -> results/quick
 	rm -rf results/quick
@@ -40,6 +40,15 @@ notebooks: .venv/installed  ## execute the notebooks where they are, as they are
 
 book: .venv/installed  ## the documentation site, with its checks -> docs/_build/html
 	OMP_NUM_THREADS=1 $(BIN)/python -m docs.build
+
+book-check: .venv/installed  ## the built site in headless Chromium: every page, light and dark, on a telephone, the search
+	$(BIN)/python -m docs.in_browser
+
+contact-sheet: .venv/installed  ## all pictures of the built site on one -> docs/_build/contact-sheet.png
+	$(BIN)/python -m docs.contact_sheet
+
+slides: .venv/installed  ## a lecture of 45 minutes from the chapters' pictures -> docs/_build/lecture.html
+	$(BIN)/python -m docs.slides
 
 lint: .venv/installed  ## style and types
 	$(BIN)/ruff check .

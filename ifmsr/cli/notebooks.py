@@ -1,4 +1,4 @@
-"""Notebooks: `ifmsr run`."""
+"""Notebooks: `ifmsr run` and `ifmsr new-experiment`."""
 
 import argparse
 from pathlib import Path
@@ -21,8 +21,16 @@ def run(args: argparse.Namespace) -> None:
     print(*notebooks.run_all(args.notebooks, profile, args.out), sep="\n")
 
 
+def new_experiment(args: argparse.Namespace) -> None:
+    """Write a notebook with a small ablation study into the current folder, to run and to change."""
+    from ifmsr import notebooks
+
+    path = notebooks.new_experiment(args.name)
+    print(f"{path}\nOpen it with jupyter lab, or run it: ifmsr run {path}")
+
+
 def add(commands: Commands) -> None:
-    """The command of this file."""
+    """The commands of this file."""
     made = command(commands, "run", run)
     made.add_argument("notebooks", nargs="+", type=Path, metavar="NOTEBOOK")
     made.add_argument(
@@ -38,3 +46,6 @@ def add(commands: Commands) -> None:
         action="store_true",
         help="execute with the default parameters and store the outputs in the notebooks",
     )
+
+    made = command(commands, "new-experiment", new_experiment)
+    made.add_argument("name", metavar="NAME", help="of the notebook, and of its folder below results")

@@ -1,5 +1,6 @@
 """The ablation study of IFMSR: one training per variant, each of which differs from the full network in one setting."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,11 +57,13 @@ VARIANTS = {
 """Variant name -> variant. Each name except ``full`` says what differs from ``full``. The intended base is the preset
 ``ablation``: the released network with fewer features, batched steps, beta2 0.999, released alignment, seed 0.
 ``"reading"`` is the question in which the paper's drawing and the released program differ."""
+NAME = re.compile(r"[\w+][\w+. -]{0,59}")
+"""Form of a variant's name, which becomes the name of a folder."""
 
 
 def ablate(
     base: TrainConfig,
-    variants: Sequence[str],
+    variants: Sequence[str] | Mapping[str, Variant],
     dataset: str,
     split: str,
     out: str | Path,
@@ -68,7 +71,7 @@ def ablate(
     side: int = 0,
     device: str | None = None,
 ) -> pd.DataFrame:
-    """Train and evaluate some of `VARIANTS` and compare them with the full network.
+    """Train and evaluate variants of IFMSR and compare them with the full network.
 
     The folder `out` gets one training per variant, one evaluation per alignment and, last, ``ablations.csv`` and
     ``manifest.json``. Finished parts are not repeated.
@@ -76,7 +79,8 @@ def ablate(
     Parameters
     ----------
     base : the training of the full network. All variants use its patches in the same order.
-    variants : names of `VARIANTS`.
+    variants : names of `VARIANTS`, or variants of your own by name; the one called ``full`` is what the others are
+        compared with.
     dataset, split, root : the data; `root` None: the default folder.
     out : folder of the results.
     side : evaluate only the central `side` x `side` pixels of each test scene; 0: whole scenes.
@@ -90,23 +94,21 @@ def ablate(
 
     Raises
     ------
-    InputError : a name is not in `VARIANTS`, or the training or its data are not available.
+    InputError : a name is not in `VARIANTS` or cannot be a folder's, a change is no setting of the training, or the
+        training or its data are not available.
     """
-    if unknown := sorted(set(variants) - set(VARIANTS)):
-        raise InputError(
-            "variants", f"there is no {', '.join(unknown)}", f"Choose from {', '.join(VARIANTS)}"
-        )
+    chosen = _chosen(variants)
     out, base = Path(out), base.on(choose_device(device))
     data = open_dataset(dataset, root)
     train = data.split(split).train
     bands = len(data.load(train[0]).cube)
-    configs = {name: configuration(base, name, bands) for name in variants}
+    configs = {name: configuration(base, variant, bands) for name, variant in chosen.items()}
     about = {
         "dataset": dataset,
         "split": split,
         "side": side,
         "base": base.identity(),
-        "variants": list(variants),
+        "variants": list(chosen),
     }
     alignments = dict.fromkeys(config.alignment for config in configs.values())
     tasks = [Task(dataset, split, base.scale, alignment=alignment, side=side) for alignment in alignments]
@@ -125,10 +127,14 @@ def ablate(
             rows.append(evaluate(task, methods, out / f"evaluation-{task.alignment}", root))
         means = pd.concat(rows).groupby("method")[[*DIGITS]].mean()
         table = pd.DataFrame(
-            [_line(name, configs[name], bands, len(train), trained[name]) for name in variants]
+            [
+                {"question": variant.question, "variant": name}
+                | _line(configs[name], bands, len(train), trained[name])
+                for name, variant in chosen.items()
+            ]
         )
         table = table.join(means, on="variant")
-        if FULL in variants:
+        if FULL in chosen:
             full = table.set_index("variant").loc[FULL]
             table["difference"] = (table["PSNR"] - full["PSNR"]).where(
                 table["alignment"] == full["alignment"]
@@ -137,12 +143,28 @@ def ablate(
     return table
 
 
-def configuration(base: TrainConfig, variant: str, bands: int) -> TrainConfig:
+def _chosen(variants: Sequence[str] | Mapping[str, Variant]) -> Mapping[str, Variant]:
+    """The variants by name. Raises InputError for a name that is unknown or cannot be a folder's."""
+    if isinstance(variants, Mapping):
+        if wrong := [name for name in variants if not NAME.fullmatch(name)]:
+            problem = f"{wrong[0]!r} cannot be the name of a folder"
+            raise InputError("variants", problem, "Use letters, digits, blanks and + . - _, at most 60")
+        if len({folder(name) for name in variants}) < len(variants):
+            raise InputError("variants", "two names share a folder", "Let them differ in more than a blank")
+        return variants
+    if unknown := sorted(set(variants) - set(VARIANTS)):
+        raise InputError(
+            "variants", f"there is no {', '.join(unknown)}", f"Choose from {', '.join(VARIANTS)}"
+        )
+    return {name: VARIANTS[name] for name in variants}
+
+
+def configuration(base: TrainConfig, variant: Variant, bands: int) -> TrainConfig:
     """The training configuration of a variant.
 
     With one step per band, the number of patches is reduced, so that the number of bands of patches is the same.
     """
-    config = with_settings(base, VARIANTS[variant].changes)
+    config = with_settings(base, variant.changes)
     if config.steps != base.steps:
         crops = round(base.crops_per_scene * (base.bands_per_step or bands) / bands)
         config = with_settings(config, {"crops_per_scene": max(crops, 1)})
@@ -154,12 +176,11 @@ def folder(variant: str) -> str:
     return variant.replace(" ", "-")
 
 
-def _line(name: str, config: TrainConfig, bands: int, scenes: int, weights: Path) -> dict[str, Any]:
+def _line(config: TrainConfig, bands: int, scenes: int, weights: Path) -> dict[str, Any]:
+    """What a trained variant cost, and its PSNR on the validation scenes."""
     log = pd.read_csv(weights.parent / "log.csv")
     seen = config.bands_per_step or bands
     return {
-        "question": VARIANTS[name].question,
-        "variant": name,
         "alignment": config.alignment,
         "parameters": sum(parameter.numel() for parameter in build_network(config).parameters()),
         "steps": int(log["step"].iloc[-1]),

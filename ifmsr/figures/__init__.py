@@ -4,6 +4,7 @@ from ifmsr.extras import require
 
 require("pandas", "matplotlib")
 
+from ifmsr.figures.ablation import ablation_figure
 from ifmsr.figures.degradation import degradation_strip
 from ifmsr.figures.drawings import chain_drawing, network_drawing, problem_drawing
 from ifmsr.figures.evaluated import Evaluated
@@ -16,7 +17,7 @@ from ifmsr.figures.panels import (
     show_spectra,
     tone,
 )
-from ifmsr.figures.performance import scaling_figure
+from ifmsr.figures.performance import cost_figure, scaling_figure
 from ifmsr.figures.real import figure6
 from ifmsr.figures.scene_by_scene import scene_figure
 from ifmsr.figures.spatial import figure4
@@ -26,8 +27,10 @@ from ifmsr.figures.training import learning_curves, training_curve
 
 __all__ = [
     "Evaluated",
+    "ablation_figure",
     "busiest_window",
     "chain_drawing",
+    "cost_figure",
     "degradation_strip",
     "figure4",
     "figure5",

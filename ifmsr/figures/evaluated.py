@@ -15,7 +15,8 @@ from ifmsr.paths import in_project
 from ifmsr.precision import BFLOAT16_NOTE
 from ifmsr.runs import read_manifest
 from ifmsr.scenes import open_dataset
-from ifmsr.scenes.scene import Array, Observation
+from ifmsr.scenes.datasets import DATASETS
+from ifmsr.scenes.scene import Array, Observation, Scene
 from ifmsr.study.names import dataset_label, method_label
 from ifmsr.untrusted import decoding
 
@@ -46,6 +47,11 @@ class Evaluated:
         return dataset_label(self.config["dataset"])
 
     @property
+    def quantity(self) -> str:
+        """What the values of the data set are, for axes."""
+        return DATASETS[self.config["dataset"]].quantity
+
+    @property
     def seed(self) -> int:
         """The seed of the results that figures show, which is the first one."""
         return self.config["seeds"][0]
@@ -55,11 +61,15 @@ class Evaluated:
         """The data set's folder, if one was given; the manifest has it relative to the project."""
         return None if self.config["root"] is None else in_project(self.config["root"])
 
-    def truth(self, scene: str) -> Array:
-        """The reference cube (B, H, W) in [0, 1], cropped as in the evaluation."""
+    def scene(self, scene: str) -> Scene:
+        """The reference with its wavelengths, cropped as in the evaluation."""
         dataset = open_dataset(self.config["dataset"], self.root)
         side = self.config.get("side") or None
-        return dataset.load(scene).crop_to_multiple(self.config["scale"], side).cube
+        return dataset.load(scene).crop_to_multiple(self.config["scale"], side)
+
+    def truth(self, scene: str) -> Array:
+        """The reference cube (B, H, W) in [0, 1], cropped as in the evaluation."""
+        return self.scene(scene).cube
 
     def observation(self, scene: str) -> Observation:
         """The scene's observation, the input of all methods. Raises InputError if it is missing or unreadable."""

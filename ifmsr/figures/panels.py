@@ -1,5 +1,6 @@
 """Panels of figures: a band, an RGB image, a kernel, spectra, a framed region and its inset."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from ifmsr.errors import InputError
-from ifmsr.figures.style import FONT_SIZE, PAGE_WIDTH, RED, method_styles, tidy
+from ifmsr.figures.style import FONT_SIZE, PAGE_HEIGHT, PAGE_WIDTH, RED, method_styles, tidy
 
 Image = NDArray[Any]
 Window = tuple[int, int, int, int]  # top, left, height, width
@@ -20,12 +21,19 @@ Limits = tuple[float, float]
 TRUTH = "Ground truth"
 INSET_SIDE = 0.42  # of the panel's shorter side
 LARGEST_PANEL = 2.4  # inches
+PANEL_GAP = 0.04  # inches between panels
+LETTER = 0.58  # mean width of a letter of DejaVu Sans, relative to the font size
 
 
 def show_band(ax: Axes, image: Image, limits: Limits | None = None, title: str = "") -> AxesImage:
     """Draw one band (H, W) in grey; `limits` are the values of black and white (None: minimum and maximum)."""
     low, high = limits or (float(np.min(image)), float(np.max(image)))
     return _picture(ax, image, title, cmap="gray", vmin=low, vmax=high)
+
+
+def show_error(ax: Axes, error: Image, highest: float) -> AxesImage:
+    """Draw absolute errors (H, W) on a colour scale from 0 to `highest`."""
+    return _picture(ax, error, "", cmap="magma", vmin=0, vmax=highest)
 
 
 def show_rgb(ax: Axes, rgb: Image, title: str = "") -> AxesImage:
@@ -41,10 +49,13 @@ def show_kernel(ax: Axes, kernel: Image, title: str = "") -> AxesImage:
     return drawn
 
 
-def show_spectra(ax: Axes, spectra: Mapping[str, Image], wavelengths: Image | None = None) -> None:
+def show_spectra(
+    ax: Axes, spectra: Mapping[str, Image], wavelengths: Image | None = None, quantity: str = "reflectance"
+) -> None:
     """Draw spectra (B,) by name against the band number, counted from 1, or against `wavelengths` (nm).
 
-    The spectrum "Ground truth" is black and on top; the others have the styles of `method_styles`.
+    The spectrum "Ground truth" is black and on top; the others have the styles of `method_styles`. `quantity` names the
+    values on the axis.
     """
     styles = method_styles(name for name in spectra if name != TRUTH)
     styles[TRUTH] = {"color": "black", "linestyle": "-", "zorder": 3}
@@ -52,8 +63,13 @@ def show_spectra(ax: Axes, spectra: Mapping[str, Image], wavelengths: Image | No
         across = np.arange(1, len(spectrum) + 1) if wavelengths is None else wavelengths
         ax.plot(across, spectrum, label=name, linewidth=1.0, **styles[name])
     ax.set_xlabel("Band number" if wavelengths is None else "Wavelength (nm)", fontsize=FONT_SIZE)
-    ax.set_ylabel("Reflectance", fontsize=FONT_SIZE)
+    ax.set_ylabel(capitalised(quantity), fontsize=FONT_SIZE)
     tidy(ax)
+
+
+def capitalised(text: str) -> str:
+    """The text with a capital first letter."""
+    return text[:1].upper() + text[1:]
 
 
 def _picture(ax: Axes, image: Image, title: str, **look: Any) -> AxesImage:
@@ -118,6 +134,13 @@ def frame(ax: Axes, window: Window) -> None:
     ax.add_patch(Rectangle((left - 0.5, top - 0.5), width, height, fill=False, edgecolor=RED, linewidth=0.8))
 
 
+def wrap(title: str, inches: float, size: float) -> str:
+    """Break a title between words into lines that fit into a width, for a font of `size` points; "_" is a blank."""
+    letters = int(inches * 72 / (LETTER * size))
+    words = title.replace("_", " ")
+    return "\n".join(textwrap.wrap(words, max(1, letters), break_long_words=False, break_on_hyphens=False))
+
+
 def inset(ax: Axes, window: Window, shape: tuple[int, ...], picture: Image, **look: Any) -> AxesImage:
     """Frame the window in red and draw `picture` of it, with the same frame, in a corner of the panel.
 
@@ -145,8 +168,13 @@ def inset(ax: Axes, window: Window, shape: tuple[int, ...], picture: Image, **lo
     # axes coordinates start at the lower left
     small = ax.inset_axes((across / columns, 1 - (down + tall) / rows, wide / columns, tall / rows))
     drawn = _picture(small, picture, "", **look)
-    small.spines[:].set(visible=True, edgecolor=RED, linewidth=1.0)
+    red_border(small)
     return drawn
+
+
+def red_border(ax: Axes) -> None:
+    """Give a panel that shows a framed window the frame's colour."""
+    ax.spines[:].set(visible=True, edgecolor=RED, linewidth=1.0)
 
 
 def repeat_pixels(image: Image, scale: int) -> Image:
@@ -154,26 +182,42 @@ def repeat_pixels(image: Image, scale: int) -> Image:
     return image.repeat(scale, axis=-2).repeat(scale, axis=-1)
 
 
+def panel_width(
+    rows: Sequence[tuple[float, float]], columns: int, left: float, right: float, bottom: float
+) -> float:
+    """Width of a panel of `picture_grid` in inches, whose arguments these are."""
+    tallest = max(aspect for aspect, _ in rows)
+    heads = sum(head for _, head in rows)
+    return min(
+        (PAGE_WIDTH - left - right - PANEL_GAP * (columns - 1)) / columns,
+        LARGEST_PANEL / max(tallest, 1),
+        (PAGE_HEIGHT - heads - bottom) / sum(aspect for aspect, _ in rows),
+    )
+
+
 def picture_grid(
-    rows: Sequence[tuple[float, float]], columns: int, left: float = 0.02, right: float = 0.02
+    rows: Sequence[tuple[float, float]],
+    columns: int,
+    left: float = 0.02,
+    right: float = 0.02,
+    bottom: float = 0.05,
 ) -> tuple[Figure, list[list[Axes]]]:
-    """A figure of at most the page's width with a grid of panels for images.
+    """A figure of at most the page's width and height with a grid of panels for images.
 
     Parameters
     ----------
     rows : per row the images' ratio of height to width, and the margin above the row for titles in inches.
     columns : number of panels per row.
-    left, right : margins in inches.
+    left, right, bottom : margins in inches.
 
     Returns
     -------
     The figure, and its axes by rows.
     """
-    gap = 0.04
-    tallest = max(aspect for aspect, _ in rows)
-    panel = min((PAGE_WIDTH - left - right - gap * (columns - 1)) / columns, LARGEST_PANEL / max(tallest, 1))
+    gap = PANEL_GAP
+    panel = panel_width(rows, columns, left, right, bottom)
     width = left + right + panel * columns + gap * (columns - 1)
-    height = sum(aspect * panel + head for aspect, head in rows) + 0.05
+    height = sum(aspect * panel + head for aspect, head in rows) + bottom
     figure = Figure(figsize=(width, height))
     axes, top = [], height
     for aspect, head in rows:

@@ -1,4 +1,4 @@
-"""Figure 4: band images of several methods, each with its error in one region."""
+"""Figure 4: band images of several methods, and below each its error in one region."""
 
 import math
 from collections.abc import Sequence
@@ -9,32 +9,44 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.ticker import MaxNLocator
 
 from ifmsr.errors import InputError
 from ifmsr.figures.evaluated import Evaluated
 from ifmsr.figures.panels import (
+    PANEL_GAP,
     TRUTH,
     Image,
     Window,
     busiest_window,
     check_window,
     cut,
-    inset,
+    frame,
+    panel_width,
     picture_grid,
+    red_border,
     show_band,
+    show_error,
     tone,
+    wrap,
 )
 from ifmsr.figures.style import FONT_SIZE, SMALL_FONT
+from ifmsr.study.names import paper_order
 
 PAPER_SCENES = {"cave": ["face", "balloons"]}
-GAP = 0.04  # inches between rows
+COLUMNS = 8  # the truth and the paper's seven methods; more panels are distributed over several lines
+LINE = 0.13  # inches of one line of a title
+RIGHT = 0.02  # inches
+BOTTOM = 0.45  # inches, for the colour bar
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of figure 4: a band of a test image, its reconstruction by each method, and the window of the errors."""
+    """One test image of figure 4: a band, its reconstruction by each method, and the window of the errors."""
 
     name: str
+    band: str
+    quantity: str
     truth: Image
     predictions: dict[str, Image]
     window: Window
@@ -51,12 +63,12 @@ def figure4(
     region: Window | None = None,
     methods: list[str] | None = None,
 ) -> Figure:
-    """The paper's figure 4, with one row per test image and one column for the truth and for each method.
+    """The paper's figure 4, with two rows per test image and one column for the truth and for each method.
 
-    Each panel is one band in grey. The truth's 0.5th percentile is black and its 99.5th percentile white, with a square
-    root between them, for all panels of a row. A red rectangle marks a region; the inset shows it magnified, for a
-    method as absolute error (colour map jet, as in the paper). All insets have the same scale, the 99th percentile of
-    all errors rounded up to 1, 2 or 5 times a power of ten; the colour bar states it.
+    The upper row is one band in grey. The truth's 0.5th percentile is black and its 99.5th percentile white, with a
+    square root between them, for all its panels. A red rectangle marks a region, which the lower row shows magnified:
+    the truth as it is, each method as absolute error. All errors have one colour scale in the unit of the data, from 0
+    to their 99th percentile rounded up to 1, 2 or 5 times a power of ten. More than `COLUMNS` panels continue below.
 
     Parameters
     ----------
@@ -64,7 +76,8 @@ def figure4(
     scenes : test images; by default the paper's for CAVE (face, balloons), else the first two of each evaluation.
     band : counted from 0; by default the paper's (15th for CAVE and Harvard, 100th for Chikusei), else the middle one.
     region : (top, left, height, width) in pixels of all images; by default each image's `busiest_window`.
-    methods : names in the evaluations; by default those that all evaluations have.
+    methods : names in the evaluations, in the order of the columns; by default those that all evaluations have, in the
+        paper's order.
 
     Raises
     ------
@@ -76,7 +89,7 @@ def figure4(
         raise InputError("folders", "no evaluation folder given", "Give at least one")
     if methods is None:
         first, *others = (evaluation.config["methods"] for evaluation in evaluations)
-        methods = [method for method in first if all(method in other for other in others)]
+        methods = paper_order(method for method in first if all(method in other for other in others))
     if not methods:
         raise InputError("methods", "no method to draw", "Name one that every evaluation has")
     rows = []
@@ -101,14 +114,17 @@ def _scenes(evaluation: Evaluated, wanted: list[str] | None, alone: bool) -> lis
 def _read_row(
     evaluation: Evaluated, scene: str, band: int | None, region: Window | None, methods: list[str]
 ) -> Row:
-    truth = evaluation.truth(scene)
-    shown = evaluation.band(band, len(truth))
-    predictions = evaluation.predictions(methods, scene, truth.shape)
-    image = truth[shown]
+    reference = evaluation.scene(scene)
+    shown = evaluation.band(band, len(reference.cube))
+    predictions = evaluation.predictions(methods, scene, reference.cube.shape)
+    image = reference.cube[shown]
     window = region or busiest_window(image)
     check_window(f"{evaluation.label} {scene}", window, image.shape)
-    name = f"{evaluation.label} {scene}\nband {shown + 1}"
-    return Row(name, image, {label: cube[shown] for label, cube in predictions.items()}, window)
+    named = f"band {shown + 1}"
+    if reference.wavelengths is not None:
+        named += f", {reference.wavelengths[shown]:.0f}\N{NO-BREAK SPACE}nm"
+    images = {label: cube[shown] for label, cube in predictions.items()}
+    return Row(f"{evaluation.label} {scene}", named, evaluation.quantity, image, images, window)
 
 
 def nice_ceiling(value: float) -> float:
@@ -121,33 +137,72 @@ def nice_ceiling(value: float) -> float:
 def _draw(rows: list[Row]) -> Figure:
     methods = list(rows[0].predictions)
     errors = np.concatenate([row.error(method).ravel() for row in rows for method in methods])
-    scale = nice_ceiling(float(np.percentile(errors, 99)))
-    sizes = [(row.truth.shape[0] / row.truth.shape[1], GAP) for row in rows]
-    titles = [title.replace(" (", "\n(") for title in (TRUTH, *methods)]
-    sizes[0] = (sizes[0][0], 0.18 * max(1 + title.count("\n") for title in titles))
-    figure, axes = picture_grid(sizes, 1 + len(methods), left=0.3, right=0.5)
-    crowded = len(methods) > 6
-    for row, (first, *others) in zip(rows, axes, strict=True):
-        black, white = np.percentile(row.truth, (0.5, 99.5))
-        shown, shape = tone(row.truth, black, white), row.truth.shape
-        show_band(first, shown, (0, 1))
-        inset(first, row.window, shape, cut(shown, row.window), cmap="gray", vmin=0, vmax=1)
-        first.set_ylabel(row.name, fontsize=SMALL_FONT - 2 * crowded, labelpad=3)
-        for ax, method in zip(others, methods, strict=True):
-            show_band(ax, tone(row.predictions[method], black, white), (0, 1))
-            drawn = inset(ax, row.window, shape, row.error(method) / scale, cmap="jet", vmin=0, vmax=1)
-    for ax, title in zip(axes[0], titles, strict=True):
-        ax.set_title(title, fontsize=FONT_SIZE - 2 * crowded, pad=3)
-    _colour_bar(figure, drawn, axes[0][-1], axes[-1][-1], f"Absolute error (1 = {scale:g})")
+    highest = nice_ceiling(float(np.percentile(errors, 99)))
+    panels = [TRUTH, *methods]
+    lines = math.ceil(len(panels) / COLUMNS)
+    columns = math.ceil(len(panels) / lines)
+    figure, axes = _grid(rows, panels, lines, columns)
+    for line in range(lines):
+        block = axes[2 * len(rows) * line : 2 * len(rows) * (line + 1)]
+        here = panels[columns * line : columns * (line + 1)]
+        for row, above, below in zip(rows, block[::2], block[1::2], strict=True):
+            drawn = _draw_row(row, here, highest, above, below)
+        for ax in (ax for places in block for ax in places[len(here) :]):
+            ax.remove()
+    quantities = ", ".join(dict.fromkeys(row.quantity for row in rows))
+    extend = "max" if errors.max() > highest else "neither"
+    _colour_bar(figure, drawn, f"Absolute error ({quantities})", extend)
     return figure
 
 
-def _colour_bar(figure: Figure, drawn: AxesImage, highest: Axes, lowest: Axes, label: str) -> None:
-    """Draw a colour bar on the right, from the bottom of the lowest to the top of the highest panel."""
-    width, _ = figure.get_size_inches()
-    head, foot = highest.get_position(), lowest.get_position()
-    bar = figure.add_axes((head.x1 + 0.06 / width, foot.y0, 0.09 / width, head.y1 - foot.y0))
-    scale = figure.colorbar(drawn, cax=bar)
-    scale.set_label(label, fontsize=SMALL_FONT, labelpad=2)
+def _grid(rows: list[Row], panels: list[str], lines: int, columns: int) -> tuple[Figure, list[list[Axes]]]:
+    """Empty panels with their titles and the names of the rows, which are broken so that they fit."""
+    sizes = []
+    for row in rows:
+        tall, wide = row.truth.shape
+        sizes += [(tall / wide, PANEL_GAP), (row.window[2] / row.window[3], PANEL_GAP)]
+    two_lines = [(sizes[0][0], 2 * LINE), *sizes[1:]]
+    panel = panel_width(two_lines * lines, columns, 2 * LINE, RIGHT, BOTTOM)
+    titles = [wrap(title, panel, FONT_SIZE) for title in panels]
+    names = [f"{row.name}\n{row.band}" if above else "error in the frame" for row in rows for above in (1, 0)]
+    names = [
+        "\n".join(wrap(line, panel * aspect, SMALL_FONT) for line in name.split("\n"))
+        for name, (aspect, _) in zip(names, sizes, strict=True)
+    ]
+    left = 0.08 + LINE * max(1 + name.count("\n") for name in names)
+    sizes[0] = sizes[0][0], 0.08 + LINE * max(1 + title.count("\n") for title in titles)
+    figure, axes = picture_grid(sizes * lines, columns, left, RIGHT, BOTTOM)
+    for ax, title in zip((ax for line in axes[:: len(sizes)] for ax in line), titles, strict=False):
+        ax.set_title(title, fontsize=FONT_SIZE, pad=3)
+    for (first, *_), name in zip(axes, names * lines, strict=True):
+        first.set_ylabel(name, fontsize=SMALL_FONT, labelpad=3)
+    return figure, axes
+
+
+def _draw_row(
+    row: Row, panels: list[str], highest: float, above: Sequence[Axes], below: Sequence[Axes]
+) -> AxesImage:
+    """Draw the `panels` of one test image: the band above, the framed region below."""
+    black, white = np.percentile(row.truth, (0.5, 99.5))
+    for panel, upper, lower in zip(panels, above, below, strict=False):
+        image = tone(row.truth if panel == TRUTH else row.predictions[panel], black, white)
+        show_band(upper, image, (0, 1))
+        frame(upper, row.window)
+        if panel == TRUTH:
+            show_band(lower, cut(image, row.window), (0, 1))
+        else:
+            drawn = show_error(lower, row.error(panel), highest)
+        red_border(lower)
+    return drawn
+
+
+def _colour_bar(figure: Figure, drawn: AxesImage, label: str, extend: str) -> None:
+    """Draw the colour bar in the middle of the bottom margin."""
+    width, height = figure.get_size_inches()
+    long = min(3.0, 0.8 * width)
+    box = ((width - long) / 2 / width, (BOTTOM - 0.14) / height, long / width, 0.08 / height)
+    bar = figure.add_axes(box)
+    scale = figure.colorbar(drawn, cax=bar, orientation="horizontal", extend=extend, ticks=MaxNLocator(5))
+    scale.set_label(label, fontsize=SMALL_FONT, labelpad=1)
     scale.outline.set_linewidth(0.5)
     bar.tick_params(labelsize=SMALL_FONT, width=0.5, length=2, pad=1.5)

@@ -19,6 +19,7 @@ from ifmsr.errors import InputError
 from ifmsr.files import write_atomically
 
 PAGE_WIDTH = 7.16  # inches: both columns of an IEEE journal page
+PAGE_HEIGHT = 9.4  # inches: a column of such a page
 FONT_SIZE = 8.0
 SMALL_FONT = 7.0
 RED = "#e60000"
@@ -60,7 +61,7 @@ def method_styles(methods: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 def tidy(ax: Axes) -> None:
     """Use small ticks and thin spines on a plot with axes."""
-    ax.tick_params(labelsize=SMALL_FONT, width=0.5, length=2.5, pad=2)
+    ax.tick_params(which="both", labelsize=SMALL_FONT, width=0.5, length=2.5, pad=2)
     ax.spines[["top", "right"]].set_visible(False)
     ax.spines[["left", "bottom"]].set_linewidth(0.5)
 

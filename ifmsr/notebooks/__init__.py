@@ -6,6 +6,7 @@ require("filelock", "ipykernel", "jupyter_client", "nbclient", "nbformat", "pape
 
 from ifmsr.notebooks.execution import NotebookError
 from ifmsr.notebooks.in_place import execute_in_place
+from ifmsr.notebooks.new import new_experiment
 from ifmsr.notebooks.parameters import check_parameters, read_profile
 from ifmsr.notebooks.runner import run_all, run_notebook
 
@@ -13,6 +14,7 @@ __all__ = [
     "NotebookError",
     "check_parameters",
     "execute_in_place",
+    "new_experiment",
     "read_profile",
     "run_all",
     "run_notebook",

@@ -52,6 +52,7 @@ class DataSet(ABC):
     default_split : the split that is used if none is given.
     obtain : one sentence that says where the data come from and where to put them.
     caveat : a reservation about all results on this data set; "" if there is none.
+    quantity : what the values in [0, 1] are, for the axes of figures.
     root : the folder of the data.
     names : the available scenes; they do not overlap.
     views : whole images of which the scenes are parts; `load` accepts them too, splits do not contain them.
@@ -64,6 +65,7 @@ class DataSet(ABC):
     default_split: ClassVar[str]
     obtain: ClassVar[str]
     caveat: ClassVar[str] = ""
+    quantity: ClassVar[str] = "value"
     root: Path | None
     names: Sequence[str]
     views: tuple[str, ...] = ()

@@ -61,6 +61,7 @@ class Cave(DataSet):
     published: ClassVar[int] = 32
     root: Path
     default_split: ClassVar[str] = "figure4"
+    quantity: ClassVar[str] = "reflectance"
     obtain: ClassVar[str] = (
         "Run `ifmsr data fetch cave`, or unpack the archive from "
         f"{URL} so that this folder holds complete_ms_data/balloons_ms/"

@@ -47,6 +47,7 @@ class Chikusei(DataSet):
     published: ClassVar[int] = 1
     root: Path
     default_split: ClassVar[str] = "spatial"
+    quantity: ClassVar[str] = "reflectance / maximum"
     obtain: ClassVar[str] = (
         "Download Hyperspec_Chikusei (MATLAB or ENVI) from https://naotoyokoya.com/Download.html and put "
         "HyperspecVNIR_Chikusei_20140729.mat, or .hdr with its .bsq, into this folder"

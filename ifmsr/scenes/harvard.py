@@ -35,6 +35,7 @@ class Harvard(DataSet):
     bands: ClassVar[int] = 31
     published: ClassVar[int] = 50
     default_split: ClassVar[str] = "seed-0"
+    quantity: ClassVar[str] = "relative radiance"
     obtain: ClassVar[str] = (
         "Download the 50 daylight scenes of the Harvard real-world hyperspectral images (CZ_hsdb) from "
         "http://vision.seas.harvard.edu/hyperspec/ and put the .mat files into this folder"

@@ -43,6 +43,7 @@ class IndianPines(DataSet):
     bands: ClassVar[int] = 200
     published: ClassVar[int] = 1
     default_split: ClassVar[str] = "spatial"
+    quantity: ClassVar[str] = "value / 9604"
     obtain: ClassVar[str] = 'Install the package tensorly, which holds it: pip install "ifmsr[study]"'
     caveat: ClassVar[str] = (
         "3 % of the values in the distributed file, up to half of a band, were damaged by a text-mode conversion and "

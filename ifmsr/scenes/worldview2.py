@@ -45,6 +45,7 @@ class WorldView2(DataSet):
     bands: ClassVar[int] = 8
     published: ClassVar[int] = 2
     default_split: ClassVar[str] = "spatial"
+    quantity: ClassVar[str] = "value / 2047"
     obtain: ClassVar[str] = (
         "Put imgWV2.mat (the WorldView-2 example of the open pansharpening toolboxes, with I_MS and I_PAN) "
         "or the sample of the Roman Colosseum as roman-colosseum.mat (with MS and RGB) into this folder"

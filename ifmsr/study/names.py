@@ -1,10 +1,37 @@
 """The names, order and number of digits in all tables and figures."""
 
+from collections.abc import Iterable
+
 from ifmsr.methods.registry import method_names, title_of
 from ifmsr.scenes.datasets import DATASETS
 
 DIGITS = {"PSNR": 2, "SSIM": 3, "SAM": 2, "ERGAS": 2, "RMSE": 3}  # decimals, as in the paper
 HIGHER_IS_BETTER = ("PSNR", "SSIM")
+PAPER_METHODS = ("LTTR", "CMS", "PZRes-Net", "MHF-net", "MoG-DCN", "UAL", "IFMSR")
+"""The methods of the paper's tables and figures, by title and in its order."""
+_HEADINGS = {
+    "PSNR": "PSNR (dB)",
+    "SAM": "SAM (degrees)",
+    "val_psnr": "validation PSNR (dB)",
+    "best_val_psnr": "best validation PSNR (dB)",
+    "lr": "learning rate",
+    "training_seconds": "training time (seconds)",
+    "peak_mb": "peak memory (MB)",
+    "before_mb": "memory before (MB)",
+    "beyond_mb": "memory beyond (MB)",
+    "gmacs": "billion multiply-adds",
+    "peak_gmacs": "billion multiply-adds at the peak",
+    "patch_bands": "bands of patches",
+    "patch_bands_per_batch": "bands of patches per batch",
+    "patch_bands_per_second": "bands of patches per second",
+    "paper_schedule_minutes": "minutes of the paper's schedule",
+    "times_fewer_than_ifmsr": "times fewer than IFMSR",
+}
+
+
+def heading(column: str) -> str:
+    """A column of a table of results in words, with its unit, for readers of tables and axes."""
+    return _HEADINGS.get(column, column.replace("_", " "))
 
 
 def dataset_label(dataset: str) -> str:
@@ -21,3 +48,10 @@ def caveat(dataset: str) -> str:
 def method_label(method: str) -> str:
     """A method's printed name, its `title`; an unknown method's name is returned unchanged."""
     return title_of(method) if method in method_names() else method
+
+
+def paper_order(methods: Iterable[str]) -> list[str]:
+    """Methods by name in the order of figures: bicubic, the paper's methods in its order, then the others."""
+    first = ("Bicubic", *PAPER_METHODS)
+    places = {title: place for place, title in enumerate(first)}
+    return sorted(methods, key=lambda method: places.get(method_label(method), len(first)))

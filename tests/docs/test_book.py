@@ -3,6 +3,7 @@
 import re
 from importlib.util import find_spec
 
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,9 +15,12 @@ from docs.tables import TABLES, beyond
 from ifmsr.cli import parser
 from ifmsr.methods import method_names
 from ifmsr.paths import RESULTS, ROOT
+from ifmsr.scenes.datasets import DATASETS
 from ifmsr.scenes.indian_pines import IndianPines
+from ifmsr.study.names import method_label
 
 DOCS = ROOT / "docs"
+LONG_PATH = sorted((ROOT / "notebooks").glob("0[0-5]_*.ipynb"))  # the ninety minutes of chapter 00
 TERMS = """
     LR, HR, RGB guide, spectral response function, SRF, point spread function, PSF, blur kernel, kernel,
     Wald's protocol, subspace, SURE, Wiener filter, PSNR, SSIM, SAM, ERGAS, RMSE, blind, endmember, band,
@@ -25,6 +29,21 @@ TERMS = """
     residual, scale, scene, seed, spectrum, split, super-resolution, tone curve, training-free, upsampling,
     total variation
 """
+# words of the field, and of training networks, that a reader of the first chapters may not know
+FIELD = """
+    Adam, alignment, anisotropic, augmentation, batch, bicubic, blur kernel, channel, checkpoint, closed-form,
+    convolution, cube, decimation, degradation, dynamic filter, endmember, epoch, feature, fine-tuning, ground truth,
+    guided filter, hyperspectral image, interpolation, isotropic, learning rate, loss, low-rank, manifest, misfit,
+    mosaic, observation, optimiser, pansharpening, patch, point spread function, preset, receptive field, registration,
+    residual, right inverse, schedule, seed, spectral response function, spectrum, split, subspace, super-resolution,
+    tone curve, total variation, training-free, upsampling, validation, Wald's protocol, wavelength, weights
+"""
+# abbreviations that no glossary has to explain: computing, units, proper names
+PLAIN = """
+    CPU, CSV, Ctrl-C, ENVI, GB, GPU, GeoTIFF, HTML, IEEE, IV, JSON, LaTeX, NaN, NumPy, PyTorch, RGB, RGB-Induced, SHA,
+    SIGTERM, Super-Resolution, TGRS, WorldView
+"""
+ABBREVIATION = re.compile(r"\b[A-Za-z]*[A-Z][A-Za-z-]*[A-Z][A-Za-z]*\b")
 
 
 def pages():
@@ -33,12 +52,49 @@ def pages():
     }
 
 
-def test_the_glossary_has_the_terms_of_the_field():
+def glossary():
+    """The terms of the glossary, in its order."""
     text = (DOCS / "reference" / "glossary.md").read_text(encoding="utf-8")
     body = text.partition("```{glossary}\n")[2].partition("```")[0]
-    terms = [line for line in body.splitlines() if line and not line.startswith(" ")]
-    assert {" ".join(term.split()) for term in TERMS.split(",")} - set(terms) == set()
+    return [line for line in body.splitlines() if line and not line.startswith(" ")]
+
+
+def listed(terms):
+    return {" ".join(term.split()) for term in terms.split(",")}
+
+
+def prose(path):
+    """The text of a chapter's Markdown cells without code, formulas and addresses of links."""
+    cells = nbformat.read(path, as_version=4).cells
+    text = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    return re.sub(r"```.*?```|`[^`]*`|\$\$.*?\$\$|\$[^$]*\$|\]\([^)]*\)", " ", text, flags=re.DOTALL)
+
+
+def test_the_glossary_has_the_terms_of_the_field():
+    terms = glossary()
+    assert listed(TERMS) - set(terms) == set()
     assert len(terms) == len(set(terms))
+
+
+def test_the_glossary_has_the_field_s_words_in_the_chapters_of_the_long_path():
+    said = " ".join(" ".join(prose(path) for path in LONG_PATH).lower().split())
+    # a long word without its last letters: "decimation" is also "decimates", "fine-tuning" "fine-tunes"
+    stems = {term: term.lower()[: len(term) - 3 * (len(term) > 8)] for term in listed(FIELD)}
+    used = {term for term, stem in stems.items() if re.search(rf"\b{re.escape(stem)}", said)}
+    assert len(used) > 40
+    assert used - set(glossary()) == set()
+
+
+@pytest.mark.parametrize("path", LONG_PATH, ids=lambda path: path.stem)
+def test_every_abbreviation_in_the_chapters_of_the_long_path_is_in_the_glossary(path):
+    titles = {method_label(name) for name in method_names()} | {kind.title for kind in DATASETS.values()}
+    known = (
+        listed(PLAIN)
+        | {term.removesuffix("s") for term in glossary()}
+        | {word for title in titles for word in ABBREVIATION.findall(title)}
+    )
+    used = {found.removesuffix("s") for found in ABBREVIATION.findall(prose(path))}
+    assert used - known == set()
 
 
 def test_every_table_of_results_is_on_a_page_and_every_included_table_is_made():

@@ -5,7 +5,7 @@ import pytest
 
 from ifmsr.cli import main
 from ifmsr.errors import InputError
-from ifmsr.experiments.ablations import FULL, VARIANTS, ablate, configuration
+from ifmsr.experiments.ablations import FULL, VARIANTS, Variant, ablate, configuration
 from ifmsr.methods.ifmsr.network import IFMSR, IFMSRConfig
 from ifmsr.runs import read_manifest
 from ifmsr.training import PRESETS
@@ -32,7 +32,7 @@ def test_the_manifest_names_the_precision_that_was_computed_in(tmp_path, monkeyp
 def test_every_variant_differs_from_the_full_network_in_what_its_name_says():
     base = PRESETS["ablation"]
     for name, variant in VARIANTS.items():
-        config = configuration(base, name, bands=31)
+        config = configuration(base, variant, bands=31)
         changed = {key for key, value in config.identity().items() if value != base.identity()[key]}
         meant = {key.partition(".")[0] for key in variant.changes}
         assert changed - {"crops_per_scene"} == meant, name
@@ -51,7 +51,7 @@ def test_every_variant_can_be_built():
 
 def test_one_step_per_band_uses_as_many_bands_of_patches():
     base = PRESETS["ablation"]
-    config = configuration(base, "per-band steps", bands=31)
+    config = configuration(base, VARIANTS["per-band steps"], bands=31)
     seen = config.crops_per_scene * 31
     assert seen == pytest.approx(base.crops_per_scene * base.bands_per_step, rel=0.5)
 
@@ -87,3 +87,16 @@ def test_unknown_variants_raise_before_any_training(tmp_path, capsys):
     command = ["ablations", "--data", "indian-pines", "--split", "spatial", "--out", str(tmp_path)]
     assert main([*command, "--preset", "smoke", "--set", "epoch=3"]) == 2
     assert "epoch" in capsys.readouterr().err
+
+
+def test_own_variants_are_trained_by_name_and_bad_names_refused(tmp_path):
+    base = with_settings(PRESETS["smoke"], TINY)
+    mine = {FULL: Variant("parts"), "no filters": Variant("own", {"options.rde": False})}
+    table = ablate(base, mine, "indian-pines", "spatial", tmp_path, side=48).set_index("variant")
+    assert list(table.index) == list(mine) and list(table["question"]) == ["parts", "own"]
+    assert table.loc["no filters", "parameters"] < table.loc[FULL, "parameters"]
+    assert read_manifest(tmp_path / "no-filters")["config"]["training"]["options"]["rde"] is False
+    for names, problem in ((["../up"], "cannot be the name"), (["a b", "a-b"], "share a folder")):
+        with pytest.raises(InputError, match=problem):
+            ablate(base, dict.fromkeys(names, Variant("own")), "indian-pines", "spatial", tmp_path / "bad")
+    assert not (tmp_path / "bad").exists()

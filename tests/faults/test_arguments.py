@@ -53,6 +53,7 @@ GOOD = {
     "ablations": [*SPLIT, "--variant", "full"],
     "reproduce": ["e", "--out", "again"],
     "run": ["n.ipynb", "--out", "runs"],
+    "new-experiment": ["mine"],
 }
 
 

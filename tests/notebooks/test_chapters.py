@@ -2,12 +2,14 @@
 
 import ast
 import re
+from dataclasses import fields
 from itertools import pairwise
 
 import nbformat
 import pytest
 
 from ifmsr.paths import ROOT
+from ifmsr.training.config import TrainConfig
 
 CHAPTERS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 WITHOUT_QUALITY = ("03_network", "09_performance")  # how the network is built and how fast it is
@@ -111,3 +113,32 @@ def test_chapter_00_names_a_short_and_a_long_path():
     assert "chapters 00 to 05" in long.group()
     stated = [int(re.search(r"about (\d+) to read", cells_of(path)[0].source).group(1)) for path in CHAPTERS]
     assert 80 <= sum(stated[:6]) <= 100
+
+
+def headings(path):
+    """The headings of columns and rows of a chapter's tables, without the empty ones."""
+    outputs = [output for cell in cells_of(path) for output in cell.get("outputs", [])]
+    tables = "".join(output.get("data", {}).get("text/html", "") for output in outputs)
+    found = re.findall(r"<th\b[^>]*>(.*?)</th>", tables, re.DOTALL)
+    return {text for heading in found if (text := re.sub(r"<[^>]+>", "", heading).strip())}
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_headings_of_tables_are_words(path):
+    settings = {field.name for field in fields(TrainConfig)}  # which a reader types after --set
+    assert {heading for heading in headings(path) if "_" in heading} - settings == set()
+
+
+LABELS = ("set_xlabel", "set_ylabel", "set_title", "suptitle", "set", "plot", "legend", "annotate", "text")
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_labels_of_plots_are_words(path):
+    code = "\n".join(line for line in text(path, "code").splitlines() if not line.startswith("%"))
+    calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
+    drawing = [call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr in LABELS]
+    said = [
+        argument for call in drawing for argument in (*call.args, *(word.value for word in call.keywords))
+    ]
+    texts = [argument.value for argument in said if isinstance(argument, ast.Constant)]
+    assert [label for label in texts if isinstance(label, str) and re.search(r"\w_\w", label)] == []

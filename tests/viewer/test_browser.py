@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from viewer.browser import chromium, find_chromium
 from viewer.scenes import images
 
+from docs.browser import chromium, find_chromium
 from ifmsr.viewer.page import write_page
 from ifmsr.viewer.planes import decode, plane
 from ifmsr.viewer.render import band_picture, colour_picture, error_picture

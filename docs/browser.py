@@ -1,10 +1,11 @@
-"""A headless Chromium, driven over its DevTools protocol: what the viewer's browser test needs of it, no more."""
+"""A headless Chromium, driven over its DevTools protocol: what the checks of the book and of the viewer need of it."""
 
 import json
 import shutil
 import subprocess
 import time
 from base64 import b64decode
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,13 +19,13 @@ FLAGS = (
 )  # fmt: skip
 
 
-def find_chromium():
+def find_chromium() -> str | None:
     """The path of a Chromium on this machine, or None."""
     return next((found for name in NAMES if (found := shutil.which(name))), None)
 
 
 @contextmanager
-def chromium(profile: Path):
+def chromium(profile: Path) -> Iterator["Tab"]:
     """A `Tab` of a fresh Chromium, which ends with the context."""
     with open(profile.parent / "chromium.log", "wb") as log:
         process = subprocess.Popen(
@@ -85,6 +86,10 @@ class Tab:
                 self.problems.append(about["exceptionDetails"])
             case "Log.entryAdded" if about["entry"]["level"] == "error":
                 self.problems.append(about["entry"])
+            case "Runtime.consoleAPICalled" if about["type"] in ("error", "assert"):
+                self.problems.append(
+                    [given.get("value", given.get("description")) for given in about["args"]]
+                )
             case "Network.requestWillBeSent":
                 self.requests.append(about["request"]["url"])
 
@@ -93,6 +98,10 @@ class Tab:
             "Emulation.setDeviceMetricsOverride",
             width=width, height=height, deviceScaleFactor=1, mobile=mobile,
         )  # fmt: skip
+
+    def prefer(self, scheme):
+        """Let pages see that the user prefers "dark" or "light"."""
+        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
     def open(self, address):
         self.call("Page.navigate", url=address)
@@ -107,7 +116,8 @@ class Tab:
         """Wait until an expression is true."""
         end = time.monotonic() + seconds
         while not self.value(f"!!({expression})"):
-            assert time.monotonic() < end, f"still false: {expression}; {self.problems}"
+            if time.monotonic() > end:
+                raise TimeoutError(f"still false: {expression}; {self.problems}")
             time.sleep(0.05)
 
     def box(self, selector):
