@@ -109,7 +109,7 @@ for a new sensor, minutes on a CPU. ``smoke``: trains a tiny network from scratc
 ``ablation``: trains a narrow network in one to four minutes on a CPU core, for `ifmsr.experiments.ablations`.
 ``ifmsr-test-family``: trains on the test family with one step per band on two patches, the best use of a few hours on
 a CPU core. It is the last of three stages, see `stages`. ``ifmsr-wide``: goes on from there with the paper's wide range
-of degradations, the shipped IFMSR of the paper's row at x4.
+of degradations.
 
 A competitor's name: its published recipe, with its blur and without noise. Random crops replace the fixed grids of
 PZRes-Net and UAL, and the augmentation is the paper's where the competitor has any. MoG-DCN's 100,500 epochs have one
