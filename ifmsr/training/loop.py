@@ -161,7 +161,19 @@ def batches_on(
 
 def loaded(patches: Samples, workers: int, pinned: bool, batches: Sequence[Sequence[int]]) -> Batches:
     """The samples of each batch of sample numbers, made on the CPU."""
-    yield from DataLoader(patches, batch_sampler=batches, num_workers=workers, pin_memory=pinned)  # type: ignore[arg-type]
+    yield from DataLoader(
+        patches,  # type: ignore[arg-type]
+        batch_sampler=batches,
+        num_workers=workers,
+        pin_memory=pinned,
+        worker_init_fn=_leave_stop_requests,
+    )
+
+
+def _leave_stop_requests(_worker: int) -> None:
+    """Ignore SIGINT and SIGTERM, which clusters and ``torchrun`` send to all processes; the training ends its workers."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager

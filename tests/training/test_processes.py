@@ -40,7 +40,7 @@ def together(folder, *words):
 def ends(process):
     """Exit code, standard output and error of a process that must not hang."""
     try:
-        out, err = process.communicate(timeout=100)
+        out, err = process.communicate(timeout=300)
     finally:
         process.kill()
     return process.returncode, out, err
@@ -107,7 +107,7 @@ def test_a_training_stopped_and_resumed_by_two_one_and_two_processes(one, tmp_pa
     folder, learn = tmp_path / "batched", State.learn
     process = together(tmp_path, "batched", "stop")
     wait_for(folder / "waiting-1")
-    process.terminate()  # torchrun, which passes the signal on
+    process.terminate()  # torchrun, which passes the signal on, also to the workers of each process
     code, _, err = ends(process)
     assert code != 0 and tracebacks(err) == 0, err
     assert position(folder) == (0, 2) and not (folder / "log.csv").exists()

@@ -45,7 +45,7 @@ CASES = {
 """Name -> configuration. In ``spoiled`` one sample per epoch is NaN; in ``unused`` a parameter has no gradient."""
 
 
-def run(case, folder):
+def run(case, folder, workers=0):
     """Train one of the `CASES`."""
     images = tiny.parts()
     validation = (
@@ -58,7 +58,7 @@ def run(case, folder):
         return *inputs, truth * torch.nan if index % len(patches) == 4 else truth
 
     with patch.object(Patches, "__getitem__", spoiled if case == "spoiled" else make):
-        train(CASES[case], images[:1], validation, folder, device="cpu")
+        train(CASES[case], images[:1], validation, folder, device="cpu", workers=workers)
 
 
 def wait_for_a_stop_request(folder):
@@ -94,10 +94,11 @@ def disturb(event):
 
 if __name__ == "__main__":
     folder, *words = sys.argv[1:]
-    if words[-1] in EVENTS:
-        disturb(words.pop())
+    event = words.pop() if words[-1] in EVENTS else ""
+    if event:
+        disturb(event)
     try:
         for case in words:
-            run(case, Path(folder) / case)
+            run(case, Path(folder) / case, workers=1 if event == "stop" else 0)
     except (InputError, RunFailed) as error:
         sys.exit(f"together: {error}")
