@@ -171,7 +171,7 @@ def loaded(patches: Samples, workers: int, pinned: bool, batches: Sequence[Seque
 
 
 def _leave_stop_requests(_worker: int) -> None:
-    """Ignore SIGINT and SIGTERM, which clusters and ``torchrun`` send to all processes; the training ends its workers."""
+    """Ignore SIGINT and SIGTERM, which clusters and ``torchrun`` send to all: the training ends its workers."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
 

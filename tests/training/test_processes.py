@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import tiny
 import torch
 from faults.processes import wait_for
 from safetensors.torch import load_file
@@ -163,6 +164,19 @@ def test_every_sample_of_a_batch_is_learned_once(count):
         counted = [process.part(batch) for process, share in zip(every, shares, strict=True) if share]
         assert sorted(number for part in counted for number in part) == list(batch)
         assert all(len(process.part(batch)) >= 1 for process in every)
+
+
+class Second(Processes):
+    """A process whose first process has seen one batch more than it."""
+
+    def largest(self, number):
+        return number + 1
+
+
+def test_a_folder_that_not_all_processes_see_is_named(tmp_path):
+    state = State(tiny.CONFIG, tiny.parts(), tmp_path, torch.device("cpu"), processes=Second())
+    with pytest.raises(InputError, match="another process has found a later checkpoint there"):
+        state.restore()
 
 
 def test_without_torchrun_a_process_is_alone():
