@@ -163,7 +163,7 @@ def loaded(patches: Samples, workers: int, pinned: bool, batches: Sequence[Seque
     """The samples of each batch of sample numbers, made on the CPU."""
     yield from DataLoader(
         patches,  # type: ignore[arg-type]
-        batch_sampler=batches,
+        batch_sampler=batches,  # type: ignore[arg-type]
         num_workers=workers,
         pin_memory=pinned,
         worker_init_fn=_leave_stop_requests,
