@@ -6,11 +6,13 @@ that a single one would take, and hold the same weights.
 """
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import count
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -21,6 +23,7 @@ from ifmsr.errors import InputError, RunFailed
 
 TIMEOUT = timedelta(minutes=30)  # for one process to wait while another loads scenes or writes a checkpoint
 _trainings = count()  # of this process; each has keys of its own in the store that the processes share
+_done: deque[Any] = deque(maxlen=64)  # see `_reduce`
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class Processes:
     def sum(self, values: Tensor) -> Tensor:
         """The sum of `values` over all processes, in place."""
         if self.count > 1:
-            dist.all_reduce(values)
+            _reduce(values, dist.ReduceOp.SUM)
         return values
 
     def largest(self, number: int) -> int:
@@ -66,12 +69,24 @@ class Processes:
         if self.count == 1:
             return number
         value = torch.tensor(number)
-        dist.all_reduce(value, dist.ReduceOp.MAX)
+        _reduce(value, dist.ReduceOp.MAX)
         return int(value)
 
     def wait(self) -> None:
         """Wait until all processes are here."""
         self.largest(0)
+
+
+def _reduce(values: Tensor, operation: Any) -> None:
+    """Reduce `values` over all processes, in place.
+
+    The last reference to a finished exchange must not be that of gloo's thread: to free the tensor there it needs
+    Python's lock, which the main thread holds when it frees the group and waits for that thread. So the last exchanges
+    are kept.
+    """
+    work = dist.all_reduce(values, operation, async_op=True)
+    work.wait()
+    _done.append(work)
 
 
 class _Loss(nn.Module):

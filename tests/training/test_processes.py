@@ -42,8 +42,9 @@ def ends(process):
     """Exit code, standard output and error of a process that must not hang."""
     try:
         out, err = process.communicate(timeout=300)
-    finally:
-        process.kill()
+    except subprocess.TimeoutExpired:
+        process.terminate()  # torchrun ends the processes that it has started
+        raise
     return process.returncode, out, err
 
 
