@@ -8,6 +8,7 @@ ALL = (
     "inference",
     "scaling",
     "training",
+    "data_parallel",
     "beyond",
     "error_map",
     "one_patch",

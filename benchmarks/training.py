@@ -22,7 +22,7 @@ from benchmarks.common import conv_peak, write_rows
 from ifmsr.inference.devices import choose_device
 from ifmsr.scenes import Scene, open_dataset
 from ifmsr.training import PRESETS, Patches, TrainConfig
-from ifmsr.training.loop import loaded
+from ifmsr.training.loop import in_batches, loaded
 from ifmsr.training.on_device import Batches, OnDevice
 from ifmsr.training.state import State
 
@@ -88,7 +88,7 @@ def measure(config: TrainConfig, device: torch.device, count: int) -> list[dict[
     scenes = [scene()]
     config = replace(config, crops_per_scene=config.batch * (WARM + count), checkpoint_every=1e9)
     patches = Patches(scenes, config)
-    made, numbers = OnDevice(patches, device), range(len(patches))
+    made, numbers = OnDevice(patches, device), in_batches(range(len(patches)), config.batch)
     peak = conv_peak(device, getattr(torch, config.precision), backward=True)
     rows = []
     with TemporaryDirectory() as folder:

@@ -7,23 +7,26 @@ from ifmsr.cli.arguments import Commands, add_preset, add_split, command, read_s
 
 
 def train(args: argparse.Namespace) -> None:
-    """Train a network on a data set's split."""
+    """Train a network on a data set's split; by `torchrun --nproc-per-node 2 -m ifmsr train ...` in two processes."""
     from ifmsr.training import stages, train_in_stages
     from ifmsr.training.config import with_settings
+    from ifmsr.training.processes import joined
 
-    settings = {"scale": args.scale, **read_settings(args.settings)}
-    weights = train_in_stages(
-        [with_settings(config, settings) for config in stages(args.preset)],
-        args.data,
-        args.split,
-        args.out,
-        root=args.root,
-        resume=not args.restart,
-        device=args.device,
-        workers=args.workers,
-        compile=args.compile,
-    )
-    print(weights)
+    with joined(args.device) as processes:
+        settings = {"scale": args.scale, **read_settings(args.settings)}
+        weights = train_in_stages(
+            [with_settings(config, settings) for config in stages(args.preset)],
+            args.data,
+            args.split,
+            args.out,
+            root=args.root,
+            resume=not args.restart,
+            device=args.device,
+            workers=args.workers,
+            compile=args.compile,
+        )
+        if processes.first:
+            print(weights)
 
 
 def ship(args: argparse.Namespace) -> None:

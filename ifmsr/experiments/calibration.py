@@ -33,7 +33,7 @@ from ifmsr.methods.ual import Adapted
 from ifmsr.scenes import Observation, Scene, nikon_d700, open_dataset
 from ifmsr.study.evaluation import Task, with_true_kernel
 from ifmsr.training import TrainConfig, build_network, preset, stages
-from ifmsr.training.loop import batches_on, samples
+from ifmsr.training.loop import batches_on, in_batches, samples
 from ifmsr.training.state import State, validation_psnr
 
 BANDS, MORE_BANDS = 31, 62
@@ -257,7 +257,7 @@ def _batches(config: TrainConfig, batch: int, bands: int) -> Iterator[Point]:
     pixels, preparing, learning = batch * config.side**2, list[float](), list[float]()
     with TemporaryDirectory() as folder, watched() as peak:
         state = State(config, [scene], Path(folder), device)
-        made = iter(batches_on(device, patches, batch, 0)(range(len(patches))))
+        made = iter(batches_on(device, patches, 0)(in_batches(range(len(patches)), batch)))
         for _ in range(1 + REPEATS):
             started = clock()
             some = next(made)

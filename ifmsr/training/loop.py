@@ -4,14 +4,13 @@ import signal
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from ifmsr.errors import whole
@@ -24,6 +23,7 @@ from ifmsr.scenes.scene import Scene
 from ifmsr.training.config import TrainConfig
 from ifmsr.training.on_device import Batches, OnDevice
 from ifmsr.training.patches import Patches
+from ifmsr.training.processes import joined
 from ifmsr.training.state import State, start_anew
 from ifmsr.weights import save_weights
 
@@ -48,6 +48,9 @@ def train(
     run that was killed resumes from its last checkpoint; on a CPU its weights and log are then bit for bit those of
     an uninterrupted run. A finished run returns at once. Ctrl-C and SIGTERM write a checkpoint first.
 
+    Processes that ``torchrun`` starts train together (`ifmsr.training.processes`): each learns from its part of every
+    batch, and the result is that of one process up to rounding. A training may resume with another number of them.
+
     Parameters
     ----------
     scenes : the training scenes.
@@ -65,51 +68,64 @@ def train(
     InputError : the folder holds a checkpoint of another configuration, or the scenes, the folder or the device
         cannot be used.
     TrainingError : the loss was NaN or infinite several steps in a row.
+    RunFailed : another process of the training was killed.
     """
     out = Path(out)
     make_folder(out)
     whole("workers", workers, least=0)
-    where = choose_device(device)
-    config = config.on(where)
-    patches = samples(scenes, config)
-    with owned(out, "trains"):
-        if not resume:
-            start_anew(out)
-        batches = -(-len(patches) // config.batch)
-        state = State(config, scenes, out, where, compile, batches)
-        state.restore()
-        learn(state, patches, batches_on(where, patches, config.batch, workers), validation)
-        return save_weights(out / WEIGHTS, state.trained, config.network, config.schedule(len(scenes)))
+    with joined(device) as processes:
+        where = choose_device(device)
+        config = config.on(where)
+        patches = samples(scenes, config)
+        with owned(out, "trains") if processes.first else nullcontext():
+            if not resume:
+                if processes.first:
+                    start_anew(out)
+                processes.wait()
+            batches = -(-len(patches) // config.batch)
+            state = State(config, scenes, out, where, compile, batches, processes)
+            state.restore()
+            learn(state, patches, batches_on(where, patches, workers), validation)
+            if processes.first:
+                save_weights(out / WEIGHTS, state.trained, config.network, config.schedule(len(scenes)))
+            processes.wait()
+    return out / WEIGHTS
 
 
 def learn(
     state: State,
     patches: Samples,
-    make_batches: Callable[[Sequence[int]], Batches],
+    make_batches: Callable[[Sequence[Sequence[int]]], Batches],
     validation: Sequence[Scene],
 ) -> None:
     """Train from where `state` stands to the end of its schedule; a stop request writes a checkpoint first."""
-    config, batches = state.config, state.batches
+    config, batches, processes = state.config, state.batches, state.processes
     bar = tqdm(
         total=config.epochs * batches,
         initial=state.epoch * batches + state.batch,
         desc=f"{config.network} x{config.scale}",
         mininterval=2,
+        disable=not processes.first,
     )
-    with bar, _stop_requests() as stop, _tensorboard(state.out) as board:
+    with bar, _stop_requests() as stop, _tensorboard(state.out if processes.first else None) as board:
         while state.epoch < config.epochs:
             numbers = range(state.epoch * len(patches), (state.epoch + 1) * len(patches))
-            with closing(make_batches(numbers[state.batch * config.batch :])) as remaining:
-                for batch in remaining:
-                    state.learn(*batch)
+            remaining = in_batches(numbers[state.batch * config.batch :], config.batch)
+            parts = [processes.part(batch) for batch in remaining]
+            with closing(make_batches(parts)) as made:
+                for batch, tensors in zip(remaining, made, strict=True):
+                    state.learn(*tensors, share=processes.share(len(batch)))
                     bar.set_postfix(
                         loss=f"{state.mean_loss:.4f}", PSNR=f"{state.last_psnr:.2f}", refresh=False
                     )
                     bar.update()
                     state.checkpoint_if_due()
-                    if stop:
+                    if number := processes.largest(max(stop, default=0)):
                         state.save_checkpoint()
-                        raise KeyboardInterrupt if stop[0] == signal.SIGINT else SystemExit(128 + stop[0])
+                        processes.wait()  # torchrun kills the others as soon as one has ended
+                        if number == signal.SIGINT and processes.first:
+                            raise KeyboardInterrupt
+                        raise SystemExit(128 + number)
             row = state.finish_epoch(validation)
             for name in ("loss", "val_psnr"):
                 board(name, row[name], state.epoch)
@@ -120,10 +136,15 @@ def samples(scenes: Sequence[Scene], config: TrainConfig) -> Samples:
     return NETWORKS[config.network].samples(scenes, config)
 
 
+def in_batches(numbers: Sequence[int], size: int) -> list[Sequence[int]]:
+    """Sample numbers in batches of `size`; the last may be smaller."""
+    return [numbers[start : start + size] for start in range(0, len(numbers), size)]
+
+
 def batches_on(
-    device: torch.device, patches: Samples, batch: int, workers: int
-) -> Callable[[Sequence[int]], Batches]:
-    """A function that maps sample numbers to batches, the truth last.
+    device: torch.device, patches: Samples, workers: int
+) -> Callable[[Sequence[Sequence[int]]], Batches]:
+    """A function that maps the sample numbers of each batch to its tensors, the truth last.
 
     Samples of `Patches` are made on the GPU if the scenes fit into its memory, all others on the CPU.
     """
@@ -135,13 +156,24 @@ def batches_on(
             f"({workers} worker processes)",
             stacklevel=3,
         )
-    return partial(loaded, patches, batch, workers, device.type == "cuda")
+    return partial(loaded, patches, workers, device.type == "cuda")
 
 
-def loaded(patches: Samples, batch: int, workers: int, pinned: bool, numbers: Sequence[int]) -> Batches:
-    """The samples `numbers` in batches, made on the CPU."""
-    chosen: Subset[tuple[Tensor, ...]] = Subset(patches, numbers)  # type: ignore[arg-type]
-    yield from DataLoader(chosen, batch, num_workers=workers, pin_memory=pinned)
+def loaded(patches: Samples, workers: int, pinned: bool, batches: Sequence[Sequence[int]]) -> Batches:
+    """The samples of each batch of sample numbers, made on the CPU."""
+    yield from DataLoader(
+        patches,  # type: ignore[arg-type]
+        batch_sampler=batches,  # type: ignore[arg-type]
+        num_workers=workers,
+        pin_memory=pinned,
+        worker_init_fn=_leave_stop_requests,
+    )
+
+
+def _leave_stop_requests(_worker: int) -> None:
+    """Ignore SIGINT and SIGTERM, which clusters and ``torchrun`` send to all: the training ends its workers."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager
@@ -165,11 +197,13 @@ def _stop_requests() -> Iterator[list[int]]:
 
 
 @contextmanager
-def _tensorboard(out: Path) -> Iterator[Any]:
-    """A function (name, value, step) that writes TensorBoard events, or does nothing without TensorBoard."""
+def _tensorboard(out: Path | None) -> Iterator[Any]:
+    """A function (name, value, step) that writes TensorBoard events; it does nothing without folder or TensorBoard."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
+        out = None
+    if out is None:
         yield lambda *_: None
         return
     with SummaryWriter(str(out / "tensorboard")) as writer:

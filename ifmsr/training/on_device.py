@@ -69,11 +69,9 @@ class OnDevice:
             <= free_memory(device) // 2
         )
 
-    def batches(self, numbers: Sequence[int]) -> Batches:
-        """(lr, rgb, truth) of samples `numbers`, batch by batch; the next two batches are prepared meanwhile."""
-        size = self.patches.config.batch
-        chunks = (numbers[start : start + size] for start in range(0, len(numbers), size))
-        with closing(ahead(self.prepare, chunks)) as recipes:
+    def batches(self, batches: Iterable[Sequence[int]]) -> Batches:
+        """(lr, rgb, truth) of each batch of sample numbers; the next two batches are prepared meanwhile."""
+        with closing(ahead(self.prepare, batches)) as recipes:
             for recipe in recipes:
                 yield self.make(recipe)
 

@@ -15,9 +15,10 @@ from ifmsr.inference.devices import choose_device
 from ifmsr.ownership import owned
 from ifmsr.paths import ROOT
 from ifmsr.runs import MANIFEST, Run, read_manifest
-from ifmsr.scenes import open_dataset
+from ifmsr.scenes import Scene, open_dataset
 from ifmsr.training.config import TrainConfig
 from ifmsr.training.loop import WEIGHTS, train
+from ifmsr.training.processes import joined
 from ifmsr.training.state import CHECKPOINT, read_checkpoint, start_anew, start_digest
 
 
@@ -42,46 +43,49 @@ def train_on_split(
     Raises the errors of `train` and `open_dataset`.
     """
     out = Path(out)
-    data = open_dataset(dataset, root)
-    chosen = data.split(split)
+    with joined(device) as processes:
+        data = open_dataset(dataset, root)
+        chosen = data.split(split)
 
-    def about(config: TrainConfig) -> dict[str, Any]:
-        return {
-            "dataset": dataset,
-            "split": split,
-            "scenes": list(chosen.train),
-            "validation": list(chosen.validation),
-            "training": config.identity(),
-        }
+        def about(config: TrainConfig) -> dict[str, Any]:
+            return {
+                "dataset": dataset,
+                "split": split,
+                "scenes": list(chosen.train),
+                "validation": list(chosen.validation),
+                "training": config.identity(),
+            }
 
-    if resume and _finished(out, about(config)):
-        return out / WEIGHTS
-    config = config.on(choose_device(device))
-    if resume and _finished(out, about(config)):
-        return out / WEIGHTS
-    with owned(out, "trains"):
-        if resume:
-            read_checkpoint(
-                out, config, chosen.train, torch.device("cpu")
-            )  # raises before the old manifest is removed
-        else:
-            start_anew(out)  # before reading the scenes, which takes long enough to be interrupted
-            remove(out / MANIFEST)
-        with Run(out, about(config), [config.seed]) as run:
+        def learn(run: Run | None) -> Path:
             scenes, validation = (
                 [data.load(name) for name in names] for names in (chosen.train, chosen.validation)
             )
-            run.update(
-                data={
-                    scene.name: sha256(scene.cube.tobytes()).hexdigest() for scene in [*scenes, *validation]
-                }
-            )
-            if config.start:
-                run.update(data={config.start: start_digest(config)})
-            run.record(WEIGHTS)
-            run.record("log.csv")
-            train(config, scenes, validation, out, resume, device, workers, compile)
-    return out / WEIGHTS
+            if run:
+                run.update(data={scene.name: _digest(scene) for scene in [*scenes, *validation]})
+                if config.start:
+                    run.update(data={config.start: start_digest(config)})
+                run.record(WEIGHTS)
+                run.record("log.csv")
+            return train(config, scenes, validation, out, resume, device, workers, compile)
+
+        if resume and _finished(out, about(config)):
+            return out / WEIGHTS
+        config = config.on(choose_device(device))
+        if resume and _finished(out, about(config)):
+            return out / WEIGHTS
+        processes.wait()  # for all to have looked before the first changes the folder
+        if not processes.first:
+            return learn(None)
+        with owned(out, "trains"):
+            if resume:
+                read_checkpoint(
+                    out, config, chosen.train, torch.device("cpu")
+                )  # raises before the old manifest is removed
+            else:
+                start_anew(out)  # before reading the scenes, which takes long enough to be interrupted
+                remove(out / MANIFEST)
+            with Run(out, about(config), [config.seed]) as run:
+                return learn(run)
 
 
 def train_in_stages(
@@ -101,6 +105,11 @@ def train_in_stages(
     if weights is None:
         raise InputError("stages", "there is none", "Give at least one configuration")
     return weights
+
+
+def _digest(scene: Scene) -> str:
+    """SHA-256 of a scene's values."""
+    return sha256(scene.cube.tobytes()).hexdigest()
 
 
 def _finished(out: Path, about: dict[str, Any]) -> bool:

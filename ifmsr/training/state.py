@@ -24,6 +24,7 @@ from ifmsr.paths import in_project
 from ifmsr.precision import tf32_off
 from ifmsr.scenes.scene import Scene
 from ifmsr.training.config import Steps, TrainConfig
+from ifmsr.training.processes import ALONE, Processes
 from ifmsr.untrusted import check_types, decoding, in_one_line
 from ifmsr.weights import load_weights
 
@@ -101,7 +102,8 @@ def start_digest(config: TrainConfig) -> str:
 class State:
     """Network, optimiser, position in the schedule and log of one training whose epochs have `batches` batches.
 
-    `trained` is the network that is validated and saved: `net` itself, or the EMA of its weights.
+    `trained` is the network that is validated and saved: `net` itself, or the EMA of its weights. All `processes` hold
+    the same state; the first writes it.
     """
 
     def __init__(
@@ -112,8 +114,10 @@ class State:
         device: torch.device,
         compile: bool = False,
         batches: int = 1,
+        processes: Processes = ALONE,
     ):
         self.config, self.out, self.device, self.batches = config.on(device), out, device, batches
+        self.processes = processes
         self.scenes = [scene.name for scene in scenes]
         self.start_sha256 = start_digest(config)
         self.net = build_network(config, bands=scenes[0].cube.shape[0])
@@ -123,9 +127,10 @@ class State:
         if device.type == "cuda":
             self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.trained = deepcopy(self.net) if config.average else self.net
-        self.loss: Callable[..., Tensor] = (
+        loss: Callable[..., Tensor] = (
             torch.compile(self.net.loss, **COMPILERS[config.steps]) if compile else self.net.loss
         )
+        self.loss = processes.parallel(self.net, loss)
         self.optimizer = torch.optim.Adam(
             self.net.parameters(),
             config.learning_rate,
@@ -150,10 +155,11 @@ class State:
         return self.rows[-1]["val_psnr"] if self.rows else float("nan")
 
     @tf32_off()
-    def learn(self, *batch: Tensor) -> None:
+    def learn(self, *batch: Tensor, share: float = 1.0) -> None:
         """Learn from one batch, the truth (N, B, H, W) last: one optimiser step, or one per band.
 
-        A step whose loss is not finite is skipped.
+        Of a batch that several processes learn from, this one has the given `share`. A step whose loss is not finite is
+        skipped.
         """
         self.net.train()
         batch = tuple(part.to(self.device, non_blocking=True) for part in batch)
@@ -163,14 +169,15 @@ class State:
             self.optimizer.zero_grad(set_to_none=True)
             with torch.autocast(self.device.type, torch.bfloat16, self.config.precision == "bfloat16"):
                 loss = self.loss(*batch, bands=bands)
-            loss.backward()
+            loss.backward(torch.full_like(loss, share * self.processes.count))  # the processes' mean is a sum
             if self.config.gradient_clip:
                 clip_grad_norm_(self.net.parameters(), self.config.gradient_clip)
-            self.optimizer.found_inf = (~loss.detach().isfinite()).float()  # type: ignore[attr-defined]
+            total = self.processes.sum(loss.detach() * share)
+            self.optimizer.found_inf = (~total.isfinite()).float()  # type: ignore[attr-defined]
             self.optimizer.step()
             if self.trained is not self.net:
                 self.update_ema()
-            self.unread.append(loss.detach().clone())  # a CUDA graph reuses this memory for the next loss
+            self.unread.append(total)
         self.batch += 1
         if self.device.type == "cpu" or len(self.unread) >= READ_EVERY:
             self.read_losses()
@@ -218,10 +225,10 @@ class State:
         self.seconds, self.started = self.seconds + now - self.started, now
         row = {
             "epoch": self.epoch + 1,
-            "step": int(self.optimizer.state[next(self.net.parameters())]["step"]),
+            "step": int(next(iter(self.optimizer.state.values()))["step"]),
             "lr": self.optimizer.param_groups[0]["lr"],
             "loss": self.mean_loss,
-            "val_psnr": validation_psnr(self.trained, validation, self.config, self.device),
+            "val_psnr": validation_psnr(self.trained, validation, self.config, self.device, self.processes),
             "seconds": round(self.seconds, 1),
         }
         self.rows.append(row)
@@ -233,17 +240,22 @@ class State:
     def write_log(self) -> None:
         """Write ``log.csv`` as the checkpoint has it: one row per finished epoch, no file before the first."""
         path = self.out / "log.csv"
+        if not self.processes.first:
+            return
         if self.rows:
             write_text(path, pd.DataFrame(self.rows).to_csv(index=False))
         else:
             remove(path)
 
     def checkpoint_if_due(self) -> None:
-        if perf_counter() - self.saved > self.config.checkpoint_every:
+        if self.processes.first and perf_counter() - self.saved > self.config.checkpoint_every:
             self.save_checkpoint()
 
     def save_checkpoint(self) -> None:
+        """Write a checkpoint, which does not depend on the number of processes."""
         self.read_losses()
+        if not self.processes.first:
+            return
         content = {
             "config": self.config.identity(),
             "start_sha256": self.start_sha256,
@@ -266,10 +278,19 @@ class State:
 
         A training that was killed between the two files has left a log that is one epoch short. A log without a
         checkpoint belongs to an abandoned training and is removed.
+
+        Raises the errors of `read_checkpoint`, and InputError if another process has found a later checkpoint.
         """
         content = read_checkpoint(self.out, self.config, self.scenes, self.device)
         if content is not None:
             self.load(content)
+        seen = self.epoch * self.batches + self.batch
+        if self.processes.largest(seen) != seen:
+            raise InputError(
+                self.out,
+                "another process has found a later checkpoint there",
+                "Give a folder that all machines of this training share",
+            )
         self.write_log()
 
     def load(self, content: dict[str, Any]) -> None:
@@ -334,13 +355,20 @@ def start_anew(out: Path) -> None:
 
 
 def validation_psnr(
-    net: Network, scenes: Sequence[Scene], config: TrainConfig, device: torch.device
+    net: Network,
+    scenes: Sequence[Scene],
+    config: TrainConfig,
+    device: torch.device,
+    processes: Processes = ALONE,
 ) -> float:
-    """Mean PSNR over the scenes' centre crops under the test degradation; NaN without scenes."""
-    values = []
-    for scene in scenes:
-        crop = scene.crop_to_multiple(config.scale, VALIDATION_SIDE)
+    """Mean PSNR over the scenes' centre crops under the test degradation; NaN without scenes.
+
+    The processes share the scenes.
+    """
+    values = torch.zeros(len(scenes), dtype=torch.float64)
+    for number in range(processes.rank, len(scenes), processes.count):
+        crop = scenes[number].crop_to_multiple(config.scale, VALIDATION_SIDE)
         observation = degrade(crop, config.scale, "test", config.seed, config.alignment)
         sr = run_network(net, observation, str(device), config.precision)
-        values.append(metrics.psnr(crop.cube, sr))
-    return float(np.mean(values)) if values else float("nan")
+        values[number] = metrics.psnr(crop.cube, sr)
+    return float(np.mean(processes.sum(values).numpy())) if scenes else float("nan")

@@ -222,7 +222,7 @@ def steps_of(monkeypatch, call):
     """How many batches `call` learns from."""
     learn, batches = State.learn, []
     with monkeypatch.context() as patched:
-        patched.setattr(State, "learn", lambda state, *batch: batches.append(0) or learn(state, *batch))
+        patched.setattr(State, "learn", lambda *of, share: batches.append(0) or learn(*of, share=share))
         call()
     return len(batches)
 

@@ -32,7 +32,7 @@ def scenes():
 def assert_equal_to_patches(patches, device, numbers):
     """Sample by sample; returns what was drawn."""
     made = OnDevice(patches, torch.device(device))
-    with closing(made.batches(numbers)) as batches:
+    with closing(made.batches(loop.in_batches(numbers, patches.config.batch))) as batches:
         parts = [torch.cat(part).cpu() for part in zip(*batches, strict=True)]
     expected = [torch.stack(part) for part in zip(*(patches[number] for number in numbers), strict=True)]
     for name, ours, theirs in zip(("lr", "rgb", "truth"), parts, expected, strict=True):
@@ -82,7 +82,7 @@ def test_only_scenes_that_leave_half_of_the_memory_free_are_held(scenes, monkeyp
     monkeypatch.setattr(on_device, "free_memory", lambda _: 2 * needed - 1)
     assert not OnDevice.fits(scenes, torch.device("cpu"))
     with pytest.warns(UserWarning, match="the samples are made on the CPU"):
-        loop.batches_on(torch.device("cuda"), Patches(scenes, CONFIG), CONFIG.batch, 0)
+        loop.batches_on(torch.device("cuda"), Patches(scenes, CONFIG), 0)
 
 
 def sample_threads():
@@ -141,10 +141,10 @@ def test_a_training_that_is_stopped_ends_its_thread_and_resumes(
     train(CONFIG, scenes, [], tmp_path / "whole")
     learn = State.learn
 
-    def stopped(state, *batch):
+    def stopped(state, *batch, share):
         if state.batch == 3:
             raise KeyboardInterrupt
-        learn(state, *batch)
+        learn(state, *batch, share=share)
 
     with monkeypatch.context() as patch:
         patch.setattr(State, "learn", stopped)
@@ -164,7 +164,7 @@ def test_the_loop_never_waits_for_the_gpu(scenes, tmp_path, steps):
     )
     device = torch.device("cuda")
     state, made = State(config, scenes, tmp_path, device), OnDevice(Patches(scenes, config), device)
-    with closing(made.batches(range(10))) as batches:
+    with closing(made.batches(loop.in_batches(range(10), config.batch))) as batches:
         state.learn(*next(batches))  # the first step may set things up
         torch.cuda.set_sync_debug_mode("error")
         try:

@@ -131,9 +131,9 @@ def test_the_moving_average_of_the_weights_is_what_is_kept(pines, tmp_path, monk
     seen = []
     learn = State.learn
 
-    def watched(state, *batch):
+    def watched(state, *batch, share):
         seen.append([parameter.detach().clone().double() for parameter in state.net.parameters()])
-        learn(state, *batch)
+        learn(state, *batch, share=share)
         last.append([parameter.detach().clone().double() for parameter in state.net.parameters()])
         averages.append([parameter.detach().clone() for parameter in state.trained.parameters()])
 
