@@ -43,5 +43,5 @@ def ablation_figure(table: pd.DataFrame) -> Figure:
             spread = table.loc[equal, column]
             ax.axvspan(spread.min(), spread.max(), color=FULL_COLOUR, alpha=0.15, linewidth=0)
         tidy(ax)
-    axes[0].invert_yaxis()
+    axes[0].set_ylim(len(table) - 0.5, -0.5)  # the first variant on top
     return figure

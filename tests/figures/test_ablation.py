@@ -23,6 +23,8 @@ def test_every_variant_is_a_line_and_equal_trainings_span_the_band():
         assert band.get_x() == table.loc[equal, column].min()
         assert band.get_x() + band.get_width() == pytest.approx(table.loc[equal, column].max())
     assert len(seconds.patches) == 0
+    lowest, highest = psnr.get_ylim()
+    assert (lowest, highest) == (len(table) - 0.5, -0.5)  # the dots of the first and the last lie inside
     assert [ax.get_xlabel() for ax in (psnr, sam, seconds)] == [
         "PSNR (dB)\nright is better",
         "SAM (degrees)\nleft is better",
