@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "weights": {"methods"},
     "runs": BASICS,
     "published": BASICS,
-    "inference": {"assessment", "weights", "methods", "degradation", "scenes"},
+    "inference": {"assessment", "guide", "weights", "methods", "degradation", "scenes"},
     "training": {"inference", "weights", "methods", "degradation", "scenes", "runs", "metrics"},
     "study": {"published", "methods", "degradation", "scenes", "runs", "metrics"},
     "figures": {"study", "methods", "degradation", "scenes", "runs"},

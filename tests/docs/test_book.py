@@ -147,6 +147,7 @@ def test_the_examples_in_python_run(page, tmp_path, monkeypatch):
     rgb = fine[[6, 4, 1]]
     lr = fine.reshape(8, 12, 4, 12, 4).mean((2, 4))
     np.save("cube.npy", lr)
+    np.save("photo.npy", rgb)
     Image.fromarray((255 * rgb.transpose(1, 2, 0)).round().astype(np.uint8)).save("photo.png")
     text = (DOCS / "guides" / f"{page}.md").read_text(encoding="utf-8")
     names = {"lr": lr, "rgb": rgb}
