@@ -157,7 +157,7 @@ def _run(_: Subject) -> Iterator[Point]:
         study = Path(folder, "study.csv")
         lines = [",".join(COLUMNS), ",".join(map(str, astuple(row)))]
         study.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        command = [sys.executable, "-m", "ifmsr", "study", study, "--out", folder, "--row", row.name]
+        command = [sys.executable, "-m", "ifmsr", "study", str(study), "--out", folder, "--row", row.name]
         started = clock()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         seconds = clock() - started
