@@ -122,6 +122,7 @@ def super_resolve(
 
     Examples
     --------
+    >>> import numpy as np
     >>> lr, rgb = np.full((8, 6, 6), 0.5, np.float32), np.full((3, 24, 24), 0.5, np.float32)
     >>> super_resolve(lr, rgb, scale=4, method="bicubic").shape
     (8, 24, 24)
@@ -151,6 +152,7 @@ def assess(lr: Any, rgb: Any, scale: int, srf: Any = None, guide: Guide = "auto"
 
     Examples
     --------
+    >>> import numpy as np
     >>> lr, rgb = np.full((8, 6, 6), 0.5, np.float32), np.full((3, 24, 24), 0.5, np.float32)
     >>> assess(lr, rgb, scale=4).tone
     'linear'
