@@ -13,13 +13,12 @@ import torch
 from torch import nn
 
 from ifmsr.errors import InputError, RunFailed
-from ifmsr.methods import register_network
+from ifmsr.methods import NETWORKS
 from ifmsr.methods.base import CubeConfig, Network
 from ifmsr.training import Patches, train
 from ifmsr.training.state import State
 
 
-@register_network("idle-net")
 class IdleNet(Network):
     """A network with a parameter that it never uses, as MoG-DCN has."""
 
@@ -36,13 +35,16 @@ class IdleNet(Network):
 
 USUAL = replace(tiny.CONFIG, checkpoint_every=3600)
 CASES = {
-    "batched": replace(USUAL, average=0.9, decay="cosine", gradient_clip=0.1),
-    "per-band": replace(USUAL, crops_per_scene=4, steps="per-band", bands_per_step=0),
-    "uneven": replace(USUAL, crops_per_scene=7, batch=3),  # the last batch has one sample
-    "spoiled": replace(USUAL, batch=3),
-    "unused": replace(USUAL, network="idle-net", options={}, bands_per_step=0),
+    "batched": {"average": 0.9, "decay": "cosine", "gradient_clip": 0.1},
+    "per-band": {"crops_per_scene": 4, "steps": "per-band", "bands_per_step": 0},
+    "uneven": {"crops_per_scene": 7, "batch": 3},  # the last batch has one sample
+    "spoiled": {"batch": 3},
+    "unused": {"network": "idle-net", "options": {}, "bands_per_step": 0},
 }
-"""Name -> configuration. In ``spoiled`` one sample per epoch is NaN; in ``unused`` a parameter has no gradient."""
+"""Name -> what differs from the usual configuration.
+
+In ``spoiled`` one sample per epoch is NaN; in ``unused`` a parameter has no gradient.
+"""
 
 
 def run(case, folder, workers=0):
@@ -57,8 +59,12 @@ def run(case, folder, workers=0):
         *inputs, truth = make(patches, index)
         return *inputs, truth * torch.nan if index % len(patches) == 4 else truth
 
-    with patch.object(Patches, "__getitem__", spoiled if case == "spoiled" else make):
-        train(CASES[case], images[:1], validation, folder, device="cpu", workers=workers)
+    with (
+        patch.dict(NETWORKS.registered, {"idle-net": IdleNet}),
+        patch.object(Patches, "__getitem__", spoiled if case == "spoiled" else make),
+    ):
+        config = replace(USUAL, **CASES[case])
+        train(config, images[:1], validation, folder, device="cpu", workers=workers)
 
 
 def wait_for_a_stop_request(folder):
