@@ -41,6 +41,12 @@ def test_isotropic_kernel_equals_its_definition(alignment, centre):
     np.testing.assert_allclose(kernel, kernel_by_definition(9, centre, 1.69 * np.eye(2)), atol=1e-12)
 
 
+def test_the_smallest_kernel_and_the_smallest_scale():
+    np.testing.assert_array_equal(gaussian_kernel(1, scale=4, sigma=1.0), [[1.0]])
+    kernel = gaussian_kernel(13, scale=1, lambda1=2.0, lambda2=2.0)  # without decimation nothing is shifted
+    np.testing.assert_allclose(kernel, kernel_by_definition(13, 6.0, 2 * np.eye(2)), atol=1e-12)
+
+
 @pytest.mark.parametrize(("scale", "shift"), [(4, 1.33), (8, 2.95)])
 def test_released_kernels_shift_the_image_as_published(scale, shift):
     """The mean centroid of random kernels, against values measured on the released program."""
