@@ -1,7 +1,16 @@
 import numpy as np
 import pytest
 
-from ifmsr.degradation.blurs import ASSUMED, UAL_BLURS, assumed_blur, embed, gaussian, ual_blur
+from ifmsr.degradation.blurs import (
+    ASSUMED,
+    UAL_BLURS,
+    airy_disc,
+    assumed_blur,
+    embed,
+    gaussian,
+    motion_blur,
+    ual_blur,
+)
 from ifmsr.degradation.protocol import blur_downsample, degrade, draw_degradation
 from ifmsr.errors import InputError
 from ifmsr.scenes.scene import Scene
@@ -28,6 +37,44 @@ def test_assumed_blurs_are_sampling_kernels(name, scale):
 )
 def test_where_each_published_blur_samples_a_block_at_x8(name, place):
     assert centroid(assumed_blur(name, 8), 8) == pytest.approx((place, place))
+
+
+@pytest.mark.parametrize(("name", "side"), [("lttr", 7), ("pzres-net", 7), ("mog-dcn", 8)])
+def test_published_gaussians_have_a_standard_deviation_of_two(name, side):
+    kernel = assumed_blur(name, 8)
+    rows = kernel.sum(1)[kernel.any(1)]
+    expected = np.exp(-((np.arange(side) - (side - 1) / 2) ** 2) / 8)
+    np.testing.assert_allclose(rows, expected / expected.sum(), rtol=1e-12)
+
+
+def test_ual_has_the_published_sides_and_widths():
+    assert sorted(UAL_BLURS) == [(7, 1), (8, 6), (9, 4), (13, 8), (15, 3)]
+
+
+@pytest.mark.parametrize("angle", [0.0, 0.4, np.pi / 4, 1.3, np.pi / 2, 2.2])
+def test_motion_blurs_along_a_line(angle):
+    """Its length and direction, in the moments; bilinear taps add at most a quarter along each axis."""
+    kernel, places = motion_blur(9, angle), np.arange(9) - 4
+    assert kernel.shape == (9, 9) and kernel.sum() == pytest.approx(1)
+    assert centroid(kernel, 9) == pytest.approx((4, 4))
+    across, down = kernel.sum(0) @ places**2, kernel.sum(1) @ places**2
+    both = places @ kernel @ places
+    along = 8**2 / 12
+    assert across == pytest.approx(along * np.cos(angle) ** 2, abs=0.45)
+    assert down == pytest.approx(along * np.sin(angle) ** 2, abs=0.45)
+    assert both == pytest.approx(along * np.cos(angle) * np.sin(angle), abs=0.45)
+
+
+def test_a_perfect_lens_has_its_half_width_and_its_dark_rings():
+    """(2 J1(x) / x)^2 is a half at x = 1.61634, and 0 first at 3.8317 and 7.0156."""
+    kernel = airy_disc(3.8317 / 1.61634)
+    middle = len(kernel) // 2
+    assert kernel.sum() == pytest.approx(1) and kernel.argmax() == kernel.size // 2
+    assert kernel[middle, middle + 1] == pytest.approx(kernel[middle, middle] / 2, rel=1e-4)
+    kernel = airy_disc(4.0)
+    middle, row = len(kernel) // 2, kernel[len(kernel) // 2]
+    assert row[middle + 4] < 1e-6 * row[middle] < row[middle + 5] < row[middle + 3]
+    assert len(kernel) == 17 and row[middle + 7] > 0 == row[middle + 8]
 
 
 def test_ual_has_all_five_blurs_with_two_registrations():
