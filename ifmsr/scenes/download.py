@@ -145,8 +145,8 @@ def unpack(archive: Path, root: Path, files: Files) -> None:
 
     Raises
     ------
-    InputError : not a zip archive, or damaged; a member with an absolute path, `..` or a symbolic link (then nothing
-        is written); a listed file is missing or differs from the published one.
+    InputError : not a zip archive, or damaged; a member with an absolute path, `..`, a symbolic link or without a
+        name (then nothing is written); a listed file is missing or differs from the published one.
     """
     fix = f"Delete {archive.name} and fetch it again from the authors' address"
     with ExitStack() as stack:
@@ -170,7 +170,7 @@ def is_good(path: Path, size: int, digest: str | None) -> bool:
 def _refuse_unsafe(archive: Path, member: zipfile.ZipInfo) -> None:
     path = PurePosixPath(member.filename)
     outside = path.is_absolute() or ".." in path.parts or "\\" in member.filename or ":" in member.filename
-    if outside or stat.S_ISLNK(member.external_attr >> 16):
+    if outside or not member.filename or stat.S_ISLNK(member.external_attr >> 16):
         fix = "Do not use this archive; fetch it from the authors' address"
         raise InputError(archive, f"an unsafe member {member.filename!r}: nothing was unpacked", fix)
 

@@ -170,6 +170,13 @@ def test_unsafe_members_stop_everything(server, tmp_path, member):
     assert [path for path in tmp_path.rglob("*") if not path.is_dir()] == []
 
 
+def test_a_member_without_a_name_is_unsafe(server, tmp_path):
+    """A name ends at its first zero byte."""
+    server.body = zipped({**CONTENT, "nameless": b"/"}).replace(b"nameless", b"\0ameless")
+    with pytest.raises(InputError, match="unsafe member ''"):
+        fetch_archive(server.url, tmp_path / "data" / "cave", FILES)
+
+
 def test_bombs_are_not_unpacked(server, tmp_path):
     first = next(iter(CONTENT))
     buffer = io.BytesIO()
