@@ -53,10 +53,11 @@ def _read_folder(folder: Path) -> pd.DataFrame:
     if missing or rows.empty:
         problem = f"the columns {missing} are missing" if missing else "it has no rows"
         raise InputError(path, problem, "Run the evaluation again")
+    if empty := [name for name in ROW_COLUMNS if name != "schedule" and rows[name].isna().any()]:
+        named = "a metric is NaN" if empty[0] in DIGITS else f"a row has no {empty[0]}"
+        raise InputError(path, named, "Run that scene and method again")
     if any(rows[name].dtype.kind not in "iuf" for name in DIGITS):
         raise InputError(path, "a metric is no number", "Run that scene and method again")
-    if rows[[*DIGITS]].isna().any(axis=None):
-        raise InputError(path, "a metric is NaN", "Run that scene and method again")
     with decoding(path, "a table of rows", "Run the evaluation again"):
         return _named(rows, config)
 

@@ -211,6 +211,8 @@ def test_unusable_rows_raise_by_name(tmp_path):
         "columns": (whole.drop(columns="SAM"), "columns .'SAM'. are missing"),
         "empty": (whole.iloc[:0], "no rows"),
         "nan": (whole.assign(SSIM=np.nan), "a metric is NaN"),
+        "nameless": (whole.assign(method=""), "a row has no method"),
+        "nowhere": (whole.assign(dataset=[None, *whole["dataset"][1:]]), "a row has no dataset"),
     }
     for name, (rows, problem) in broken.items():
         with pytest.raises(InputError, match=f"{name}.*rows.csv: .*{problem}"):
