@@ -19,6 +19,7 @@ from ifmsr.io import hdf5
 from ifmsr.io.entries import from_entries
 from ifmsr.io.hdf5 import opened
 from ifmsr.io.layout import Layout, bands_first
+from ifmsr.io.mat_tags import check_arrays
 from ifmsr.io.room import check_room
 from ifmsr.io.stored import Stored
 from ifmsr.io.windows import Window, cut
@@ -71,6 +72,7 @@ def variables(path: str | Path) -> dict[str, tuple[int, ...]]:
         if not _is_hdf5(path):
             import scipy.io
 
+            check_arrays(Path(path))
             return {name: shape for name, shape, kind in scipy.io.whosmat(str(path)) if kind in TYPES}
         with opened(path, "a .mat file") as file:
             return {

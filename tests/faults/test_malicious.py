@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pickle
+import struct
 import time
 import zipfile
 import zlib
@@ -92,6 +93,23 @@ def test_a_part_of_an_archive_that_inflates_beyond_its_stated_size(refused, tmp_
     files = {PurePosixPath("a.txt"): (5, sha256(bytes(5)).hexdigest())}
     refused(unpack, bomb, tmp_path / "out", files, match="not the published file")
     assert not list((tmp_path / "out").rglob("*"))
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_an_array_whose_numbers_are_of_no_type(refused, tmp_path, compressed):
+    """SciPy reads beyond a table of types, which ends the process."""
+    path = tmp_path / "a.mat"
+    scipy.io.savemat(path, {"cube": np.ones((3, 40, 50), np.int16)})
+    head, (number, size) = path.read_bytes()[:128], struct.unpack("<II", path.read_bytes()[128:136])
+    element = path.read_bytes()[128:]
+    assert number == 14 and size + 8 == len(element)
+    place = element.index(struct.pack("<II", 3, 2 * 3 * 40 * 50))  # the tag of its numbers: int16
+    element = element[:place] + struct.pack("<I", 67) + element[place + 4 :]
+    if compressed:
+        packed = zlib.compress(element)
+        element = struct.pack("<II", 15, len(packed)) + packed
+    path.write_bytes(head + element)
+    refused(read_cube, path, match="the numbers of an array are of type 67")
 
 
 def test_an_observation_that_inflates(refused, tmp_path):
