@@ -19,6 +19,7 @@ from ifmsr.degradation.estimation import (
     lower_quartile,
     nonnegative_response,
     ridge,
+    roughness,
     signal_basis,
     spectral_axes,
 )
@@ -54,6 +55,15 @@ def assert_angles_equal(found, expected, tolerance):
 
 
 # --- kernel and shift ----------------------------------------------------------------------------------------
+
+
+def test_roughness_is_the_variance_of_white_noise():
+    """Scenes are smooth and bright in most places: a few edges and a slope do not raise it."""
+    deviations = torch.tensor([0.002, 0.03, 0.5])
+    maps = deviations[:, None, None] * torch.randn(3, 200, 220, generator=torch.Generator().manual_seed(0))
+    maps += torch.linspace(0, 1, 220) + 3 * (torch.arange(220) > 60)
+    torch.testing.assert_close(roughness(maps), deviations.square(), rtol=0.05, atol=0)
+    assert roughness(maps[:, :2]).isinf().all()
 
 
 @pytest.mark.parametrize("scale", [4, 8])
