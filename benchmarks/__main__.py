@@ -14,6 +14,7 @@ ALL = (
     "one_patch",
     "band_shifts",
     "large_images",
+    "block_sample",
     "plan_check",
 )
 

@@ -78,46 +78,36 @@ def write_atomically(path: str | Path, write: Callable[[IO[Any]], object]) -> Pa
     WriteError : the disk or the permissions prevent it.
     """
     path = Path(path)
-    check_ordinary(path)
-    make_folder(path.parent)
-    with writing(path):
-        start = f".{path.name[:40]}."
-        sweep(path.parent, start)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f"{start}{os.getpid()}-", suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                write(file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, path)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(temporary)
-            raise
-    flush_folder(path)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        write(file)
     return path
 
 
 @contextmanager
-def written_in_place(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` for a file too large for memory, which takes its name when the block ends.
+def replacing(path: Path) -> Iterator[Path]:
+    """The name of a temporary file in the folder of `path`, which takes that name when the block ends.
 
     After a failure the old content of `path` is unchanged. Errors are those of `write_atomically`.
     """
     check_ordinary(path)
     make_folder(path.parent)
     with writing(path):
-        sweep(path.parent, f".{path.name[:40]}.")
-        temporary = temporary_beside(path)
+        start = f".{path.name[:40]}."
+        sweep(path.parent, start)
+        handle, name = tempfile.mkstemp(
+            dir=path.parent, prefix=f"{start}{os.getpid()}-", suffix=f".tmp{path.suffix[:10]}"
+        )
+        os.close(handle)
+        temporary = Path(name)
         try:
             yield temporary
-            with open(temporary, "rb") as file:
+            with temporary.open("r+b") as file:
                 os.fsync(file.fileno())
+            temporary.chmod(0o644)
             os.replace(temporary, path)
         except BaseException:
             with suppress(OSError):
-                os.unlink(temporary)
+                temporary.unlink()
             raise
     flush_folder(path)
 

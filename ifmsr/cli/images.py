@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ifmsr.cli.arguments import METHOD, PRECISIONS, Commands, command
-from ifmsr.cli.pairs import add_pair, check_apart, in_options, map_pair, pairs_of, read_pair, response
+from ifmsr.cli.pairs import add_pair, check_apart, in_options, pairs_of, read_pair, response
 from ifmsr.errors import InputError, RunFailed
 from ifmsr.extras import require
 
@@ -141,16 +141,16 @@ def mapped_blocks(args: argparse.Namespace, lr: Path, rgb: Path, out: Path) -> "
     """A pair of large files to be solved in blocks; None if they are small, or something needs them whole."""
     from ifmsr.inference import api
     from ifmsr.inference.blocks import LARGE, Blocks, blockwise
-    from ifmsr.io.mapped import TARGETS, map_stored
+    from ifmsr.io.blockwise import TARGETS
+    from ifmsr.io.reading import read_stored
 
     if args.crop or args.error is not None or out.suffix.lower() not in TARGETS:
         return None
     try:
-        small = prod(map_stored(rgb).array.shape[1:]) <= LARGE
-        pair = None if small else map_pair(args, lr, rgb)
+        if prod(read_stored(rgb, mapped=True).array.shape[1:]) <= LARGE:
+            return None
+        pair = read_pair(args, lr, rgb, mapped=True)
     except InputError:  # said when they are read whole
-        return None
-    if pair is None:
         return None
     memory = None if args.memory is None else args.memory * 10**6
     with in_options("lr", {"lr": lr, "rgb": rgb}):
@@ -166,7 +166,7 @@ def run_blocks(args: argparse.Namespace, pair: "Pair", blocks: "Blocks", out: Pa
     """A pair of large files, block by block into the result's file."""
     import numpy as np
 
-    from ifmsr.io.mapped import block_target
+    from ifmsr.io.blockwise import block_target
     from ifmsr.progress import no_progress
 
     assessment = blocks.assessment

@@ -11,7 +11,7 @@ from ifmsr.cli.arguments import GUIDES, Commands, command
 from ifmsr.errors import InputError
 
 if TYPE_CHECKING:
-    from ifmsr.io import Cube, Pair
+    from ifmsr.io import Pair
 
 KEYWORDS = {
     "key": "--{role}-key",
@@ -31,40 +31,27 @@ KEYWORDS = {
 """Argument of the library -> option."""
 
 
-def read_pair(args: argparse.Namespace, lr: Path, rgb: Path) -> "Pair":
-    """The cube and the guide in two files, fitted to each other as the options say."""
+def read_pair(args: argparse.Namespace, lr: Path, rgb: Path, mapped: bool = False) -> "Pair":
+    """The cube and the guide in two files, fitted to each other as the options say; `mapped`: left in the files."""
     from ifmsr.io import fit_pair, read_cube, read_guide
 
     with in_options("rgb"):
-        guide = read_guide(rgb, key=args.rgb_key, maximum=args.rgb_maximum, rgb_bands=args.rgb_bands)
+        guide = read_guide(
+            rgb, key=args.rgb_key, maximum=args.rgb_maximum, rgb_bands=args.rgb_bands, mapped=mapped
+        )
+    height, width = guide.values.shape[1:]
     with in_options("lr"):
-        cube = read_cube(lr, key=args.lr_key, **_of_the_cube(args, guide))
+        cube = read_cube(
+            lr,
+            key=args.lr_key,
+            layout=args.layout,
+            maximum=args.lr_maximum,
+            nodata=args.nodata,
+            bad_bands=args.bad_bands,
+            beside=(height, width),
+            mapped=mapped,
+        )
         return fit_pair(cube, guide, args.scale, args.crop)
-
-
-def map_pair(args: argparse.Namespace, lr: Path, rgb: Path) -> "Pair":
-    """Likewise, with values that stay in the files until they are sliced.
-
-    Raises InputError also for files that cannot be read in parts.
-    """
-    from ifmsr.io import fit_pair
-    from ifmsr.io.mapped import map_cube, map_guide
-
-    with in_options("rgb"):
-        guide = map_guide(rgb, maximum=args.rgb_maximum, rgb_bands=args.rgb_bands)
-    with in_options("lr"):
-        return fit_pair(map_cube(lr, **_of_the_cube(args, guide)), guide, args.scale)
-
-
-def _of_the_cube(args: argparse.Namespace, guide: "Cube") -> dict[str, Any]:
-    """What the options say of the cube beside a guide."""
-    return {
-        "layout": args.layout,
-        "maximum": args.lr_maximum,
-        "nodata": args.nodata,
-        "bad_bands": args.bad_bands,
-        "beside": guide.values.shape[1:],
-    }
 
 
 def response(name: str | None, pair: "Pair") -> Any:
@@ -151,10 +138,12 @@ def _alike(a: str, b: str) -> bool:
 
 def check_apart(out: Path, *images: Path) -> None:
     """Raise InputError if a result would replace one of the images that it is made of."""
-    from ifmsr.io import envi
+    from ifmsr.io import envi, envi_writing
 
     def files(path: Path) -> set[Path]:
-        parts = envi.targets(path) if path.suffix.lower() in (".hdr", *envi.DATA_SUFFIXES) else (path,)
+        parts = (
+            envi_writing.targets(path) if path.suffix.lower() in (".hdr", *envi.DATA_SUFFIXES) else (path,)
+        )
         return {part.resolve() for part in parts}
 
     for image in images:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ifmsr.errors import InputError
 from ifmsr.extras import require
-from ifmsr.files import write_atomically, written_in_place
+from ifmsr.files import replacing, write_atomically
 from ifmsr.io.cube import Cube
 from ifmsr.io.images import NO_LIGHT, orientation_of, upright
 from ifmsr.io.layout import Layout, bands_first
@@ -107,7 +107,7 @@ def write_geotiff(path: Path, cube: Cube) -> None:
 @contextmanager
 def block_target(path: Path, cube: Cube) -> Iterator["Raster"]:
     """The numbers (B, h, w) of a GeoTIFF to be written block by block; the file appears when all is written."""
-    with written_in_place(path) as temporary:
+    with replacing(path) as temporary:
         with _written_as_geotiff(path):
             target = _create(temporary, cube)
         with target:

@@ -1,7 +1,6 @@
-"""Files that are too large for memory: read and converted where they are sliced, written block by block."""
+"""Images that stay in their files: read and converted where they are sliced."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import reduce
 from math import prod
@@ -12,12 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ifmsr.errors import InputError
-from ifmsr.files import reserve, written_in_place
 from ifmsr.io import envi, geotiff
-from ifmsr.io.cube import Array, Cube
+from ifmsr.io.cube import Cube
 from ifmsr.io.layout import Layout, bands_first
 from ifmsr.io.npz import map_npy
-from ifmsr.io.reading import chosen_bands, picked
 from ifmsr.io.room import FLOAT32
 from ifmsr.io.stored import Stored
 from ifmsr.io.validation import Conversion, Extent, checked, described, smallest
@@ -71,33 +68,6 @@ class Values:
         return np.clip(values[self.bands[place[0]]] / np.float32(self.one), 0, 1)
 
 
-def map_cube(
-    path: Path,
-    layout: Layout | None = None,
-    maximum: float | None = None,
-    nodata: float | None = None,
-    bad_bands: bool = False,
-    beside: tuple[int, int] | None = None,
-) -> Cube:
-    """As `ifmsr.io.read_cube`, with `Values` instead of an array: for .npy, ENVI and GeoTIFF files.
-
-    Raises InputError as that, and for files that cannot be read in parts.
-    """
-    return _cube(map_stored(path, layout, beside), maximum, nodata, bad_bands)
-
-
-def map_guide(
-    path: Path,
-    maximum: float | None = None,
-    nodata: float | None = None,
-    rgb_bands: Sequence[int] | None = None,
-) -> Cube:
-    """As `ifmsr.io.read_guide`, with `Values` instead of an array; errors as for `map_cube`."""
-    stored = map_stored(path)
-    chosen = chosen_bands(stored, rgb_bands)
-    return _cube(picked(stored, Bands(stored.array, chosen), chosen), maximum, nodata, whole_pixels=True)
-
-
 def map_stored(path: Path, layout: Layout | None = None, beside: tuple[int, int] | None = None) -> Stored:
     """The content of a file whose numbers stay on the disk. Raises InputError for other formats and damaged files."""
     kind, data = path.suffix.lower(), path
@@ -116,13 +86,14 @@ def map_stored(path: Path, layout: Layout | None = None, beside: tuple[int, int]
     return stored
 
 
-def _cube(
+def map_cube(
     stored: Stored,
-    maximum: float | None,
-    nodata: float | None,
+    maximum: float | None = None,
+    nodata: float | None = None,
     bad_bands: bool = False,
     whole_pixels: bool = False,
 ) -> Cube:
+    """As `ifmsr.io.validation.to_cube`, with `Values` instead of an array."""
     least = None
     with decoding(stored.path, "an image"):
         if stored.nodata is None and nodata is None:
@@ -141,50 +112,3 @@ def _parts(stored: Stored) -> Iterator[NDArray[Any]]:
     rows = max(1, ROWS // (bands * width))
     for top in range(0, height, rows):
         yield np.asarray(stored.array[:, top : top + rows, :])
-
-
-class Sink:
-    """A result (B, H, W) that is written block by block: float values in, the file's numbers out."""
-
-    def __init__(self, numbers: Any, cube: Cube):
-        self.numbers, self.cube = numbers, cube
-
-    def __setitem__(self, place: tuple[slice, slice, slice], values: Array) -> None:
-        self.numbers[place] = replace(self.cube, values=values).stored()
-
-
-@contextmanager
-def _npy_target(path: Path, cube: Cube) -> Iterator[NDArray[Any]]:
-    with written_in_place(path) as temporary:
-        numbers = np.lib.format.open_memmap(temporary, "w+", np.dtype(cube.dtype), cube.values.shape)
-        reserve(temporary)
-        yield numbers
-        numbers.flush()
-        del numbers
-
-
-TARGETS: dict[str, Callable[[Path, Cube], AbstractContextManager[Any]]] = {
-    ".npy": _npy_target,
-    ".tif": geotiff.block_target,
-    ".tiff": geotiff.block_target,
-    **dict.fromkeys((".hdr", ".img", ".dat", ".bsq", ".bil", ".bip"), envi.block_target),
-}
-
-
-@contextmanager
-def block_target(path: Path, cube: Cube) -> Iterator[Sink]:
-    """A result to be written block by block: ``target[:, rows, columns] = values``.
-
-    The file appears, whole, when the context ends; after a failure what was there before is unchanged.
-
-    Parameters
-    ----------
-    path : its suffix is one of `TARGETS`.
-    cube : the metadata; its values only have the shape.
-
-    Raises
-    ------
-    InputError : as `ifmsr.io.write_cube`.
-    """
-    with TARGETS[path.suffix.lower()](path, cube) as numbers:
-        yield Sink(numbers, cube)

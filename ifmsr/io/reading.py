@@ -16,6 +16,7 @@ from ifmsr.io.geotiff import read_geotiff
 from ifmsr.io.hdf5 import read_hdf5
 from ifmsr.io.images import PICTURES, read_picture
 from ifmsr.io.layout import LAYOUTS, Layout
+from ifmsr.io.mapped import Bands, map_cube, map_stored
 from ifmsr.io.matfile import read_mat
 from ifmsr.io.stored import Numbers, Stored
 from ifmsr.io.validation import to_cube
@@ -38,6 +39,7 @@ def read_cube(
     nodata: float | None = None,
     bad_bands: bool = False,
     beside: tuple[int, int] | None = None,
+    mapped: bool = False,
 ) -> Cube:
     """A hyperspectral cube with its metadata, values in [0, 1] and NaN where none is valid.
 
@@ -53,6 +55,8 @@ def read_cube(
     nodata : the stored number that stands for a missing value, instead of the file's.
     bad_bands : keep the bands that the file calls bad.
     beside : (H, W) of the image that shows the same place finer or coarser by a whole number: it decides the layout.
+    mapped : leave the numbers of a .npy, ENVI or GeoTIFF file on the disk: the cube's values are read where they are
+        sliced (`ifmsr.io.mapped.Values`).
 
     Returns
     -------
@@ -73,7 +77,8 @@ def read_cube(
     >>> cube.values.shape, cube.maximum, float(cube.values.max())
     ((8, 12, 20), 1023.0, 1.0)
     """
-    return to_cube(read_stored(path, key, layout, beside), maximum, nodata, bad_bands)
+    stored = read_stored(path, key, layout, beside, mapped)
+    return (map_cube if mapped else to_cube)(stored, maximum, nodata, bad_bands)
 
 
 def read_guide(
@@ -83,24 +88,28 @@ def read_guide(
     maximum: float | None = None,
     nodata: float | None = None,
     rgb_bands: Sequence[int] | None = None,
+    mapped: bool = False,
 ) -> Cube:
     """An RGB guide (3, H, W) with its georeference, values in [0, 1] and NaN where it is transparent or has no data.
 
     Parameters
     ----------
-    path, key, layout, maximum, nodata : as for `read_cube`.
+    path, key, layout, maximum, nodata, mapped : as for `read_cube`.
     rgb_bands : which bands are red, green and blue, counted from 1: for images with more than three.
 
     Raises
     ------
     InputError : as `read_cube`; the image has not three bands and `rgb_bands` does not choose them.
     """
-    stored = read_stored(path, key, layout)
-    chosen = chosen_bands(stored, rgb_bands)
-    return to_cube(picked(stored, stored.array[chosen], chosen), maximum, nodata, whole_pixels=True)
+    stored = read_stored(path, key, layout, mapped=mapped)
+    chosen = _chosen_bands(stored, rgb_bands)
+    array = Bands(stored.array, chosen) if mapped else stored.array[chosen]
+    return (map_cube if mapped else to_cube)(
+        _picked(stored, array, chosen), maximum, nodata, whole_pixels=True
+    )
 
 
-def chosen_bands(stored: Stored, rgb_bands: Sequence[int] | None) -> list[int]:
+def _chosen_bands(stored: Stored, rgb_bands: Sequence[int] | None) -> list[int]:
     """The numbers of the red, green and blue band, counted from 0; errors as for `read_guide`."""
     bands = len(stored.array)
     if rgb_bands is None:
@@ -121,7 +130,7 @@ def chosen_bands(stored: Stored, rgb_bands: Sequence[int] | None) -> list[int]:
     return chosen
 
 
-def picked(stored: Stored, array: Any, chosen: list[int]) -> Stored:
+def _picked(stored: Stored, array: Any, chosen: list[int]) -> Stored:
     """Some bands of a file, whose numbers are `array`, with their metadata."""
     return replace(
         stored,
@@ -140,11 +149,14 @@ def read_stored(
     key: str | None = None,
     layout: Layout | None = None,
     beside: tuple[int, int] | None = None,
+    mapped: bool = False,
 ) -> Stored:
     """What a file holds, in its own numbers; parameters and errors as for `read_cube`."""
     path = as_path("path", path)
     if layout is not None:
         check_choice("layout", layout, LAYOUTS)
+    if mapped:
+        return map_stored(path, layout, beside)
     kind = path.suffix.lower()
     with decoding(path, "an image"):
         if path.is_dir():

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ifmsr.errors import InputError, as_path, did_you_mean
-from ifmsr.io import envi
+from ifmsr.io import envi_writing
 from ifmsr.io.arrays import write_mat, write_npy, write_npz
 from ifmsr.io.cube import Cube
 from ifmsr.io.geotiff import write_geotiff
@@ -18,7 +18,7 @@ WRITERS: dict[str, Callable[[Path, Cube], None]] = {
     ".nc": write_netcdf,
     ".tif": write_geotiff,
     ".tiff": write_geotiff,
-    **dict.fromkeys(ENVI, envi.write_cube),
+    **dict.fromkeys(ENVI, envi_writing.write_cube),
 }
 
 
@@ -56,7 +56,7 @@ def check_target(path: str | Path) -> Path:
             f"unknown file type {kind!r}",
             f"{did_you_mean(kind, WRITERS)}Choose one of {' '.join(WRITERS)}",
         )
-    for place in envi.targets(path) if kind in ENVI else (path,):
+    for place in envi_writing.targets(path) if kind in ENVI else (path,):
         if place.is_symlink() or (place.exists() and not place.is_file()):
             raise InputError(place, "it is no regular file", "Name another one")
     return path

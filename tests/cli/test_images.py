@@ -339,7 +339,7 @@ def test_large_files_are_read_and_written_in_blocks(large, monkeypatch, capsys, 
     each = 4 * 2**2 * (blocks.CUBES * 12 + blocks.IMAGES)
     megabytes = -(-each * (36 + 2 * blocks.HALO) ** 2 // 10**6)
     with monkeypatch.context() as patch:
-        patch.setattr(reading, "read_stored", None)  # nothing is read as a whole
+        patch.setattr(reading, "to_cube", None)  # nothing is read as a whole
         assert (
             run("super-resolve", lr, rgb, "-o", name, "--method", "closed-form", "--memory", megabytes) == 0
         )

@@ -23,7 +23,6 @@ from PIL import Image
 
 from ifmsr.degradation.protocol import degrade
 from ifmsr.io import Cube, read_cube, read_guide, write_cube
-from ifmsr.io.mapped import map_cube
 from ifmsr.methods.bicubic import Bicubic
 from ifmsr.notebooks.parameters import check_parameters, read_profile
 from ifmsr.runs import Run, read_manifest
@@ -108,7 +107,7 @@ def add_images(add: Callable[..., None], image: np.ndarray) -> None:
             Image.fromarray((image[number] * 255).astype(np.uint8)).save(path.with_name(f"a_{number}.png"))
 
     def all_values(path: Path) -> np.ndarray:
-        return map_cube(path).values[:, :, :]
+        return read_cube(path, mapped=True).values[:, :, :]
 
     for suffix in ("npy", "npz", "mat", "tif"):
         add(f"cube.{suffix}", f"a.{suffix}", lambda path: write_cube(path, cube), read_cube)

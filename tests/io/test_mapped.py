@@ -9,7 +9,8 @@ from conftest import REAL_DATA, real
 from ifmsr.errors import InputError
 from ifmsr.files import WriteError
 from ifmsr.io import Cube, read_cube, read_guide, write_cube
-from ifmsr.io.mapped import TARGETS, Values, block_target, map_cube, map_guide
+from ifmsr.io.blockwise import TARGETS, block_target
+from ifmsr.io.mapped import Values
 
 COUNTS = np.random.default_rng(0).integers(1, 10000, (5, 40, 60)).astype(np.int16)
 COUNTS[:, 1, 2] = -9999
@@ -42,44 +43,44 @@ def assert_alike(mapped, whole):
 @pytest.mark.parametrize("suffix", ["npy", "tif", "hdr", "bil", "bip"])
 def test_a_mapped_file_holds_what_the_file_holds(tmp_path, suffix):
     path = write_cube(tmp_path / f"a.{suffix}", EVERYTHING)
-    assert_alike(map_cube(path), read_cube(path))
-    assert map_cube(path).values.missing
+    assert_alike(read_cube(path, mapped=True), read_cube(path))
+    assert read_cube(path, mapped=True).values.missing
 
 
 def test_options_mean_the_same(tmp_path):
     path = tmp_path / "a.npy"
     np.save(path, np.moveaxis(COUNTS[:3], 0, -1))
     for options in ({"layout": "HWC", "nodata": -9999.0}, {"beside": (80, 120), "maximum": 20000.0}):
-        assert_alike(map_cube(path, **options), read_cube(path, **options))
+        assert_alike(read_cube(path, **options, mapped=True), read_cube(path, **options))
     with pytest.raises(InputError, match="more than the maximum"):
-        map_cube(path, maximum=100.0)
+        read_cube(path, maximum=100.0, mapped=True)
 
 
 def test_real_files(tmp_path):
     for name in ("enmap/enmap_potsdam_tile_160_96.tif",):
         path = real(REAL_DATA / name)
-        assert_alike(map_cube(path), read_cube(path))
+        assert_alike(read_cube(path, mapped=True), read_cube(path))
 
 
 def test_a_mapped_guide_has_its_bands_in_the_order_asked_for(tmp_path):
     path = write_cube(tmp_path / "a.tif", EVERYTHING)
-    mapped, whole = (read(path, rgb_bands=(5, 1, 2)) for read in (map_guide, read_guide))
+    mapped, whole = (read_guide(path, rgb_bands=(5, 1, 2), mapped=mapped) for mapped in (True, False))
     assert_alike(mapped, whole)
     np.testing.assert_array_equal(mapped.wavelengths, [750, 450, 550.5])
     with pytest.raises(InputError, match="5 bands"):
-        map_guide(path)
+        read_guide(path, mapped=True)
 
 
 def test_what_cannot_be_read_in_parts_is_refused(tmp_path):
     with pytest.raises(InputError, match="cannot be read in parts"):
-        map_cube(write_cube(tmp_path / "a.npz", EVERYTHING))
+        read_cube(write_cube(tmp_path / "a.npz", EVERYTHING), mapped=True)
     with rasterio.open(
         tmp_path / "alpha.tif", "w", driver="GTiff", count=4, height=8, width=9, dtype="uint8",
         photometric="RGB", alpha="YES",
     ) as file:  # fmt: skip
         file.write(np.ones((4, 8, 9), np.uint8))
     with pytest.raises(InputError, match="cannot be read in parts"):
-        map_guide(tmp_path / "alpha.tif")
+        read_guide(tmp_path / "alpha.tif", mapped=True)
 
 
 def in_parts(target, values):

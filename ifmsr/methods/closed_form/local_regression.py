@@ -214,7 +214,9 @@ class Window:
     """
 
     def __init__(self, seen: Tensor, window: float, ridges: Sequence[float]):
-        self.seen, self.taps = seen, gaussian_taps(window, seen.device)
+        self.taps = gaussian_taps(window, seen.device)
+        self.centre = seen.mean((1, 2), keepdim=True)  # products of values about it lose fewer digits
+        self.seen = seen = seen - self.centre
         self.mean = mean = smoothed(seen, self.taps)
         among = smoothed((seen[:, None] * seen).flatten(0, 1), self.taps).unflatten(0, (3, 3))
         among = (among - mean[:, None] * mean).permute(2, 3, 0, 1)  # (h, w, 3, 3)
@@ -234,7 +236,7 @@ class Window:
             for channel, row in enumerate(inverse):
                 torch.mul(across[0], row[0], out=fit[channel])
                 fit[channel].addcmul_(across[1], row[1]).addcmul_(across[2], row[2])
-                fit[3].addcmul_(fit[channel], self.mean[channel], value=-1)
+                fit[3].addcmul_(fit[channel], self.mean[channel] + self.centre[channel], value=-1)
             yield smoothed(fit.flatten(0, 1), self.taps).unflatten(0, (4, -1))
 
 
