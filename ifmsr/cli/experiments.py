@@ -23,7 +23,7 @@ STUDY = "a table with the columns data, scale, method, split, seed, preset; an e
 
 def study(args: argparse.Namespace) -> None:
     """Run the rows of a table that are not finished yet: train, evaluate, and write one table of all."""
-    from ifmsr.experiments import study_rows, study_runs
+    from ifmsr.experiments import study_processes, study_rows, study_runs
 
     rows = study_rows.read_study(args.study)
     if args.row is not None:
@@ -36,10 +36,10 @@ def study(args: argparse.Namespace) -> None:
             if run.error:
                 warnings.warn(f"{row.name}: {run.error}", stacklevel=1)
         return
-    table = study_runs.run_study(args.study, rows, args.out, args.workers, args.device)
+    table = study_processes.run_study(args.study, rows, args.out, args.workers, args.device)
     shown = ["row", "state", "PSNR", "SSIM", "SAM", "ERGAS", "RMSE", "seconds"]
     print(table[shown].to_string(index=False, na_rep="", float_format="%.4g"))
-    print(args.out / study_runs.TABLE)
+    print(args.out / study_processes.TABLE)
     if failed := int((table["state"] == "failed").sum()):
         raise RunFailed(f"{failed} of {len(table)} rows failed: see the column error of the table.")
 

@@ -14,9 +14,10 @@ from pathlib import Path
 import pandas as pd
 import psutil
 import pytest
+from strangers import DATA_SET
 
 from ifmsr.errors import InputError
-from ifmsr.experiments import study_runs
+from ifmsr.experiments import study_processes, study_runs
 from ifmsr.experiments.study_rows import StudyRow
 from ifmsr.experiments.study_runs import run_of, run_row
 from ifmsr.ownership import owned
@@ -27,23 +28,7 @@ from ifmsr.training import PRESETS
 HEAD = "data,scale,method,split,seed,preset\n"
 FILES = {
     "strange/__init__.py": "",
-    "strange/data.py": """
-import numpy as np
-from ifmsr.scenes import DataSet, Scene, Split
-
-class Waves(DataSet):
-    title, bands, published, default_split = "Waves", 6, 3, "only"
-    obtain = "Nothing to do: the scenes are computed"
-    names = ("wide", "medium", "narrow")
-
-    def load(self, name, window=None):
-        rows, columns = np.mgrid[:48, :64]
-        waves = [np.sin((rows + b * columns) / (8 - 2 * self.names.index(name))) for b in range(self.bands)]
-        return Scene(name, (0.5 + 0.4 * np.stack(waves)).astype(np.float32), rgb_bands=(4, 2, 0))
-
-    def split(self, name):
-        return Split(train=("wide",), validation=("medium",), test=("narrow",))
-""",
+    "strange/data.py": DATA_SET.replace("Stripes", "Waves"),
     "strange/one.py": """
 class One:
     title, schedule = "One", ""
@@ -185,9 +170,11 @@ def test_data_that_are_missing_make_one_row_unavailable(tmp_path, monkeypatch):
         StudyRow("indian-pines", 4, "bicubic", "spatial"),
         StudyRow("cave", 4, "bicubic", "figure4"),
     )
-    monkeypatch.setattr(study_runs, "_run_all", lambda runs, *_: {run.row.name: "not run" for run in runs})
+    monkeypatch.setattr(
+        study_processes, "_run_all", lambda runs, *_: {run.row.name: "not run" for run in runs}
+    )
     with pytest.warns(UserWarning, match=r"cave-x4-bicubic-figure4-s0: .*there is no such folder"):
-        table = study_runs.run_study("study.csv", [here, missing], tmp_path)
+        table = study_processes.run_study("study.csv", [here, missing], tmp_path)
     assert list(table["error"].str.contains("no such folder")) == [False, True]
     assert run_of(missing, tmp_path).state == "unavailable"
     with pytest.raises(
@@ -302,7 +289,7 @@ def in_another_thread(function):
 def test_a_result_that_was_changed_is_an_error_in_the_table(tmp_path):
     folder = run_row(ROWS["bicubic"], tmp_path)
     (folder / "rows.csv").write_text((folder / "rows.csv").read_text() + "\n")
-    table = study_runs.run_study("study.csv", [ROWS["bicubic"]], tmp_path)
+    table = study_processes.run_study("study.csv", [ROWS["bicubic"]], tmp_path)
     assert table["state"].item() == "failed" and "it was changed after its run" in table["error"].item()
 
 
