@@ -29,19 +29,27 @@ def pictures(html: Path) -> Iterator[tuple[str, Path]]:
 
 def contact_sheet(found: list[tuple[str, Path]]) -> Image.Image:
     """The pictures in a grid, each no larger than it is, below the number and the page that it is on."""
-    rows = -(-len(found) // COLUMNS)
-    cell = SIDE + MARGIN, SIDE + MARGIN + CAPTION
-    sheet = Image.new("RGB", (COLUMNS * cell[0] + MARGIN, rows * cell[1] + MARGIN), "white")
-    draw = ImageDraw.Draw(sheet)
-    for number, (page, file) in enumerate(found):
-        row, column = divmod(number, COLUMNS)
-        left, top = MARGIN + column * cell[0], MARGIN + row * cell[1]
-        with Image.open(file) as opened:
-            picture = opened.convert("RGBA")
-        draw.text((left, top), f"{number + 1}  {page}  {picture.width} x {picture.height}", fill="black")
-        picture.thumbnail((SIDE, SIDE))
-        sheet.paste(picture, (left, top + CAPTION), picture)
+    shown = [_captioned(number, page, file) for number, (page, file) in enumerate(found, 1)]
+    rows = [shown[first : first + COLUMNS] for first in range(0, len(shown), COLUMNS)]
+    heights = [max(cell.height for cell in row) + MARGIN for row in rows]
+    sheet = Image.new("RGB", (COLUMNS * (SIDE + MARGIN) + MARGIN, sum(heights) + MARGIN), "white")
+    top = MARGIN
+    for row, height in zip(rows, heights, strict=True):
+        for column, cell in enumerate(row):
+            sheet.paste(cell, (MARGIN + column * (SIDE + MARGIN), top))
+        top += height
     return sheet
+
+
+def _captioned(number: int, page: str, file: Path) -> Image.Image:
+    with Image.open(file) as opened:
+        picture = opened.convert("RGBA")
+    caption = f"{number}  {page}  {picture.width} x {picture.height}"
+    picture.thumbnail((SIDE, SIDE))
+    cell = Image.new("RGB", (SIDE, picture.height + CAPTION), "white")
+    ImageDraw.Draw(cell).text((0, 0), caption, fill="black")
+    cell.paste(picture, (0, CAPTION), picture)
+    return cell
 
 
 def main() -> int:
