@@ -28,7 +28,10 @@ TARGETS = {
     ),
     "ifmsr.degradation.blurs": ("tests/degradation/test_blurs.py", "tests/degradation/test_protocol.py"),
     "ifmsr.degradation.sampling": ("tests/degradation/test_sampling.py",),
-    "ifmsr.degradation.estimation": ("tests/degradation/test_estimation.py",),
+    "ifmsr.degradation.estimation": (
+        "tests/degradation/test_estimation.py",
+        "tests/degradation/test_noise.py",
+    ),
     "ifmsr.files": ("tests/test_files.py",),
     "ifmsr.untrusted": ("tests/faults/test_malicious.py",),
 }
