@@ -2,7 +2,7 @@
 
 `seconds_at_peak` is what the multiply-adds alone would take at the speed of a large convolution, `seconds_at_copy` what
 reading the inputs and writing the results of every operation would take at the speed of a large copy; images that stay
-in the processor's cache are faster than that.
+in a processor's cache are faster than that.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.common import alone, conv_peak, precisions, seconds, write_rows
 from benchmarks.inference import MACS, scene
-from ifmsr.degradation.estimation import estimate_degradation
+from ifmsr.degradation.estimation import estimated_pair
+from ifmsr.devices import choose_device, computing_on
 from ifmsr.inference.api import load_method
 from ifmsr.precision import Precision
 
@@ -40,22 +41,23 @@ class BytesMoved(TorchDispatchMode):
         return result
 
 
-def memory_speed() -> float:
+def memory_speed(device: torch.device) -> float:
     """Bytes per second that a large copy reads and writes."""
-    source = torch.ones(COPIED // 4)
+    source = torch.ones(COPIED // 4, device=device)
     target = torch.empty_like(source)
-    return 2 * COPIED / seconds(lambda: target.copy_(source), 5)
+    return 2 * COPIED / seconds(lambda: target.copy_(source), 5, device)
 
 
 def estimation() -> dict[str, float]:
     """Time of the estimation of kernel, shift and noise alone."""
-    observation = scene()[1]
-    return {"seconds": seconds(lambda: estimate_degradation(observation), 3)}
+    observation, device = scene()[1], choose_device()
+    with computing_on(device):
+        return {"seconds": seconds(lambda: estimated_pair(observation), 3, device)}
 
 
 def whole(name: str, precision: Precision) -> dict[str, float]:
     """Time and MACs of a whole method, including the estimation."""
-    observation = scene()[1]
+    observation, device = scene()[1], choose_device()
     method = load_method(name, observation.scale, precision=precision)
     best = seconds(lambda: method(observation), 3)
     with FlopCounterMode(display=False) as counter:
@@ -68,9 +70,9 @@ def whole(name: str, precision: Precision) -> dict[str, float]:
         "seconds": best,
         "gmacs": macs / 1e9,
         "times_fewer_than_ifmsr": ifmsr / macs,
-        "seconds_at_peak": macs / conv_peak(torch.device("cpu"), torch.float32),
+        "seconds_at_peak": macs / conv_peak(device, torch.float32),
         "gigabytes_moved": moved.total / 1e9,
-        "seconds_at_copy": moved.total / memory_speed(),
+        "seconds_at_copy": moved.total / memory_speed(device),
     }
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 import torch
 
+from ifmsr.devices import choose_device
 from ifmsr.errors import InputError
 from ifmsr.experiments.measuring import machine, watched
 from ifmsr.files import write_text
-from ifmsr.inference.devices import choose_device
 from ifmsr.paths import RESULTS
 from ifmsr.precision import Precision, bfloat16_fault, tf32_off
 from ifmsr.scenes import DataSet, open_dataset

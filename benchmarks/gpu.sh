@@ -8,8 +8,8 @@ python=${PYTHON:-python3}
 mkdir -p "$out"
 
 $python -c 'import sys, torch; sys.exit(not torch.cuda.is_available() and "no GPU here")'
-$python -m pytest -q tests/training/test_on_device.py tests/inference/fast_ifmsr tests/methods/ifmsr | tee "$out/tests.log"
-$python -m benchmarks patch_search inference scaling training | tee "$out/benchmarks.log"
+$python -m pytest -q tests/test_devices.py tests/training/test_on_device.py tests/inference/fast_ifmsr tests/methods/ifmsr | tee "$out/tests.log"
+$python -m benchmarks patch_search inference beyond scaling training | tee "$out/benchmarks.log"
 cp -r results/performance "$out/"
 
 # The paper's protocol with all bands in one step; with a checkpoint per minute, so that a second call resumes.

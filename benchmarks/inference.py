@@ -4,8 +4,9 @@ import torch
 
 from benchmarks.common import alone, conv_peak, precisions, seconds, write_rows
 from ifmsr.degradation.protocol import degrade
+from ifmsr.devices import choose_device
 from ifmsr.errors import InputError
-from ifmsr.inference.devices import choose_device, run_network
+from ifmsr.inference.networks import run_network
 from ifmsr.metrics import psnr
 from ifmsr.paths import WEIGHTS
 from ifmsr.precision import Precision

@@ -3,8 +3,8 @@
 import torch
 
 from benchmarks.common import FOLDER, alone, seconds, write_rows
+from ifmsr.devices import choose_device, free_memory
 from ifmsr.figures import save_figure, scaling_figure
-from ifmsr.inference.devices import choose_device, free_memory
 from ifmsr.inference.fast_ifmsr.maps import Workspace
 from ifmsr.inference.fast_ifmsr.run import CPU_STRIP
 from ifmsr.inference.fast_ifmsr.strip_network import StripIFMSR

@@ -19,7 +19,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.common import conv_peak, write_rows
-from ifmsr.inference.devices import choose_device
+from ifmsr.devices import choose_device
 from ifmsr.scenes import Scene, open_dataset
 from ifmsr.training import PRESETS, Patches, TrainConfig
 from ifmsr.training.loop import in_batches, loaded

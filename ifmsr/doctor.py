@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
+from ifmsr.devices import choose_device, free_memory
 from ifmsr.extras import EXTRAS, missing
-from ifmsr.inference.devices import choose_device, free_memory
 from ifmsr.paths import CHECKOUT, weights_folders
 from ifmsr.precision import bfloat16_fault
 from ifmsr.runs import git_state, versions

@@ -12,6 +12,7 @@ from ifmsr.paths import ROOT
 from ifmsr.registry import resolve
 
 BASICS = {
+    "devices",
     "errors",
     "extras",
     "fields",

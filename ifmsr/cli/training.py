@@ -14,8 +14,9 @@ def train(args: argparse.Namespace) -> None:
 
     with joined(args.device) as processes:
         settings = {"scale": args.scale, **read_settings(args.settings)}
+        earlier = slice(-1, None) if settings.get("start") else slice(None)  # `start` takes their place
         weights = train_in_stages(
-            [with_settings(config, settings) for config in stages(args.preset)],
+            [with_settings(config, settings) for config in stages(args.preset)[earlier]],
             args.data,
             args.split,
             args.out,

@@ -24,6 +24,7 @@ from ifmsr.degradation.kernels import (
 from ifmsr.degradation.pair import Pair, as_pair
 from ifmsr.degradation.relation import FEWEST_EDGES, Edges, Relation, best_gaussian
 from ifmsr.degradation.sampling import centroid, decimate
+from ifmsr.devices import here
 from ifmsr.precision import float32_by_default
 from ifmsr.scenes.scene import Observation
 
@@ -308,7 +309,8 @@ def nonnegative_response(spectra: Tensor, rgb_values: Tensor, noise: float, weig
     values, axes = torch.linalg.eigh(gram)
     roots = (values.clamp_min(0) + weight * pixels * max(noise**2, LEAST_ENERGY)).sqrt()
     root, targets = (axes * roots).T, (axes / roots).T @ (spectra @ rgb_values.T)
-    return torch.from_numpy(np.stack([nnls(root.numpy(), target.numpy())[0] for target in targets.T]))
+    solved = [nnls(root.numpy(force=True), target.numpy(force=True))[0] for target in targets.T]
+    return here(torch.from_numpy(np.stack(solved)))
 
 
 def signal_basis(lr: Tensor, valid: Tensor | None = None) -> tuple[Tensor, float]:

@@ -11,6 +11,7 @@ from torch import Tensor
 from ifmsr.degradation.defects import defective, inpainted, repaired
 from ifmsr.degradation.kernels import gaussians, kernel_side
 from ifmsr.degradation.sampling import decimate
+from ifmsr.devices import CPU, computing_on, here
 from ifmsr.scenes.scene import Observation
 
 CLIPPED = 0.1  # of the bands: where more are at 0, noise is clipped
@@ -63,11 +64,12 @@ class Pair(NamedTuple):
 
 def as_pair(observation: Observation, units: tuple[float, Tensor] | None = None) -> Pair:
     """The mended observation, the cube and each channel of the guide divided by their `units`: their largest values."""
-    mended = mend(observation)
-    lr, rgb = torch.from_numpy(mended.lr), torch.from_numpy(mended.rgb)
+    with computing_on(CPU):
+        mended = mend(observation)
+    lr, rgb = here((torch.from_numpy(mended.lr), torch.from_numpy(mended.rgb)))
     lr_unit, rgb_unit = units or (float(lr.max()) or 1.0, rgb.amax((1, 2)))
     rgb_unit = torch.where(rgb_unit > 0, rgb_unit, 1.0)
-    srf = None if mended.srf is None else torch.from_numpy(mended.srf) * (lr_unit / rgb_unit)[:, None]
+    srf = None if mended.srf is None else here(torch.from_numpy(mended.srf)) * (lr_unit / rgb_unit)[:, None]
     return Pair(
         lr / lr_unit,
         rgb / rgb_unit[:, None, None],
@@ -107,7 +109,9 @@ def mend(observation: Observation) -> Observation:
 
 def as_mask(valid: np.ndarray | None, image: Tensor) -> Tensor:
     """The mask of an image (C, h, w), all True if there is none."""
-    return torch.ones(image.shape[1:], dtype=torch.bool) if valid is None else torch.from_numpy(valid)
+    return (
+        image.new_ones(image.shape[1:], dtype=torch.bool) if valid is None else here(torch.from_numpy(valid))
+    )
 
 
 def filled(image: Tensor, valid: Tensor) -> Tensor:

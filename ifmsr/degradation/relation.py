@@ -97,7 +97,8 @@ class Relation:
     def chance(self, rgb: Tensor, kernel: Tensor) -> float:
         """Mean J of the guide moved by an eighth to seven eighths of the image, as a guide of another place has."""
         seen, (h, w) = decimate(rgb, kernel, self.scale), self.edges.size
-        share = torch.rand(MOVES, 2, generator=torch.Generator().manual_seed(0)) * 0.75 + 0.125
+        generator = torch.Generator("cpu").manual_seed(0)
+        share = torch.rand(MOVES, 2, generator=generator, device="cpu") * 0.75 + 0.125
         moved = [
             seen.roll((round(float(down) * h), round(float(right) * w)), (1, 2)) for down, right in share
         ]

@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
+from ifmsr.devices import choose_device
 from ifmsr.errors import InputError
 from ifmsr.files import write_text
 from ifmsr.inference.api import load_method
-from ifmsr.inference.devices import choose_device
 from ifmsr.runs import Run
 from ifmsr.scenes import open_dataset
 from ifmsr.study.evaluation import Task, evaluate

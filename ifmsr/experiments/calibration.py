@@ -22,10 +22,10 @@ import torch
 
 from ifmsr import metrics
 from ifmsr.degradation.protocol import degrade
+from ifmsr.devices import choose_device
 from ifmsr.experiments.measuring import PeakMemory, clock, machine, watched
 from ifmsr.experiments.study_rows import COLUMNS, StudyRow
 from ifmsr.inference.api import load_method
-from ifmsr.inference.devices import choose_device
 from ifmsr.inference.learned import Learned
 from ifmsr.methods.base import Method
 from ifmsr.methods.registry import VARIANTS, network_of

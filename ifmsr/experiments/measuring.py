@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from ifmsr.inference.devices import choose_device
+from ifmsr.devices import choose_device
 
 EVERY = 0.02  # seconds between two looks at the memory
 

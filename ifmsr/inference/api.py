@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 from ifmsr.assessment import Assessment, Guide, assess_observation, demand_no_doubt
+from ifmsr.devices import choose_device
 from ifmsr.errors import InputError, InputWarning, as_path, check_choice, whole
 from ifmsr.fields import fitted
 from ifmsr.files import sha256
 from ifmsr.inference.arrays import observation_of
 from ifmsr.inference.assessed import Assessed, run_assessed
 from ifmsr.inference.blocks import in_blocks
-from ifmsr.inference.devices import choose_device
 from ifmsr.inference.learned import Learned
-from ifmsr.methods.base import Method
+from ifmsr.methods.base import Method, RunsOnDevices
 from ifmsr.methods.registry import CLASSICAL, NETWORKS, VARIANTS, method_names
 from ifmsr.precision import BFLOAT16_NOTE, Precision, float32_by_default, usable_precision
 from ifmsr.weights import load_weights, shipped_weights
@@ -49,7 +49,8 @@ def load_method(
     check_choice("precision", precision, get_args(Precision))
     scale = whole("scale", scale)
     if name in CLASSICAL:
-        return CLASSICAL[name]()
+        method = CLASSICAL[name]()
+        return method.on(device) if isinstance(method, RunsOnDevices) else method
     network, variant = VARIANTS.get(name, (name, ""))
     path = shipped_weights(shipped_name(network, scale)) if weights is None else as_path("weights", weights)
     choose_device(device)  # before minutes of other methods' work

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from ifmsr.errors import InputError
-from ifmsr.inference.devices import run_network, run_with_error
+from ifmsr.inference.networks import run_network, run_with_error
 from ifmsr.methods.base import Network
 from ifmsr.precision import Precision
 from ifmsr.scenes.scene import Array, Observation

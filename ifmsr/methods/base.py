@@ -49,6 +49,15 @@ class Oracle(Protocol):
 
 
 @runtime_checkable
+class RunsOnDevices(Protocol):
+    """A training-free method that can also compute on a GPU."""
+
+    def on(self, device: str | None) -> Method:
+        """The method on `device`, by default the GPU if there is one. Raises InputError if there is no such device."""
+        ...
+
+
+@runtime_checkable
 class PredictsError(Protocol):
     """A method that also predicts the error of its result."""
 

@@ -13,9 +13,9 @@ import torch
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
+from ifmsr.devices import choose_device
 from ifmsr.errors import whole
 from ifmsr.files import make_folder
-from ifmsr.inference.devices import choose_device
 from ifmsr.methods.base import Samples
 from ifmsr.methods.registry import NETWORKS
 from ifmsr.ownership import owned

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ifmsr.degradation.protocol import CONVOLVED, Mode, border, interpolate
-from ifmsr.inference.devices import free_memory
+from ifmsr.devices import free_memory
 from ifmsr.precision import tf32_off
 from ifmsr.scenes.scene import Scene
 from ifmsr.training.patches import Patches, SampleParameters

@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
+from ifmsr.devices import choose_device
 from ifmsr.errors import InputError
 from ifmsr.files import remove
-from ifmsr.inference.devices import choose_device
 from ifmsr.ownership import owned
 from ifmsr.paths import ROOT
 from ifmsr.runs import MANIFEST, Run, read_manifest

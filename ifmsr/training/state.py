@@ -17,7 +17,7 @@ from ifmsr import metrics
 from ifmsr.degradation.protocol import degrade
 from ifmsr.errors import InputError, RunFailed
 from ifmsr.files import remove, sha256, write_atomically, write_text
-from ifmsr.inference.devices import run_network
+from ifmsr.inference.networks import run_network
 from ifmsr.methods.base import Network
 from ifmsr.methods.registry import NETWORKS
 from ifmsr.paths import in_project

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 
 import nbformat
 import numpy as np
@@ -57,6 +58,17 @@ def test_from_training_to_tables_and_figures(tmp_path, capsys):
     assert "Indian Pines" in (tmp_path / "out" / "table4.md").read_text()
     assert run("figures", tmp_path / "e", "--out", tmp_path / "out") == 0
     assert {path.name for path in (tmp_path / "out").glob("figure*.png")} == {"figure4.png", "figure5.png"}
+
+
+def test_weights_to_start_from_take_the_place_of_earlier_stages(tmp_path, monkeypatch):
+    trained = []
+    monkeypatch.setattr(
+        "ifmsr.training.train_in_stages", lambda configs, *_, **__: trained.append(configs) or tmp_path
+    )
+    train = ("train", "--data", "cave", "--split", "figure4", "--out", tmp_path, "--preset", "ifmsr-wide")
+    assert run(*train) == 0 and run(*train, "--set", "start=mine.safetensors") == 0
+    (narrow, *_, last), (alone,) = trained
+    assert narrow.options == {"features": 16} and alone == replace(last, start="mine.safetensors")
 
 
 def test_a_competitors_own_degradation_can_be_measured(tmp_path):

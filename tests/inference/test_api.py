@@ -10,7 +10,7 @@ from ifmsr.errors import InputError
 from ifmsr.experiments.cards import find
 from ifmsr.files import sha256
 from ifmsr.inference.api import Learned, load_method, shipped_name, super_resolve
-from ifmsr.inference.devices import run_network
+from ifmsr.inference.networks import run_network
 from ifmsr.methods import NETWORKS
 from ifmsr.methods.ifmsr.network import IFMSR, IFMSRConfig
 from ifmsr.methods.subspace_net.network import SubspaceNet

@@ -5,7 +5,7 @@ import warnings
 import torch
 from torch import Tensor
 
-from ifmsr.inference.devices import free_memory
+from ifmsr.devices import free_memory
 from ifmsr.inference.fast_ifmsr.maps import Workspace
 from ifmsr.inference.fast_ifmsr.strip_network import StripIFMSR, bytes_needed
 from ifmsr.inference.fast_ifmsr.thread_pool import ThreadPool

@@ -24,7 +24,8 @@ larger image is solved with those of the whole (see `ifmsr.inference.blocks`).
 SubspaceNet starts from the result of the first six; its own corrections come before the seventh.
 """
 
-from typing import NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -32,6 +33,7 @@ from torch import Tensor
 from ifmsr.degradation.estimation import DOUBTFUL_PAIR, Estimate, estimated_pair, signal_basis
 from ifmsr.degradation.pair import Pair, as_pair
 from ifmsr.degradation.sampling import strips
+from ifmsr.devices import CPU, choose_device, computing_on, here, or_on_cpu
 from ifmsr.methods.closed_form.cube_alone import smooth_maps, upsample_alone
 from ifmsr.methods.closed_form.detail_gain import BOX, detail_gains, reduced_pair, scale_detail_
 from ifmsr.methods.closed_form.findings import Findings, findings_of
@@ -47,17 +49,29 @@ LEAST_PIXELS = 64  # of an LR image; fewer, or a single line, do not determine n
 FARTHEST = 10.0  # ratio of the exposures of both images
 
 
+@dataclass(frozen=True)
 class ClosedForm:
     """The training-free method of this project: seven steps, no weights, no training."""
 
-    title = "Closed-form"
-    schedule = ""
-    blockwise = True
+    title: ClassVar[str] = "Closed-form"
+    schedule: ClassVar[str] = ""
+    blockwise: ClassVar[bool] = True
+
+    device: torch.device = field(default=CPU, compare=False)
+
+    def on(self, device: str | None) -> "ClosedForm":
+        """The same, computed on another device. Raises InputError if that is not there."""
+        return replace(self, device=choose_device(device))
 
     def __call__(self, observation: Observation) -> Array:
         """(B, h, w), (3, H, W) -> (B, H, W) in [0, 1]."""
-        solution = solve(observation)
-        return finish(solution, solution.sr).numpy()
+
+        def run(device: torch.device) -> Array:
+            with computing_on(device):
+                solution = solve(observation)
+                return finish(solution, solution.sr).numpy(force=True)
+
+        return or_on_cpu(run, self.device)
 
 
 class Solution(NamedTuple):
@@ -82,7 +96,7 @@ class Solution(NamedTuple):
 
 
 def solve(observation: Observation) -> Solution:
-    """The first six steps on one observation, or on a `Block` of one."""
+    """The first six steps on one observation, or on a `Block` of one; on PyTorch's default device."""
     found = findings_of(observation)
     pair, estimate = pair_of(observation, found)
     pair = fill_gaps(pair, estimate, found)
@@ -108,7 +122,7 @@ def pair_of(observation: Observation, found: Findings) -> tuple[Pair, Estimate]:
     if "estimate" in found:
         pair, estimate = as_pair(observation, found["units"]), found["estimate"]
     else:
-        pair, estimate = estimated_pair(observation)
+        pair, estimate = here(estimated_pair(observation))
         found["units"], found["estimate"] = (pair.lr_unit, pair.rgb_unit), estimate
     return balanced(pair, estimate)
 
@@ -141,7 +155,7 @@ def follows(pair: Pair, estimate: Estimate) -> bool:
 def gains_of(pair: Pair, estimate: Estimate) -> Tensor:
     """(B,) the gains of the detail, from the same method at reduced resolution."""
     small, seen = reduced_pair(pair.lr, pair.rgb, estimate.kernel, pair.scale)
-    reduced = predict(small, denoise_guide(seen, 2), BOX, 2, estimate.noise / 2)
+    reduced = predict(small, denoise_guide(seen, 2), here(BOX), 2, estimate.noise / 2)
     return detail_gains(reduced, pair.lr[:, : reduced.shape[1], : reduced.shape[2]])
 
 

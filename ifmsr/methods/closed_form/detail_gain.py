@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ifmsr.degradation.sampling import decimate, strips, upsample
+from ifmsr.devices import here
 
 BOX = torch.full((2, 2), 0.25, dtype=torch.float32)  # the kernel at reduced resolution
 SURE = 1600.0  # energy of the detail over the residual's mean square at which a gain counts half
@@ -45,7 +46,8 @@ def scale_detail_(drawn: Tensor, gains: Tensor, kernel: Tensor, scale: int) -> T
 
 def detail_gains(reduced: Tensor, wanted: Tensor) -> Tensor:
     """(B,) in [0, 1]: the gain that brings the detail of `reduced` nearest to that of `wanted`."""
-    detail, target = split(reduced, BOX, 2)[1], split(wanted, BOX, 2)[1]
+    box = here(BOX)
+    detail, target = split(reduced, box, 2)[1], split(wanted, box, 2)[1]
     energy = detail.square().sum((1, 2))
     gains = (detail * target).sum((1, 2)) / energy.clamp_min(LEAST_ENERGY)
     left = (target - gains[:, None, None] * detail).square().mean((1, 2))

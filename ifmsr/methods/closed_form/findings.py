@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
+from ifmsr.devices import CPU, here, moved
 from ifmsr.scenes.scene import Observation
 
 Finding = TypeVar("Finding")
@@ -13,7 +14,7 @@ class Findings:
     """Findings by name: found in the first image that they are asked of, the same for all later ones.
 
     Given to the steps of a method with a whole image, or a sample of it, and then with its blocks, they make the
-    results of the blocks those of the whole.
+    results of the blocks those of the whole. They are kept on the CPU and given on PyTorch's default device.
 
     Examples
     --------
@@ -26,19 +27,19 @@ class Findings:
         self._known: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
-        return self._known[name]
+        return here(self._known[name])
 
     def __setitem__(self, name: str, finding: object) -> None:
-        self._known[name] = finding
+        self._known[name] = moved(finding, CPU)
 
     def __contains__(self, name: str) -> bool:
         return name in self._known
 
     def once(self, name: str, find: Callable[[], Finding]) -> Finding:
         """What is known by this name, or else what `find` gives, which is known from then on."""
-        if name not in self._known:
-            self._known[name] = find()
-        known: Finding = self._known[name]
+        if name not in self:
+            self[name] = find()
+        known: Finding = self[name]
         return known
 
 

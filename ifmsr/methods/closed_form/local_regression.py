@@ -82,8 +82,8 @@ def explain(maps: Tensor, seen: Tensor, noise: float, found: Findings | None = N
 
 def _chosen(maps: Tensor, result: Tensor, seen: Tensor, noise: float) -> Choices:
     """The choices of least risk, and `result` (4, R, h, w) as they make it."""
-    sign = torch.Generator(maps.device).manual_seed(0)
-    probe = torch.randint(0, 2, maps.shape[1:], generator=sign, device=maps.device) * 2.0 - 1
+    sign = torch.Generator("cpu").manual_seed(0)
+    probe = torch.randint(0, 2, maps.shape[1:], generator=sign, device="cpu").to(maps.device) * 2.0 - 1
     bounds = group_bounds(seen)
     group, windows = by_brightness(seen, bounds), [Window(seen, size, ridges(noise)) for size in WINDOWS]
     of_probe = torch.cat([predicted(fit, seen) for window in windows for fit in window.fits(probe[None])])

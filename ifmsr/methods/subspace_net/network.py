@@ -39,6 +39,7 @@ from torch import Tensor, nn
 
 from ifmsr.degradation.estimation import Estimate, spectral_axes
 from ifmsr.degradation.sampling import decimate, upsample
+from ifmsr.devices import computing_on
 from ifmsr.errors import InputWarning, whole
 from ifmsr.fields import check_fields
 from ifmsr.methods.base import Method, Network, Samples
@@ -227,7 +228,8 @@ class SubspaceNet(Network):
         memory: int | None = None,
     ) -> Array:
         """The closed form's result with the network's correction, (B, H, W) in [0, 1]."""
-        return refine(self, observation, device, getattr(torch, precision)).sr.numpy()
+        with computing_on(device):
+            return refine(self, observation, getattr(torch, precision)).sr.numpy(force=True)
 
     @classmethod
     def method_title(cls, variant: str) -> str:
@@ -248,7 +250,8 @@ class SubspaceNet(Network):
         Where the LR cube contradicts the network's correction, its error map has no meaning: it is NaN, with an
         `InputWarning`.
         """
-        sr, error, share = refine(self, observation, device, getattr(torch, precision))
+        with computing_on(device):
+            sr, error, share = refine(self, observation, getattr(torch, precision))
         if share < 1:
             warnings.warn(
                 "no error map: the LR cube contradicts the network's correction, so these images are unlike those "
@@ -257,7 +260,7 @@ class SubspaceNet(Network):
                 stacklevel=2,
             )
             error = torch.full_like(error, torch.nan)
-        return sr.numpy(), error.numpy()
+        return sr.numpy(force=True), error.numpy(force=True)
 
 
 def multiplied(slopes: Tensor, details: Tensor) -> Tensor:
@@ -288,16 +291,16 @@ class Refined(NamedTuple):
     share: float
 
 
-def refine(net: SubspaceNet, observation: Observation, device: torch.device, dtype: torch.dtype) -> Refined:
-    """One observation through closed form and network."""
+def refine(net: SubspaceNet, observation: Observation, dtype: torch.dtype) -> Refined:
+    """One observation through closed form and network, on PyTorch's default device, which is the network's."""
     smooth, detail, conditions, to_bands, closed, noise, solution = prepare(observation)
     lr, scale, kernel = solution.pair.lr, observation.scale, solution.estimate.kernel
     height, width = closed.shape[1:]
     missing = (0, -width % GRID, 0, -height % GRID)
-    images = [F.pad(image[None], missing, mode="replicate").to(device) for image in (smooth, detail)]
-    with torch.autocast(device.type, dtype, dtype != torch.float32):
-        correction, error = net(*images, conditions[None].to(device))
-    correction = correction[0, :, :height, :width].float().cpu()
+    images = [F.pad(image[None], missing, mode="replicate") for image in (smooth, detail)]
+    with torch.autocast(closed.device.type, dtype, dtype != torch.float32):
+        correction, error = net(*images, conditions[None])
+    correction = correction[0, :, :height, :width].float()
     found = findings_of(observation)
     consistency = band_consistency(lr, noise, found)[None, None]
     consistency = F.interpolate(consistency, scale_factor=scale, mode="bilinear")
@@ -306,4 +309,4 @@ def refine(net: SubspaceNet, observation: Observation, device: torch.device, dty
         "share of the correction", lambda: correction_share(closed, closed + change, lr, kernel, scale)
     )
     sr = finish(solution, closed + share * change)
-    return Refined(sr, solution.pair.lr_unit * error[0, 0, :height, :width].cpu(), share)
+    return Refined(sr, solution.pair.lr_unit * error[0, 0, :height, :width], share)

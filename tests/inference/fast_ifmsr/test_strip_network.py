@@ -11,13 +11,13 @@ from torch import nn
 
 from ifmsr.degradation.protocol import degrade
 from ifmsr.errors import InputError
-from ifmsr.inference.devices import run_network
 from ifmsr.inference.fast_ifmsr import run
 from ifmsr.inference.fast_ifmsr.layers import as_filter
 from ifmsr.inference.fast_ifmsr.maps import FeatureMap, PatchMap, Workspace
 from ifmsr.inference.fast_ifmsr.strip_network import StripIFMSR, bytes_needed
 from ifmsr.inference.fast_ifmsr.strips import Strip, convolve
 from ifmsr.inference.fast_ifmsr.thread_pool import ThreadPool
+from ifmsr.inference.networks import run_network
 from ifmsr.methods.ifmsr.network import IFMSR, IFMSRConfig, cut_patches, join_patches
 from ifmsr.metrics import psnr
 from ifmsr.paths import WEIGHTS

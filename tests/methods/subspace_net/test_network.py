@@ -10,7 +10,7 @@ from ifmsr.degradation.estimation import RESPONSE_DOUBT, Estimate, estimate_degr
 from ifmsr.degradation.protocol import degrade
 from ifmsr.degradation.sampling import decimate, upsample
 from ifmsr.inference.api import super_resolve
-from ifmsr.inference.devices import run_network
+from ifmsr.inference.networks import run_network
 from ifmsr.methods.closed_form.chain import ClosedForm, finish, solve
 from ifmsr.methods.closed_form.shadow_denoising import denoise_shadows_
 from ifmsr.methods.subspace_net import network as subspace_net
@@ -216,7 +216,7 @@ def test_its_inputs_are_the_low_pass_and_high_pass_parts(pines, known):
 def test_before_training_it_is_the_closed_form(pines, scale, known):
     """Also where height and width are no multiples of 4."""
     observation = observed(pines, scale, 11, 9, known)
-    sr, error, _ = refine(SubspaceNet(4, 1), observation, CPU, torch.float32)
+    sr, error, _ = refine(SubspaceNet(4, 1), observation, torch.float32)
     np.testing.assert_array_equal(sr.detach(), ClosedForm()(observation))
     unit = observation.lr.max()
     np.testing.assert_allclose(error.detach(), unit * (LEAST_ERROR + TYPICAL_ERROR * np.log(2)), rtol=1e-5)
@@ -254,7 +254,7 @@ def test_a_result_is_the_closed_form_and_its_correction_where_bands_are_consiste
         return finish(solution, sr)
 
     monkeypatch.setattr(subspace_net, "finish", finish_and_keep)
-    sr, error, _ = refine(net, observation, CPU, torch.float32)
+    sr, error, _ = refine(net, observation, torch.float32)
     np.testing.assert_allclose(finished[0], corrected, atol=1e-6)
     without_noise = denoise_shadows_(finished[0].clone(), pair.rgb, noise, scale)
     expected_sr = without_noise.clamp(0, solution.highest) * pair.lr_unit
@@ -273,7 +273,7 @@ def test_corrections_leave_the_rgb_values_as_the_closed_form_left_them(pines, sc
     prepared = prepare(observation)
     assert prepared.to_bands.abs().max() > 0.1
     np.testing.assert_allclose(observation.srf @ prepared.to_bands.numpy(), 0, atol=1e-6)
-    sr = refine(net, observation, CPU, torch.float32).sr.detach().numpy()
+    sr = refine(net, observation, torch.float32).sr.detach().numpy()
     solution = prepared.solution
     closed, highest = (
         solution.pair.lr_unit * prepared.closed.numpy(),

@@ -1,42 +1,16 @@
-"""A network on one observation: devices, precision and memory."""
+"""A network on one observation: its device, precision and memory."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from textwrap import shorten
 from typing import get_args
 
-import psutil
 import torch
 
-from ifmsr.errors import InputError, check_choice, shown, whole
+from ifmsr.devices import choose_device, or_on_cpu
+from ifmsr.errors import check_choice, whole
 from ifmsr.methods.base import Network
 from ifmsr.precision import Precision, tf32_off, usable_precision
 from ifmsr.scenes.scene import Array, Observation
-
-KNOWN_DEVICES = 'Give "cpu", "cuda" or "cuda:1"'
-
-
-def choose_device(device: str | None = None) -> torch.device:
-    """`device` if given, else the GPU if there is one, else the CPU.
-
-    Raises InputError if there is no such device here.
-    """
-    if not isinstance(device, str | torch.device | None):
-        raise InputError("device", f"found {shown(device)}", KNOWN_DEVICES)
-    try:
-        chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        torch.empty(1, device=chosen).cpu()
-    except (RuntimeError, AssertionError) as error:
-        reason = shorten(str(error), 80, placeholder=" ...")
-        raise InputError("device", f"{device!r} cannot be used ({reason})", KNOWN_DEVICES) from error
-    return chosen
-
-
-def free_memory(device: torch.device) -> int:
-    """Bytes that can still be taken on `device`."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    return psutil.virtual_memory().available
 
 
 def run_network(
@@ -66,8 +40,12 @@ def run_network(
     check_choice("precision", precision, get_args(Precision))
     if memory is not None:
         memory = whole("memory", memory, least=1)
-    with ready(net, device) as where:
-        return net.run(observation, where, usable_precision(precision, where), memory)
+
+    def run(where: torch.device) -> Array:
+        with ready(net, where):
+            return net.run(observation, where, usable_precision(precision, where), memory)
+
+    return or_on_cpu(run, choose_device(device))
 
 
 def run_with_error(
@@ -78,14 +56,17 @@ def run_with_error(
     Raises InputError for networks that do not predict it.
     """
     check_choice("precision", precision, get_args(Precision))
-    with ready(net, device) as where:
-        return net.with_error(observation, where, usable_precision(precision, where))
+
+    def run(where: torch.device) -> tuple[Array, Array]:
+        with ready(net, where):
+            return net.with_error(observation, where, usable_precision(precision, where))
+
+    return or_on_cpu(run, choose_device(device))
 
 
 @contextmanager
-def ready(net: Network, device: str | None) -> Iterator[torch.device]:
-    """The network in evaluation mode on the device that is yielded, without gradients and TF32."""
-    where = choose_device(device)
-    net.to(where).eval()
+def ready(net: Network, device: torch.device) -> Iterator[None]:
+    """The network in evaluation mode on `device`, without gradients and TF32."""
+    net.to(device).eval()
     with torch.inference_mode(), tf32_off():
-        yield where
+        yield
