@@ -9,6 +9,7 @@ SUPPORT = 0.2  # share of the largest tap from which a tap and its neighbours ar
 NARROWINGS = 3  # how often
 LEAST_ENERGY = 1e-12  # of an image that is black
 PIXELS_AT_ONCE = 1024  # LR pixels whose columns are in memory
+TAPS_AT_ONCE = 64  # rows of a Gram matrix that are computed together
 
 
 def kernel_side(scale: int) -> int:
@@ -59,9 +60,13 @@ def kernel_gram(
         count = slice(None) if usable is None else usable[rows].flatten()
         for channel in range(3):
             columns = taps[channel, rows].reshape(-1, side**2)[count]  # (n, k^2)
-            gram += columns.T @ columns
+            for first in range(
+                0, side**2, TAPS_AT_ONCE
+            ):  # a Gram matrix is symmetric: its upper part suffices
+                some = columns[:, first : first + TAPS_AT_ONCE]
+                gram[first : first + TAPS_AT_ONCE, first:] += some.T @ columns[:, first:]
             products[channel] += columns.T @ values[channel, :, rows].flatten(1).T[count]
-    return gram, products
+    return gram.triu() + gram.triu(1).T, products
 
 
 def kernel_columns(rgb: Tensor, scale: int, pixels: Tensor) -> Tensor:

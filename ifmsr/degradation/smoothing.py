@@ -1,5 +1,7 @@
 """Gaussian windows over images, replicated at the border."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -21,22 +23,33 @@ def smoothed(image: Tensor, taps: Tensor) -> Tensor:
     """
     channels, height, width = image.shape
     tall, result = (image.new_empty(image.shape) for _ in range(2))
-    for start in range(0, height, STRETCH):
-        band, seen = _banded(start, height, taps)
-        rows = slice(start, start + STRETCH)
+    for rows, band, seen in _bands(height, taps):
         torch.bmm(band.expand(channels, -1, -1), image[:, seen], out=tall[:, rows])
-    for start in range(0, width, STRETCH):
-        band, seen = _banded(start, width, taps)
-        columns = slice(start, start + STRETCH)
+    for columns, band, seen in _bands(width, taps):
         torch.bmm(tall[:, :, seen], band.T.expand(channels, -1, -1), out=result[:, :, columns])
     return result
 
 
-def _banded(start: int, length: int, taps: Tensor) -> tuple[Tensor, slice]:
-    """The filter's matrix for the stretch of an axis at `start`, and the pixels that it multiplies."""
-    reach, end = len(taps) // 2, min(start + STRETCH, length)
-    first, last = max(0, start - reach), min(length, end + reach)
+def _bands(length: int, taps: Tensor) -> Iterator[tuple[slice, Tensor, slice]]:
+    """Along an axis: each stretch, the filter's matrix for it, and the pixels that it multiplies.
+
+    All stretches that the border does not reach have the same matrix.
+    """
+    reach, inner = len(taps) // 2, None
+    for start in range(0, length, STRETCH):
+        end = min(start + STRETCH, length)
+        seen = slice(max(0, start - reach), min(length, end + reach))
+        if seen.stop - seen.start < STRETCH + 2 * reach:
+            band = _band(start, end, seen, length, taps)
+        else:
+            band = inner = _band(start, end, seen, length, taps) if inner is None else inner
+        yield slice(start, end), band, seen
+
+
+def _band(start: int, end: int, seen: slice, length: int, taps: Tensor) -> Tensor:
+    """(end - start, pixels seen) the filter's matrix for a stretch, border replicated."""
+    reach = len(taps) // 2
     middle = torch.arange(start, end, device=taps.device)[:, None]
-    places = (middle + torch.arange(-reach, reach + 1, device=taps.device)).clamp(0, length - 1) - first
-    matrix = taps.new_zeros(end - start, last - first)
-    return matrix.scatter_add_(1, places, taps.expand(end - start, -1)), slice(first, last)
+    places = (middle + torch.arange(-reach, reach + 1, device=taps.device)).clamp(0, length - 1) - seen.start
+    matrix = taps.new_zeros(end - start, seen.stop - seen.start)
+    return matrix.scatter_add_(1, places, taps.expand(end - start, -1))

@@ -10,26 +10,20 @@ import torch
 from torch import Tensor
 
 from ifmsr.degradation.estimation import signal_basis
-from ifmsr.degradation.sampling import decimate
 
 ACCEPTED, REFUSED = 1.05, 1.10  # ratios of misfits: the whole correction below, none above
 IRRELEVANT = 0.02  # of the LR cube's root mean square: misfits that small are ignored
 
 
-def correction_share(closed: Tensor, corrected: Tensor, lr: Tensor, kernel: Tensor, scale: int) -> float:
+def correction_share(closed: Tensor, corrected: Tensor, lr: Tensor) -> float:
     """How much of a correction the LR cube supports, 0 to 1.
 
-    Parameters
-    ----------
-    closed, corrected : (B, H, W) the cube without and with the correction.
-    lr : (B, h, w).
-    kernel : (k, k) the sampling kernel between them.
+    All are (B, h, w): `closed` and `corrected` the cube without and with the correction, blurred and decimated.
     """
     basis, _ = signal_basis(lr)
-    seen = torch.tensordot(basis.T, lr, dims=1)
 
     def misfit(cube: Tensor) -> Tensor:
-        return (decimate(torch.tensordot(basis.T, cube, dims=1), kernel, scale) - seen).square().mean()
+        return torch.tensordot(basis.T, cube - lr, dims=1).square().mean()
 
     floor = IRRELEVANT**2 * lr.square().mean()
     least = torch.finfo(lr.dtype).tiny

@@ -192,7 +192,8 @@ class SubspaceNet(Network):
         """
         details = F.pixel_unshuffle(detail, GRID)  # (N, 15 * 16, H / 4, W / 4)
         constants = conditions[:, :, None, None].expand(-1, -1, *details.shape[-2:])
-        x = self.head(torch.cat([F.avg_pool2d(smooth, GRID), DETAIL_GAIN * details, constants], dim=1))
+        inputs = torch.cat([F.avg_pool2d(smooth, GRID), DETAIL_GAIN * details, constants], dim=1)
+        x = self.head(inputs.contiguous(memory_format=torch.channels_last))
         x = x + self.body(x)
         corrected = SLOPE_GAIN * multiplied(self.slopes(x), details) + OFFSET_GAIN * self.offsets(x)
         correction = F.pixel_shuffle(corrected, GRID)
@@ -304,9 +305,12 @@ def refine(net: SubspaceNet, observation: Observation, dtype: torch.dtype) -> Re
     found = findings_of(observation)
     consistency = band_consistency(lr, noise, found)[None, None]
     consistency = F.interpolate(consistency, scale_factor=scale, mode="bilinear")
-    change = torch.tensordot(to_bands, solution.guided * consistency[0] * correction, dims=1)
-    share = found.once(
-        "share of the correction", lambda: correction_share(closed, closed + change, lr, kernel, scale)
-    )
-    sr = finish(solution, closed + share * change)
+    correction = solution.guided * consistency[0] * correction
+
+    def supported() -> float:
+        coarse, change = (decimate(image, kernel, scale) for image in (closed, correction.detach()))
+        return correction_share(coarse, coarse + torch.tensordot(to_bands, change, dims=1), lr)
+
+    share = found.once("share of the correction", supported)
+    sr = finish(solution, torch.tensordot(share * to_bands, correction, dims=1).add_(closed))
     return Refined(sr, solution.pair.lr_unit * error[0, 0, :height, :width], share)

@@ -19,28 +19,30 @@ def pines():
     return truth, observation, closed, estimate_degradation(observation).kernel
 
 
+def share_of(correction, pines):
+    _, observation, closed, kernel = pines
+    coarse, corrected = (decimate(cube, kernel, 4) for cube in (closed, closed + correction))
+    return correction_share(coarse, corrected, torch.from_numpy(observation.lr))
+
+
 def test_a_correction_outside_the_range_of_the_lr_cube_is_kept(pines):
     """A checkerboard: the mean of every LR pixel stays."""
-    _, observation, closed, kernel = pines
+    _, _, closed, kernel = pines
     sign = (-1.0) ** (torch.arange(closed.shape[1])[:, None] + torch.arange(closed.shape[2]))
     assert decimate(sign[None], kernel, 4)[:, 1:-1, 1:-1].abs().max() < 0.006
-    lr = torch.from_numpy(observation.lr)
-    assert correction_share(closed, closed + 0.005 * sign, lr, kernel, 4) == 1
+    assert share_of(0.005 * sign, pines) == 1
 
 
 def test_a_correction_that_the_lr_cube_contradicts_does_not_count(pines):
-    _, observation, closed, kernel = pines
-    lr = torch.from_numpy(observation.lr)
-    assert correction_share(closed, closed + 0.02, lr, kernel, 4) == 0
-    shares = [correction_share(closed, closed + step, lr, kernel, 4) for step in np.linspace(0, 0.02, 41)]
+    assert share_of(0.02, pines) == 0
+    shares = [share_of(step, pines) for step in np.linspace(0, 0.02, 41)]
     assert sorted(shares, reverse=True) == shares and any(0 < share < 1 for share in shares)
 
 
 def test_images_without_contrast_say_nothing_against_a_correction():
-    black = torch.zeros(4, 8, 8)
-    assert correction_share(black, black, torch.zeros(4, 2, 2), torch.full((4, 4), 1 / 16), 4) == 1
-    grey = torch.full((4, 8, 8), 0.5)
-    assert correction_share(grey, grey, torch.full((4, 2, 2), 0.5), torch.full((4, 4), 1 / 16), 4) == 1
+    for value in (0.0, 0.5):
+        even = torch.full((4, 2, 2), value)
+        assert correction_share(even, even, even) == 1
 
 
 def test_on_an_unknown_sensor_the_network_equals_the_closed_form_and_predicts_no_error(pines):
