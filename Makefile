@@ -76,7 +76,7 @@ clean:  ## what the commands above made, results aside
 # Only files whose SHA-256 is known are installed. Of PyTorch pip chooses the build (CUDA, or CPU where that one is
 # offered), then its hash is compared; if it is none of the known builds, the registry's is taken.
 .venv/installed: requirements.lock $(HASHED) pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ifmsr needs Python 3.11 or later: make PYTHON=python3.12")'
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 5) and "the locked packages need Python 3.11.5 or later: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip download --quiet --no-deps --only-binary :all: -d .venv/torch $$(grep -o '^torch==[^ ]*' requirements.lock)
 	$(PIP) --no-deps --no-index --find-links .venv/torch -r requirements/torch.txt || $(PIP) --no-deps -r requirements/torch.txt
