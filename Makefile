@@ -1,6 +1,8 @@
 # Two commands: `make reproduce` and `make test`. Both make .venv themselves.
 PYTHON ?= python3
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+HASHED := $(wildcard requirements/*.txt)
 NOTEBOOKS := $(sort $(wildcard notebooks/[0-9]*.ipynb))
 
 # Threads that wait must not spin: on shared cores that makes everything several times slower. The tests' work is
@@ -10,7 +12,7 @@ export OMP_WAIT_POLICY ?= passive
 # What oneDNN, PyTorch and MKL may use of the processor in the second part of `make test`.
 AVX2 := ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 MKL_ENABLE_INSTRUCTIONS=AVX2
 
-.PHONY: reproduce test soak mutants wheel-test bench notebooks book book-check contact-sheet slides lint lock clean
+.PHONY: reproduce test soak mutants wheel-test bench notebooks book book-check contact-sheet slides lint lock licences sbom audit clean
 
 reproduce: .venv/installed  ## every notebook on real data that needs no download -> results/quick
 	rm -rf results/quick
@@ -55,20 +57,37 @@ lint: .venv/installed  ## style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-lock:  ## requirements.lock from what pyproject.toml allows today
-	rm -rf .venv-lock
-	$(PYTHON) -m venv .venv-lock
-	.venv-lock/bin/python -m pip install --quiet -e '.[all]'
-	(head -1 requirements.lock; .venv-lock/bin/python -m pip freeze --exclude-editable | sed 's/+cpu$$//') > requirements.new
-	mv requirements.new requirements.lock
-	rm -rf .venv-lock
+lock: .venv-tools/installed  ## requirements.lock and its hashes from what pyproject.toml allows today
+	.venv-tools/bin/python requirements/renew.py lock
+
+licences: .venv-tools/installed  ## licences of all locked packages -> requirements/licences.md
+	.venv-tools/bin/python requirements/renew.py licences
+
+sbom: .venv/installed .venv-tools/installed  ## what .venv has, as CycloneDX -> dist/sbom.json
+	mkdir -p dist
+	.venv-tools/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible -o dist/sbom.json .venv
+
+audit: .venv-tools/installed  ## known vulnerabilities of the locked packages, from the Python registry's database
+	.venv-tools/bin/pip-audit --strict --disable-pip --require-hashes $(HASHED:%=-r %)
 
 clean:  ## what the commands above made, results aside
-	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache docs/_build
+	rm -rf .venv .venv-tools .pytest_cache .ruff_cache .mypy_cache docs/_build
 
-.venv/installed: requirements.lock pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ifmsr needs Python 3.11 or later: make PYTHON=python3.12")'
+# Only files whose SHA-256 is known are installed. Of PyTorch pip chooses the build (CUDA, or CPU where that one is
+# offered), then its hash is compared; if it is none of the known builds, the registry's is taken.
+.venv/installed: requirements.lock $(HASHED) pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 5) and "the locked packages need Python 3.11.5 or later: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	$(BIN)/python -m pip download --quiet --no-deps --only-binary :all: -d .venv/torch $$(grep -o '^torch==[^ ]*' requirements.lock)
+	$(PIP) --no-deps --no-index --find-links .venv/torch -r requirements/torch.txt || $(PIP) --no-deps -r requirements/torch.txt
+	rm -r .venv/torch
+	case $$($(BIN)/python -c 'from importlib.metadata import version as of; print(of("torch"))') in \
+		*+cpu) ;; *) $(PIP) --no-deps -r requirements/cuda.txt;; esac
+	$(PIP) --no-deps -r requirements/packages.txt
+	$(PIP) --no-build-isolation -c requirements.lock -e '.[all]'
+	touch $@
+
+.venv-tools/installed:
+	$(PYTHON) -m venv .venv-tools
+	.venv-tools/bin/python -m pip install --quiet --upgrade pip uv pip-audit cyclonedx-bom
 	touch $@

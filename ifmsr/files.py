@@ -78,7 +78,8 @@ def write_atomically(path: str | Path, write: Callable[[IO[Any]], object]) -> Pa
     WriteError : the disk or the permissions prevent it.
     """
     path = Path(path)
-    with replacing(path) as temporary, temporary.open("wb") as file:
+    # open to be read too: into a file for writing alone NumPy writes by itself, and does not say that a disk is full
+    with replacing(path) as temporary, temporary.open("w+b") as file:
         write(file)
     return path
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ifmsr.errors import InputError
 from ifmsr.extras import require
-from ifmsr.files import replacing, reserve, write_atomically
+from ifmsr.files import replacing, reserve, write_atomically, writing
 from ifmsr.io.cube import Cube
 from ifmsr.io.envi import AXES, as_ascii, from_ascii
 from ifmsr.io.stored import NANOMETRES, Transform
@@ -69,7 +69,7 @@ def header_text(path: Path, cube: Cube) -> str:
         "byte order": 0,
     }
     entries |= _fields(path, cube)
-    with tempfile.TemporaryDirectory() as folder:
+    with writing(tempfile.gettempdir(), "Nothing was changed"), tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / "plain.hdr"
         write_envi_header(str(plain), {key: as_ascii(value) for key, value in entries.items()})
         return from_ascii(plain.read_text(encoding="ascii"))

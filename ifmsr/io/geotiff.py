@@ -1,12 +1,11 @@
 """TIFF and GeoTIFF: numbers, georeference, and what the metadata say about each band."""
 
 import os
-import shutil
 import struct
-import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,12 +14,12 @@ from numpy.typing import NDArray
 
 from ifmsr.errors import InputError
 from ifmsr.extras import require
-from ifmsr.files import replacing, write_atomically
 from ifmsr.io.cube import Cube
 from ifmsr.io.images import NO_LIGHT, orientation_of, upright
 from ifmsr.io.layout import Layout, bands_first
 from ifmsr.io.room import check_room
 from ifmsr.io.stored import Numbers, Stored, in_nanometres
+from ifmsr.io.watched import Watched, replacing_watched
 from ifmsr.untrusted import bytes_on_disk, decoding
 
 CUBE_TAGS = ("wavelength", "wavelengths", "wavelength_units", "fwhm", "bbl")
@@ -94,24 +93,20 @@ def write_geotiff(path: Path, cube: Cube) -> None:
     Raises
     ------
     InputError : the type is none that TIFF holds; rasterio is not installed.
+    WriteError : the disk or the permissions prevent it.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        plain = Path(folder) / "cube.tif"
-        array = cube.stored()
-        with _written_as_geotiff(path), _create(plain, cube) as target:
-            target.write(array)
-        with plain.open("rb") as written:
-            write_atomically(path, lambda file: shutil.copyfileobj(written, file))
+    with block_target(path, cube) as target:
+        target[:, :, :] = cube.stored()
 
 
 @contextmanager
 def block_target(path: Path, cube: Cube) -> Iterator["Raster"]:
     """The numbers (B, h, w) of a GeoTIFF to be written block by block; the file appears when all is written."""
-    with replacing(path) as temporary:
+    with replacing_watched(path) as (temporary, faults):
         with _written_as_geotiff(path):
-            target = _create(temporary, cube)
+            target = _create(temporary, cube, faults)
         with target:
-            yield Raster(target)
+            yield Raster(target, faults)
 
 
 class Raster:
@@ -120,10 +115,11 @@ class Raster:
     Attributes
     ----------
     shape, dtype : of the whole.
+    faults : what has prevented its writing.
     """
 
-    def __init__(self, file: Any):
-        self.file, self.dtype = file, np.dtype(file.dtypes[0])
+    def __init__(self, file: Any, faults: Sequence[OSError] = ()):
+        self.file, self.dtype, self.faults = file, np.dtype(file.dtypes[0]), faults
         self.shape = (file.count, *file.shape)
 
     def __len__(self) -> int:
@@ -135,13 +131,15 @@ class Raster:
 
     def __setitem__(self, place: tuple[Any, slice, slice], numbers: NDArray[Any]) -> None:
         self.file.write(numbers, window=self._window(place))
+        if self.faults:
+            raise self.faults[0]
 
     def _window(self, place: tuple[Any, slice, slice]) -> tuple[tuple[int, int], ...]:
         return tuple(part.indices(length)[:2] for part, length in zip(place[1:], self.shape[1:], strict=True))
 
 
-def _create(place: Path, cube: Cube) -> Any:
-    """A new GeoTIFF with the metadata of a cube, open to write."""
+def _create(place: Path, cube: Cube, faults: list[OSError]) -> Any:
+    """A new GeoTIFF with the metadata of a cube, open to write; `faults` gets what prevents that."""
     require("rasterio")
     import rasterio
 
@@ -159,7 +157,7 @@ def _create(place: Path, cube: Cube) -> Any:
         options |= {"tiled": True, "blockxsize": 256, "blockysize": 256}
     target = rasterio.open(
         place, "w", driver="GTiff", count=bands, height=height, width=width, dtype=dtype,
-        crs=cube.crs, nodata=cube.nodata,
+        crs=cube.crs, nodata=cube.nodata, opener=partial(Watched, faults=faults),
         transform=None if cube.transform is None else rasterio.Affine(*cube.transform), **options,
     )  # fmt: skip
     target.scales, target.offsets = cube.scale, cube.offset

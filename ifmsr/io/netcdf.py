@@ -1,8 +1,6 @@
 """Cubes in netCDF 4 by the CF conventions: dimensions band, y and x, and a grid mapping for the georeference."""
 
 import json
-import shutil
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +9,10 @@ import numpy as np
 
 from ifmsr.errors import InputError
 from ifmsr.extras import require
-from ifmsr.files import write_atomically
 from ifmsr.io.cube import Cube
 from ifmsr.io.entries import from_entries, metadata_of
 from ifmsr.io.stored import Stored
+from ifmsr.io.watched import Watched, replacing_watched
 
 GRID = "spatial_ref"
 """The variable that holds the coordinate reference system, under the name that GDAL and rioxarray use."""
@@ -28,6 +26,7 @@ def write_netcdf(path: Path, cube: Cube) -> None:
     Raises
     ------
     InputError : the coordinate reference system is unknown; h5netcdf, xarray or rasterio is not installed.
+    WriteError : the disk or the permissions prevent it.
     """
     require("h5netcdf", "xarray")
     import xarray
@@ -47,14 +46,14 @@ def write_netcdf(path: Path, cube: Cube) -> None:
         attributes["grid_mapping"] = GRID
         variables[GRID] = ((), 0, georeference(path, cube))
     variables["cube"] = (("band", "y", "x"), cube.stored(), attributes)
-    with tempfile.TemporaryDirectory() as folder:
-        plain = Path(folder) / "cube.nc"
-        compressed = {"cube": {"zlib": True, "complevel": 1}}
+    compressed = {"cube": {"zlib": True, "complevel": 1}}
+    with (
+        replacing_watched(path) as (temporary, faults),
+        Watched(temporary, "w+b", faults=faults) as file,
+    ):
         xarray.Dataset(variables, attrs={"Conventions": "CF-1.11"}).to_netcdf(
-            plain, engine="h5netcdf", encoding=compressed
+            file, engine="h5netcdf", encoding=compressed
         )
-        with plain.open("rb") as written:
-            write_atomically(path, lambda file: shutil.copyfileobj(written, file))
 
 
 def georeference(path: Path, cube: Cube) -> dict[str, Any]:

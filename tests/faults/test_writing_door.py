@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import nbformat
 import numpy as np
 import pytest
-from PIL import Image
+from faults.commands import COMMANDS, again, errors_of, make_inputs
 
 from ifmsr.cli import main
-from ifmsr.files import TEMPORARY
+from ifmsr.files import TEMPORARY, WriteError
+from ifmsr.io import Cube, write_cube
+from ifmsr.io.writing import WRITERS
 
 EVERY = os.environ.get("IFMSR_SOAK") == "1"  # every error at every place, instead of one at each
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EACCES)
@@ -72,67 +73,11 @@ class Disk:
             yield self
 
 
-TRAINING = [
-    *("train", "--data", "indian-pines", "--split", "spatial", "--preset", "quick", "--device", "cpu"),
-    *(
-        "--set",
-        "options.features=4",
-        "--set",
-        "start=''",
-        "--set",
-        "options.stages=1",
-        "--set",
-        "epochs=1",
-        "--set",
-        "crops_per_scene=2",
-    ),
-    *(
-        "--set",
-        "batch=2",
-        "--set",
-        "steps=batched",
-        "--set",
-        "bands_per_step=2",
-        "--set",
-        "checkpoint_every=0",
-    ),
-]
-
-
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory) -> Path:
-    """A pair of images and a finished evaluation."""
     folder = tmp_path_factory.mktemp("inputs")
-    random = np.random.default_rng(0)
-    np.save(folder / "lr.npy", random.random((4, 8, 8), np.float32))
-    Image.fromarray(random.integers(0, 255, (16, 16, 3), np.uint8)).save(folder / "rgb.png")
-    cell = nbformat.v4.new_code_cell("x = 1", metadata={"tags": ["parameters"]})
-    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), folder / "n.ipynb")
-    assert main([*EVALUATION, "--method", "bicubic", "--out", str(folder / "e")]) == 0
+    make_inputs(folder)
     return folder
-
-
-EVALUATION = ["evaluate", "--data", "indian-pines", "--split", "spatial", "--side", "16"]
-COMMANDS = {
-    "evaluate": lambda inputs, out: [*EVALUATION, "--method", "bicubic", "--again", "--out", f"{out}/e"],
-    "train": lambda inputs, out: [*TRAINING, "--out", f"{out}/t"],
-    "super-resolve": lambda inputs, out: [
-        *(
-            "super-resolve",
-            f"{inputs}/lr.npy",
-            f"{inputs}/rgb.png",
-            "--method",
-            "bicubic",
-            "-o",
-            f"{out}/a.hdr",
-        ),
-    ],
-    "tables": lambda inputs, out: ["tables", f"{inputs}/e", "--out", f"{out}/tables"],
-    "runs": lambda inputs, out: ["runs", f"{inputs}", "--csv", f"{out}/runs.csv"],
-    "view": lambda inputs, out: ["view", f"{inputs}/lr.npy", "-o", f"{out}/a.html"],
-}
-if EVERY:
-    COMMANDS["run"] = lambda inputs, out: ["run", f"{inputs}/n.ipynb", "--out", f"{out}/n"]
 
 
 def places(sites: list[tuple[str, str]]) -> list[tuple[int, tuple[str, str]]]:
@@ -156,14 +101,13 @@ def test_a_failing_disk_leaves_old_files_and_one_clear_line(name, inputs, tmp_pa
     whole = contents(out)
     kept = tmp_path / "kept"
     shutil.copytree(out, kept)
-    if name == "train":  # a finished training returns at once
-        command.append("--restart")
-    with Disk(out).watched() as again:
+    command = again(name, command)
+    with Disk(out).watched() as whole_disk:
         assert main(command) == 0
-    assert {call for call, _ in again.sites} >= {"open", "fsync", "replace"}
+    assert {call for call, _ in whole_disk.sites} >= {"open", "fsync", "replace"}
     tried = 0
     errors = itertools.cycle(ERRORS)
-    for fails_at, (call, of) in places(again.sites):
+    for fails_at, (call, of) in places(whole_disk.sites):
         for error in ERRORS if EVERY else (next(errors),):
             shutil.rmtree(out)
             shutil.copytree(kept, out)
@@ -178,7 +122,7 @@ def test_a_failing_disk_leaves_old_files_and_one_clear_line(name, inputs, tmp_pa
                 continue  # a left-over file is no failure; a lock is tried again
             tried += 1
             assert code == 1, where
-            lines = [line for line in said.splitlines() if line.startswith("ifmsr: ")]
+            lines = errors_of(said)
             assert len(lines) == 1 and "Traceback" not in said and str(out) in lines[0], where
             assert "unchanged" in lines[0] or "Nothing was changed" in lines[0] or "is written" in lines[0], (
                 where
@@ -191,8 +135,29 @@ def test_a_failing_disk_leaves_old_files_and_one_clear_line(name, inputs, tmp_pa
                     assert left[path] == content, f"{path} is changed: {where}"
             assert not [path for path in left if TEMPORARY.fullmatch(path.name)], where
     with capsys.disabled():
-        print(f"\n{name}: {len(again.sites)} places, {tried} failures injected")
+        print(f"\n{name}: {len(whole_disk.sites)} places, {tried} failures injected")
     assert main(command) == 0
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_a_file_that_may_not_grow_to_its_end_replaces_nothing(suffix, tmp_path):
+    """GDAL and HDF5 write the last of a file when it is closed, and GDAL does not report that this failed."""
+    resource = pytest.importorskip("resource")
+    old, new = (Cube(np.random.default_rng(seed).random((3, 64, 64), np.float32)) for seed in (0, 1))
+    (tmp_path / "whole").mkdir()
+    write_cube(tmp_path / "whole" / f"a{suffix}", new)
+    size = max(map(len, contents(tmp_path).values()))
+    write_cube(tmp_path / f"a{suffix}", old)
+    before = contents(tmp_path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for short in (1, 300, 5000, 30000):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size - short, hard))
+        try:
+            with pytest.raises(WriteError, match=r"cannot be written: File too large\. What was there"):
+                write_cube(tmp_path / f"a{suffix}", new)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert contents(tmp_path) == before
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")

@@ -1,6 +1,7 @@
 import json
 import shlex
 import shutil
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -205,6 +206,28 @@ def test_the_mean_of_uneven_seeds_is_over_seeds_first():
     assert list(means.index) == ["a", "b"] and list(means.columns) == names
     assert (means.loc["a"] == 17.5).all()  # of 30 and 5; the mean of the four rows is 23.75
     assert (means.loc["b"] == 7).all()
+
+
+def test_a_summary_keeps_the_order_of_its_rows():
+    numbers = dict.fromkeys(COLUMNS[-6:], 1.0)
+    pairs = [("z", "b"), ("a", "b"), ("z", "a"), ("a", "a")]
+    rows = pd.DataFrame([{"method": method, "scene": scene, **numbers} for method, scene in pairs])
+    assert list(summary(rows).index) == ["z", "a"]
+
+
+def test_the_defaults_are_the_papers_test_on_whole_scenes():
+    assert Task("cave", "figure4") == Task("cave", "figure4", 4, "test", "released", (0,), (), 0)
+    assert Task("cave", "figure4", scale=1, seeds=(0, 7), side=0).scale == 1
+
+
+def test_a_row_has_the_seconds_that_its_method_took(tmp_path):
+    class Slow(Bicubic):
+        def __call__(self, observation):
+            time.sleep(0.05)
+            return super().__call__(observation)
+
+    (seconds,) = evaluate(replace(TASK, seeds=(0,)), {"slow": Slow()}, tmp_path)["seconds"]
+    assert 0.05 <= seconds < 30 and seconds == round(seconds, 2)
 
 
 def test_the_metrics_are_of_the_tasks_scale(tmp_path):
