@@ -98,11 +98,14 @@ def pairs_of(images: Sequence[Path]) -> list[tuple[Path, Path]]:
 
     Raises InputError if the number of images is odd.
     """
+    from ifmsr.io.reading import STORE
+
     if len(images) % 2:
         raise InputError(
             "LR RGB", f"{len(images)} images", "Give pairs: a cube, its guide, the next cube, its guide"
         )
-    if len(images) == 2 and all(path.is_dir() for path in images) and (found := _by_name(*images)):
+    folders = all(path.is_dir() and path.suffix.lower() != STORE for path in images)
+    if len(images) == 2 and folders and (found := _by_name(*images)):
         return found
     return list(zip(images[::2], images[1::2], strict=True))
 

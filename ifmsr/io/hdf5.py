@@ -18,7 +18,6 @@ from ifmsr.untrusted import bytes_on_disk, decoding
 
 NODATA_NAMES = ("Data_Ignore_Value", "_FillValue", "missing_value", "data_ignore_value")
 SCALE_NAMES = ("scale_factor", "Scale_Factor")
-WAVELENGTH_NAMES = ("wavelength", "wavelengths")
 
 
 def read_hdf5(
@@ -52,7 +51,7 @@ def read_hdf5(
             entry.rpartition("/")[2].lower(): value for entry, value in _vectors(path, file, bands).items()
         }
         unit = _unit(file, spectral)
-        wavelengths = next((spectral[entry] for entry in WAVELENGTH_NAMES if entry in spectral), None)
+        wavelengths = next((spectral[entry] for entry in netcdf.WAVELENGTH_NAMES if entry in spectral), None)
         around = name.rpartition("/")[0]
         factor = _number(attributes, SCALE_NAMES)
         centres, widths = in_nanometres(wavelengths, spectral.get("fwhm"), unit)
@@ -71,9 +70,14 @@ def read_hdf5(
             nodata=_number(attributes, NODATA_NAMES),
             header=attributes,
         )
-        mapping = data_sets(path, file).get(str(attributes.get("grid_mapping")))
+        variables = {
+            entry.rpartition("/")[2]: item
+            for entry, item in data_sets(path, file).items()
+            if entry.rpartition("/")[0] == around
+        }
+        mapping = variables.get(str(attributes.get("grid_mapping")))
         grid = {} if mapping is None else {entry: _plain(value) for entry, value in mapping.attrs.items()}
-        return netcdf.described(found, attributes, grid)
+        return netcdf.described(found, attributes, grid, variables)
 
 
 def data_sets(path: Path, file: Any) -> dict[str, Any]:
@@ -177,7 +181,7 @@ def _vectors(path: Path, file: Any, length: int) -> dict[str, Any]:
 
 
 def _unit(file: Any, spectral: dict[str, Any]) -> str:
-    for entry in WAVELENGTH_NAMES:
+    for entry in netcdf.WAVELENGTH_NAMES:
         if entry in spectral:
             attributes = {name.lower(): value for name, value in spectral[entry].attrs.items()}
             return str(_plain(attributes.get("units", attributes.get("unit", ""))))

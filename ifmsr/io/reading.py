@@ -20,15 +20,17 @@ from ifmsr.io.mapped import Bands, map_cube, map_stored
 from ifmsr.io.matfile import read_mat
 from ifmsr.io.stored import Numbers, Stored
 from ifmsr.io.validation import to_cube
+from ifmsr.io.zarr_store import read_zarr
 from ifmsr.untrusted import decoding
 
 WITH_LAYOUT = {".npy": read_numpy, ".npz": read_numpy, ".mat": read_mat} | dict.fromkeys(
     (".h5", ".he5", ".hdf5", ".nc", ".nc4"), read_hdf5
 )
+STORE = ".zarr"  # a folder
 """Formats with named arrays, which do not say where the bands are."""
 TIFF = (".tif", ".tiff")
 ENVI = (".hdr", *envi.DATA_SUFFIXES)
-READABLE = (*WITH_LAYOUT, *TIFF, *ENVI, *PICTURES)
+READABLE = (*WITH_LAYOUT, STORE, *TIFF, *ENVI, *PICTURES)
 
 
 def read_cube(
@@ -45,8 +47,8 @@ def read_cube(
 
     Parameters
     ----------
-    path : .npy, .npz, .mat (any version), .h5, .he5, .nc, .tif, ENVI (.hdr or its data file), a picture, or a folder
-        with one picture per band.
+    path : .npy, .npz, .mat (any version), .h5, .he5, .nc, .zarr, .tif, ENVI (.hdr or its data file), a picture, or a
+        folder with one picture per band.
     key : the array of a file that has several; not needed if only one has three axes.
     layout : "HWC" (bands last) or "CHW" (bands first). Where neither the file nor `beside` tells, the smallest axis is
         taken for the bands: give it for cubes with more bands than rows or columns.
@@ -159,6 +161,8 @@ def read_stored(
         return map_stored(path, layout, beside)
     kind = path.suffix.lower()
     with decoding(path, "an image"):
+        if kind == STORE:
+            return read_zarr(path, key, layout, beside)
         if path.is_dir():
             return read_band_folder(path)
         if kind in WITH_LAYOUT:

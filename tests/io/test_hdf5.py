@@ -83,6 +83,17 @@ def test_netcdf_is_written_as_the_conventions_have_it(tmp_path):
     np.testing.assert_array_equal(again.stored(), cube.stored())
 
 
+@pytest.mark.parametrize(("across", "down", "crs"), [("x", "y", None), ("lon", "lat", "EPSG:4326")])
+def test_evenly_spaced_pixel_centres_are_a_place(tmp_path, across, down, crs):
+    """The conventions' own way to say it, as float32 here; uneven ones say nothing."""
+    x, y = (10 + 0.1 * np.arange(8)).astype(np.float32), (50 - 0.1 * np.arange(6)).astype(np.float32)
+    cube = read_cube(write(tmp_path / "a.nc", cube=COUNTS, **{across: x, down: y}))
+    np.testing.assert_allclose(cube.transform, (0.1, 0, 9.95, 0, -0.1, 50.05), atol=1e-5)
+    assert cube.crs == crs
+    x[3] += 0.02
+    assert read_cube(write(tmp_path / "b.nc", cube=COUNTS, **{across: x, down: y})).transform is None
+
+
 def test_an_unknown_reference_system_raises(tmp_path):
     cube = Cube(np.ones((2, 3, 3), np.float32), crs="nonsense", transform=(1.0, 0.0, 0.0, 0.0, -1.0, 0.0))
     with pytest.raises(InputError, match=r"a\.nc: unknown coordinate reference system"):

@@ -23,7 +23,8 @@ EVERYTHING = Cube(
     dtype="int16",
     header={"sensor type": "AVIRIS", "flight": ["a", "b", "c"]},
 )
-SUFFIXES = ("npz", "nc", "mat", "tif", "tiff", "hdr", "img", "dat", "bsq", "bil", "bip")
+FILES = ("npz", "nc", "mat", "tif", "tiff", "hdr", "img", "dat", "bsq", "bil", "bip")
+SUFFIXES = (*FILES, "zarr")
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -39,7 +40,7 @@ def test_every_format_keeps_everything(tmp_path, suffix):
     assert {key: again.header[key] for key in EVERYTHING.header} == EVERYTHING.header
 
 
-@pytest.mark.parametrize("suffix", ["npz", "nc", "mat", "tif", "hdr"])
+@pytest.mark.parametrize("suffix", ["npz", "nc", "mat", "tif", "hdr", "zarr"])
 def test_a_real_cube_keeps_everything(tmp_path, suffix):
     cube = read_cube(real(REAL_DATA / "enmap" / "enmap_potsdam_tile_160_96.tif"))
     again = read_cube(write_cube(tmp_path / f"a.{suffix}", cube))
@@ -71,7 +72,7 @@ def test_an_unknown_suffix_raises(tmp_path, name):
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("suffix", ["npy", *SUFFIXES])
+@pytest.mark.parametrize("suffix", ["npy", *FILES])
 def test_only_a_regular_file_is_replaced(tmp_path, suffix):
     places = {name: tmp_path / f"{name}.{suffix}" for name in ("folder", "pipe", "link", "dangling")}
     places["folder"].mkdir()
