@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ifmsr.errors import InputError
 from ifmsr.extras import require
 from ifmsr.files import replacing, write_atomically
+from ifmsr.io.colours import COLOURS
 from ifmsr.io.cube import Cube
 from ifmsr.io.images import NO_LIGHT, orientation_of, upright
 from ifmsr.io.layout import Layout, bands_first
@@ -59,9 +60,10 @@ def read_geotiff(
             return Stored(path, bands_first(path, array, layout, beside))
         interpretation = [entry.name for entry in source.colorinterp]
         masked = any(flag.name == "per_dataset" for flag in source.mask_flag_enums[0])
-        alpha = source.read_masks(1) > 0 if masked else None
         if interpretation[-1] == "alpha" and len(array) > 1:
-            array = array[:-1]
+            masked = _is_transparency(array[-1])
+            array = array[:-1] if masked else array
+        alpha = source.read_masks(1) > 0 if masked else None
         bands = len(array)
         tags = [source.tags(band + 1) for band in range(bands)]
         unit = str(tags[0].get("wavelength_units", ""))
@@ -72,6 +74,8 @@ def read_geotiff(
         if not placed and not mapped:
             array, alpha = upright(path, array, alpha)
         named = [text or "" for text in source.descriptions[:bands]]
+        if not any(named) and set(COLOURS) <= set(interpretation):
+            named = [entry if entry in COLOURS else "" for entry in interpretation[:bands]]
         return Stored(
             path,
             array,
@@ -257,6 +261,11 @@ def _page(path: Path, number: int, first: NDArray[Any]) -> Any:
         if (page.count, *page.shape) != first.shape or page.dtypes[0] != first.dtype or page.count != 1:
             raise ValueError(f"page {number} has not the size and type of the first")
         return page.read(1)
+
+
+def _is_transparency(band: NDArray[Any]) -> bool:
+    """Whether a band called alpha is one: GDAL calls the fourth of four bands so if nothing else is said."""
+    return bool(((band == 0) | (band == band.max())).mean() > 0.5)
 
 
 def _per_band(tags: list[dict[str, str]], name: str) -> Numbers | None:

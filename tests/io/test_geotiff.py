@@ -82,17 +82,27 @@ def test_transparent_pixels_are_missing(tmp_path):
 
 
 def test_a_fourth_band_is_no_transparency(tmp_path):
+    """Neither where the file says nothing, nor where GDAL has called it alpha, as it does with four bands of a byte."""
     path = write(tmp_path / "a.tif", COUNTS, photometric="minisblack")
+    np.testing.assert_array_equal(read_cube(path).stored(), COUNTS)
+    with pytest.raises(InputError, match=r"4 bands, where a guide has red.*rgb_bands="):
+        read_guide(path)
     with rasterio.open(path, "r+") as target:
         for band, name in enumerate(("blue", "green", "red", "nir")):
             target.set_band_description(band + 1, name)
-    with pytest.raises(
-        InputError, match=r"4 bands \(blue, green, red, nir\), where a guide has red.*rgb_bands="
-    ):
-        read_guide(path)
-    guide = read_guide(path, rgb_bands=(3, 2, 1))
+    guide = read_guide(path)
     np.testing.assert_array_equal(guide.stored(), COUNTS[[2, 1, 0]])
-    assert guide.names == ("red", "green", "blue")
+    assert guide.names == ("red", "green", "blue") and "bands 3, 2, 1 of 4" in guide.taken
+    np.testing.assert_array_equal(read_guide(path, rgb_bands=(1, 2, 4)).stored(), COUNTS[[0, 1, 3]])
+    measured = (COUNTS // 40).astype(np.uint8)
+    measured[3, 0, 0] = 0
+    path = write(tmp_path / "b.tif", measured)
+    with rasterio.open(path) as source:
+        assert source.colorinterp[3].name == "alpha"
+    cube, guide = read_cube(path), read_guide(path)
+    np.testing.assert_array_equal(cube.stored(), measured)
+    np.testing.assert_array_equal(guide.stored(), measured[:3])
+    assert not np.isnan(cube.values).any() and cube.names == ("red", "green", "blue", "")
 
 
 def test_pages_are_bands_in_their_order(tmp_path):

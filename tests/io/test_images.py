@@ -91,10 +91,11 @@ def test_inks_raise(tmp_path, kind):
         read_guide(tmp_path / f"a.{kind}")
 
 
-def test_one_band_is_no_guide(tmp_path):
+def test_a_grey_picture_is_a_guide(tmp_path):
     Image.fromarray(PICTURE[..., 0]).save(tmp_path / "a.png")
-    with pytest.raises(InputError, match="1 bands, where a guide has red, green and blue"):
-        read_guide(tmp_path / "a.png")
+    np.testing.assert_array_equal(
+        read_guide(tmp_path / "a.png").stored(), PICTURE[..., [0, 0, 0]].transpose(2, 0, 1)
+    )
 
 
 def test_a_folder_of_bands_is_a_cube_in_the_order_of_the_numbers(tmp_path):

@@ -37,7 +37,7 @@ def assert_alike(mapped, whole):
         np.testing.assert_array_equal(getattr(mapped, name), getattr(whole, name), err_msg=name)
     for name in ("names", "crs", "transform", "nodata", "dtype", "maximum", "header"):
         assert getattr(mapped, name) == getattr(whole, name), name
-    assert whole.taken.startswith(mapped.taken)
+    assert whole.taken.replace("; 1 pixels without valid values", "") == mapped.taken
 
 
 @pytest.mark.parametrize("suffix", ["npy", "tif", "hdr", "bil", "bip"])
