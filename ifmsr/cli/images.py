@@ -303,10 +303,11 @@ def methods(_: argparse.Namespace) -> None:
 
 
 def cameras(_: argparse.Namespace) -> None:
-    """List the cameras whose spectral responses are known, as `--srf` takes them."""
-    from ifmsr.scenes.cameras import PAPER, camera_names
+    """List the cameras and satellites whose spectral responses are known, as `--srf` takes them."""
+    from ifmsr.scenes.cameras import PAPER, SATELLITES, camera_names
 
-    print(f"{PAPER}  (the paper's table)", *camera_names(), sep="\n")
+    print(f"{PAPER}  (the paper's table)")
+    print(*(f"{name}  (nominal limits of its bands)" for name in SATELLITES), *camera_names(), sep="\n")
 
 
 def add(commands: Commands) -> None:
