@@ -154,9 +154,9 @@ def check_apart(out: Path, *images: Path) -> None:
             raise InputError(out, "it is one of the images to read", "Name another file for the result")
 
 
-def add_pair(commands: Commands, name: str, function: Any) -> argparse.ArgumentParser:
+def add_pair(commands: Commands, name: str, function: Any, example: str) -> argparse.ArgumentParser:
     """A command on pairs of images, with the options that say what the files mean."""
-    made = command(commands, name, function)
+    made = command(commands, name, function, example)
     files = made.add_argument_group("files")
     files.add_argument("--lr-key", metavar="NAME", help="the cube's array in a file that holds several")
     files.add_argument("--rgb-key", metavar="NAME", help="the guide's array in a file that holds several")
@@ -186,7 +186,11 @@ def add_pair(commands: Commands, name: str, function: Any) -> argparse.ArgumentP
     pair.add_argument("--guide", choices=GUIDES, default="auto", help="the guide's tone curve (default auto)")
     pair.add_argument("--strict", action="store_true", help="refuse a pair that raises a warning")
     said = made.add_argument_group("what is printed")
-    said.add_argument("-q", "--quiet", action="store_true", help="print warnings and errors alone")
+    much = said.add_mutually_exclusive_group()
+    much.add_argument("-q", "--quiet", action="store_true", help="print warnings and errors alone")
+    much.add_argument(
+        "-v", "--verbose", action="store_true", help="print the method, and the seconds of every step, too"
+    )
     said.add_argument("--json", action="store_true", help="print one JSON object per pair")
     return made
 

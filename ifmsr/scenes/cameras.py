@@ -93,7 +93,8 @@ def find_response(source: str | Path, bands: int, wavelengths: NDArray[np.float6
     else:
         cameras = {_spelled(camera): camera for camera in camera_names()}
         if name not in cameras:
-            fix = f"{did_you_mean(name, (PAPER, *SATELLITES, *cameras))}Give a name that `ifmsr cameras` lists, or a CSV file"
+            close = did_you_mean(name, (PAPER, *SATELLITES, *cameras))
+            fix = f"{close}Give a name that `ifmsr cameras` lists, or a CSV file"
             raise InputError("srf", f"{str(source)!r} is no file and no known camera", fix)
         measured_at, response = _table()[cameras[name]]
     if wavelengths is not None:

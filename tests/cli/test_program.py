@@ -101,6 +101,22 @@ def test_a_package_on_the_path_that_is_not_installed_has_no_version(tmp_path):
     assert done.stdout == "unknown\n", done.stderr
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_an_example_that_it_understands(name):
+    start, _, words = COMMANDS[name].epilog.partition("ifmsr ")
+    assert start == "example: " and parser().parse_args(words.split()).command == name
+
+
+def test_every_option_has_its_help():
+    silent = [
+        f"{name} {action.option_strings or action.dest}"
+        for name, command in COMMANDS.items()
+        for action in command._actions
+        if not action.help
+    ]
+    assert silent == []
+
+
 def test_the_parsers_choices_are_the_librarys():
     assert set(DEGRADATIONS) == set(get_args(Preset))
     assert set(ALIGNMENTS) == set(get_args(Alignment))
