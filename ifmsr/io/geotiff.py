@@ -7,6 +7,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import ceil, log2
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,6 +29,8 @@ CUBE_TAGS = ("wavelength", "wavelengths", "wavelength_units", "fwhm", "bbl")
 STALE = ("STATISTICS_", "AREA_OR_POINT", "DERIVED_")
 """Beginnings of tags that describe the numbers or the grid, not the scene: they do not hold for a result."""
 MOST_PAGES = 10_000
+TILE = 256  # pixels per side
+WHOLE = 512  # pixels per side, up to which an image needs no overviews
 
 
 def read_geotiff(
@@ -95,17 +98,35 @@ def read_geotiff(
 def write_geotiff(path: Path, cube: Cube) -> None:
     """A tiled, compressed GeoTIFF with every band's wavelength, fwhm and bbl as EnMAP has them, scale, offset, no-data.
 
+    It is cloud-optimised: metadata first, and above `WHOLE` pixels per side coarser versions beside the image, so that
+    a reader far away fetches only what it shows.
+
     Raises
     ------
     InputError : the type is none that TIFF holds; rasterio is not installed.
     """
     with tempfile.TemporaryDirectory() as folder:
-        plain = Path(folder) / "cube.tif"
-        array = cube.stored()
-        with _written_as_geotiff(path), _create(plain, cube) as target:
-            target.write(array)
-        with plain.open("rb") as written:
+        array, made = cube.stored(), Path(folder) / "cube.tif"
+        with _written_as_geotiff(path):
+            if max(array.shape[1:]) <= WHOLE:
+                with _create(made, cube, **_options(cube)) as target:
+                    target.write(array)
+            else:
+                _with_overviews(made, cube, array)
+        with made.open("rb") as written:
             write_atomically(path, lambda file: shutil.copyfileobj(written, file))
+
+
+def _with_overviews(place: Path, cube: Cube, array: NDArray[Any]) -> None:
+    """The same with its overviews, which GDAL puts before the data only where it copies a finished file."""
+    from rasterio.enums import Resampling
+    from rasterio.shutil import copy
+
+    plain, halvings = place.with_name("plain.tif"), ceil(log2(max(array.shape[1:]) / WHOLE))
+    with _create(plain, cube, bigtiff="if_safer", interleave="band") as target:
+        target.write(array)
+        target.build_overviews([2**n for n in range(1, halvings + 1)], Resampling.average)
+    copy(plain, place, driver="GTiff", copy_src_overviews=True, **_options(cube))
 
 
 @contextmanager
@@ -113,7 +134,7 @@ def block_target(path: Path, cube: Cube) -> Iterator["Raster"]:
     """The numbers (B, h, w) of a GeoTIFF to be written block by block; the file appears when all is written."""
     with replacing(path) as temporary:
         with _written_as_geotiff(path):
-            target = _create(temporary, cube)
+            target = _create(temporary, cube, **_options(cube))
         with target:
             yield Raster(target)
 
@@ -144,13 +165,9 @@ class Raster:
         return tuple(part.indices(length)[:2] for part, length in zip(place[1:], self.shape[1:], strict=True))
 
 
-def _create(place: Path, cube: Cube) -> Any:
-    """A new GeoTIFF with the metadata of a cube, open to write."""
-    require("rasterio")
-    import rasterio
-
-    assert cube.scale is not None and cube.offset is not None  # set on construction
-    (bands, height, width), dtype = cube.values.shape, np.dtype(cube.dtype)
+def _options(cube: Cube) -> dict[str, Any]:
+    """How GDAL lays out the numbers of a cube: compressed, in tiles, one band after the other."""
+    dtype = np.dtype(cube.dtype)
     options: dict[str, Any] = {
         "compress": "deflate",
         "zlevel": 1,
@@ -159,8 +176,18 @@ def _create(place: Path, cube: Cube) -> Any:
     }
     if dtype.itemsize > 1:
         options["predictor"] = 3 if dtype.kind == "f" else 2
-    if min(height, width) >= 256:
-        options |= {"tiled": True, "blockxsize": 256, "blockysize": 256}
+    if min(cube.values.shape[1:]) >= TILE:
+        options |= {"tiled": True, "blockxsize": TILE, "blockysize": TILE}
+    return options
+
+
+def _create(place: Path, cube: Cube, **options: Any) -> Any:
+    """A new GeoTIFF with the metadata of a cube, open to write."""
+    require("rasterio")
+    import rasterio
+
+    assert cube.scale is not None and cube.offset is not None  # set on construction
+    (bands, height, width), dtype = cube.values.shape, np.dtype(cube.dtype)
     target = rasterio.open(
         place, "w", driver="GTiff", count=bands, height=height, width=width, dtype=dtype,
         crs=cube.crs, nodata=cube.nodata,

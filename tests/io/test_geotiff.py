@@ -172,6 +172,34 @@ def test_integers_come_back_exactly(tmp_path):
     assert again.dtype == "uint16" and again.nodata == 0 and again.transform is None
 
 
+@pytest.mark.parametrize(("side", "overviews"), [(300, []), (520, [2]), (1030, [2, 4])])
+def test_what_is_written_is_cloud_optimised(tmp_path, side, overviews):
+    """Tiles, and before them all directories: that of the whole first, then the coarser ones."""
+    counts = np.resize(COUNTS, (2, side, 270))
+    about = {
+        "nodata": 0.0,
+        "dtype": "uint16",
+        "maximum": 16383.0,
+        "names": ("a", "b"),
+        "header": {"sensor": "x"},
+    }
+    cube = Cube(counts / np.float32(16383), transform=TRANSFORMS["rotated"], crs="EPSG:32611", **about)
+    path = write_cube(tmp_path / "a.tif", cube)
+    with rasterio.open(path) as file:
+        assert file.overviews(1) == file.overviews(2) == overviews and file.profile["tiled"]
+        assert file.block_shapes == [(256, 256)] * 2 and file.compression.name == "deflate"
+    with tifffile.TiffFile(path) as file:
+        pages = [page for page in file.pages]
+        sizes = [page.imagelength for page in pages]
+        starts = [page.offset for page in pages]
+        assert sizes == sorted(sizes, reverse=True) and starts == sorted(starts) and starts[0] < 500
+        assert max(starts) < min(min(page.dataoffsets) for page in pages)
+    again = read_cube(path)
+    np.testing.assert_array_equal(again.stored(), cube.stored())
+    assert again.names == ("a", "b") and again.nodata == 0 and again.transform == cube.transform
+    assert again.header == {"sensor": "x"}
+
+
 def test_a_broken_coordinate_system_is_an_input_error(tmp_path):
     cube = Cube(np.zeros((2, 3, 4), np.float32), crs="nowhere", transform=TRANSFORMS["rotated"])
     with pytest.raises(InputError, match=r"b\.tif: cannot be written as a GeoTIFF"):
