@@ -118,7 +118,7 @@ def run_one(args: argparse.Namespace, lr: Path, rgb: Path, out: Path, report: Pa
     pair = read_pair(args, lr, rgb)
     steps.done("reading")
     memory = None if args.memory is None else args.memory * 10**6
-    with in_options("lr", {"lr": lr, "rgb": rgb}):
+    with in_options("lr", {"lr": lr, "rgb": rgb}), no_progress(args.quiet or args.json):
         method = api.load_method(args.method, pair.scale, args.weights, args.device, args.precision, memory)
         assessment = api.assess(
             pair.cube.values, pair.guide.values, pair.scale, response(args.srf, pair), args.guide
@@ -128,8 +128,7 @@ def run_one(args: argparse.Namespace, lr: Path, rgb: Path, out: Path, report: Pa
         doubt(pair, assessment, args.strict)
         say_method(args, method)
         steps.done("assessing the pair")
-        with no_progress(args.quiet or args.json):
-            results = api.run_assessed(Assessed.of(method), assessment, args.error is not None)
+        results = api.run_assessed(Assessed.of(method), assessment, args.error is not None)
     steps.done("super-resolving")
     written = write(args, pair, out, *results)
     steps.done("writing")

@@ -18,6 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ifmsr.progress import with_progress
+
 SIDE = 5  # of the patches whose eigenvalues are looked at
 STRIDE = 2  # between them
 SMOOTHEST = 0.3  # of them, that count
@@ -132,7 +134,7 @@ def wiener_filtered(noisy: Tensor, pilot: Tensor, level: float) -> Tensor:
     _, height, width = noisy.shape
     total, counts = torch.zeros_like(noisy), torch.zeros(1, height, width)
     last = height - PATCH
-    for top in range(0, last + 1, STRIP * SPACING):
+    for top in with_progress(range(0, last + 1, STRIP * SPACING), "denoising the guide"):
         rows = [min(row, last) for row in range(top, min(top + STRIP * SPACING, last + SPACING), SPACING)]
         first, end = max(0, top - REACH), min(height, rows[-1] + REACH + PATCH)
         strip = slice(first, end)

@@ -16,9 +16,6 @@ from ifmsr.io.room import check_room
 from ifmsr.io.stored import Stored, Transform, in_nanometres
 from ifmsr.untrusted import bytes_on_disk, decoding
 
-NODATA_NAMES = ("Data_Ignore_Value", "_FillValue", "missing_value", "data_ignore_value")
-SCALE_NAMES = ("scale_factor", "Scale_Factor")
-
 
 def read_hdf5(
     path: Path, key: str | None = None, layout: Layout | None = None, beside: tuple[int, int] | None = None
@@ -53,7 +50,7 @@ def read_hdf5(
         unit = _unit(file, spectral)
         wavelengths = next((spectral[entry] for entry in netcdf.WAVELENGTH_NAMES if entry in spectral), None)
         around = name.rpartition("/")[0]
-        factor = _number(attributes, SCALE_NAMES)
+        factor = _number(attributes, netcdf.SCALE_NAMES)
         centres, widths = in_nanometres(wavelengths, spectral.get("fwhm"), unit)
         found = Stored(
             path,
@@ -66,9 +63,9 @@ def read_hdf5(
             scale=None
             if factor is None
             else (1 / factor if factor and "Scale_Factor" in attributes else factor),
-            offset=_number(attributes, ("add_offset",)),
-            nodata=_number(attributes, NODATA_NAMES),
-            header=attributes,
+            offset=_number(attributes, (netcdf.OFFSET,)),
+            nodata=_number(attributes, netcdf.NODATA_NAMES),
+            header=netcdf.remaining(attributes),
         )
         variables = {
             entry.rpartition("/")[2]: item

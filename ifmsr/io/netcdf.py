@@ -21,6 +21,11 @@ GRID = "spatial_ref"
 """The variable that holds the coordinate reference system, under the name that GDAL and rioxarray use."""
 WAVELENGTH_NAMES = ("wavelength", "wavelengths")
 CENTRES = (("x", "y"), ("lon", "lat"), ("longitude", "latitude"))
+NODATA_NAMES = ("Data_Ignore_Value", "_FillValue", "missing_value", "data_ignore_value")
+SCALE_NAMES = ("scale_factor", "Scale_Factor")
+OFFSET = "add_offset"
+BOOKKEEPING = ("CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST", "_Netcdf4Dimid", "_Netcdf4Coordinates")
+"""Attributes with which HDF5 and netCDF keep their dimensions."""
 UNEVEN = 0.01  # of a pixel, by which pixel centres may lie off a grid: some are stored as float32
 
 
@@ -99,14 +104,20 @@ def cube_of(found: Stored, attributes: dict[str, Any], variables: Mapping[str, A
     return described(
         replace(
             found,
-            scale=_number(attributes.get("scale_factor")),
-            offset=_number(attributes.get("add_offset")),
-            header=attributes,
+            scale=_number(attributes.get(SCALE_NAMES[0])),
+            offset=_number(attributes.get(OFFSET)),
+            header=remaining(attributes),
         ),
         attributes,
         {} if mapping is None else dict(mapping.attrs),
         variables,
     )
+
+
+def remaining(attributes: dict[str, Any]) -> dict[str, Any]:
+    """The attributes that neither a field of `Stored` nor the file's own bookkeeping has."""
+    taken = {*NODATA_NAMES, *SCALE_NAMES, OFFSET, *BOOKKEEPING, "grid_mapping"}
+    return {name: value for name, value in attributes.items() if name not in taken}
 
 
 def own_entries(attributes: dict[str, Any]) -> dict[str, Any]:

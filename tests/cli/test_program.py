@@ -66,6 +66,18 @@ def test_a_shell_can_complete_a_line(tmp_path, monkeypatch, line, expected):
     assert expected in answer.read_text().split("\x0b")[0].split()
 
 
+@pytest.mark.parametrize("given", [{}, {"GOMP_SPINCOUNT": "7"}, {"OMP_WAIT_POLICY": "active"}])
+def test_idle_threads_leave_their_cores_to_other_programs(monkeypatch, given):
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    expected = given or {"GOMP_SPINCOUNT": "1000"}
+    assert {name: os.environ[name] for name in os.environ if name.startswith(("GOMP_S", "OMP_W"))} == expected
+
+
 def test_the_package_is_imported_at_once_and_its_names_at_first_use():
     program = f"""
 import sys

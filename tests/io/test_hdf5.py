@@ -51,7 +51,9 @@ def test_netcdf_scale_offset_and_fill_value(tmp_path):
     path = write(tmp_path / "a.nc", cube=COUNTS)
     with h5py.File(path, "r+") as file:
         file["cube"].attrs.update({"scale_factor": 1e-4, "add_offset": 0.02, "_FillValue": COUNTS[0, 0, 0]})
+        file["cube"].attrs["sensor"] = "mine"
     cube = read_cube(path)
+    assert cube.header == {"sensor": "mine"}  # what became a field is no entry that outlives it
     missing = (COUNTS[0, 0, 0] == COUNTS).transpose(2, 0, 1)
     np.testing.assert_array_equal(np.isnan(cube.values), missing)
     physical = (COUNTS.transpose(2, 0, 1) * 1e-4 + 0.02)[~missing]

@@ -72,6 +72,17 @@ def test_twelve_bits_in_sixteen_are_taken_as_twelve(tmp_path):
     np.testing.assert_array_equal(cube.stored()[0], grey)
 
 
+def test_colours_of_twelve_bits_in_sixteen_are_taken_as_twelve(tmp_path):
+    deep = np.random.default_rng(1).integers(0, 4096, (3, 8, 9)).astype(np.uint16)
+    deep[0, 0, 0] = 4095
+    about = {"driver": "PNG", "count": 3, "height": 8, "width": 9, "dtype": "uint16"}
+    with rasterio.open(tmp_path / "a.png", "w", **about) as target:
+        target.write(deep)
+    guide = read_guide(tmp_path / "a.png")
+    np.testing.assert_allclose(guide.values, deep / 4095, rtol=1e-6)
+    assert "divided by 4095" in guide.taken
+
+
 def test_transparent_pixels_are_missing(tmp_path):
     rgba = np.concatenate([PICTURE, np.full((4, 6, 1), 255, np.uint8)], axis=2)
     rgba[1, 2, 3] = 0
