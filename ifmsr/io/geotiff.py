@@ -171,6 +171,7 @@ def _options(cube: Cube) -> dict[str, Any]:
     options: dict[str, Any] = {
         "compress": "deflate",
         "zlevel": 1,
+        "num_threads": "all_cpus",
         "bigtiff": "if_safer",
         "interleave": "band",
     }
