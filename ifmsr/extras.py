@@ -7,7 +7,7 @@ from ifmsr.errors import InputError
 EXTRAS = {
     "study": ("filelock", "pandas", "jinja2", "matplotlib", "tensorly", "requests", "yaml"),
     "geo": ("h5netcdf", "h5py", "rasterio", "spectral", "xarray"),
-    "large": ("dask",),
+    "large": ("dask", "zarr"),
     "completion": ("argcomplete",),
     "viewer": ("anywidget",),
     "notebooks": ("ipykernel", "jupyter_client", "nbclient", "nbformat", "papermill", "traitlets"),

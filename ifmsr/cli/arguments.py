@@ -23,10 +23,13 @@ Commands = Any  # argparse keeps the type of what `add_subparsers` returns to it
 Function = Callable[[argparse.Namespace], None]
 
 
-def command(commands: Commands, name: str, function: Function) -> argparse.ArgumentParser:
-    """Add a command; its help text is its function's docstring."""
+def command(commands: Commands, name: str, function: Function, example: str) -> argparse.ArgumentParser:
+    """Add a command; its help text is its function's docstring, and `example` what may follow its name."""
     made: argparse.ArgumentParser = commands.add_parser(
-        name, help=function.__doc__, description=function.__doc__
+        name,
+        help=function.__doc__,
+        description=function.__doc__,
+        epilog=f"example: ifmsr {name} {example}".rstrip(),
     )
     made.set_defaults(function=function)
     return made

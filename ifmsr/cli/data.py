@@ -29,7 +29,7 @@ def diagnose(_: argparse.Namespace) -> None:
 
 def add(commands: Commands) -> None:
     """The commands of this file."""
-    made = command(commands, "data", data)
+    made = command(commands, "data", data, "fetch cave")
     made.add_argument("action", choices=("check", "fetch"), help="check the files on disk, or download them")
     made.add_argument(
         "datasets",
@@ -39,4 +39,4 @@ def add(commands: Commands) -> None:
     )
     made.add_argument("--root", type=Path, help=ROOT)
     made.add_argument("--verify", action="store_true", help="hash every file instead of comparing sizes")
-    command(commands, "doctor", diagnose)
+    command(commands, "doctor", diagnose, "")

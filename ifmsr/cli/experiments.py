@@ -111,8 +111,7 @@ def reproduce(args: argparse.Namespace) -> None:
 
 def add(commands: Commands) -> None:
     """The commands of this file."""
-    made = command(commands, "study", study)
-    made.epilog = "Example: ifmsr study workflow/study.csv --out results/study --workers 2"
+    made = command(commands, "study", study, "workflow/study.csv --out results/study --workers 2")
     made.add_argument("study", type=Path, metavar="STUDY.csv", help=STUDY)
     made.add_argument("--out", type=Path, required=True, help="folder for the runs and the table")
     one = made.add_mutually_exclusive_group()
@@ -123,8 +122,7 @@ def add(commands: Commands) -> None:
     )
     made.add_argument("--device", help="cpu, cuda, cuda:1, ... (default: the GPU if there is one)")
 
-    made = command(commands, "plan", make_plan)
-    made.epilog = "Example: ifmsr plan workflow/table4.csv --machine mine.csv --measure"
+    made = command(commands, "plan", make_plan, "workflow/table4.csv --machine mine.csv --measure")
     made.add_argument("study", type=Path, metavar="STUDY.csv", help=STUDY)
     made.add_argument(
         "--machine", type=Path, metavar="FILE", help="measured costs (default: those in results)"
@@ -133,7 +131,9 @@ def add(commands: Commands) -> None:
         "--measure", action="store_true", help="first measure here what the file lacks: seconds per method"
     )
 
-    made = command(commands, "ablations", ablate)
+    made = command(
+        commands, "ablations", ablate, "--data cave --split figure4 --variant full --out results/ablations"
+    )
     add_split(made)
     add_preset(made, "ablation")
     made.add_argument(
@@ -142,7 +142,7 @@ def add(commands: Commands) -> None:
     )  # fmt: skip
     add_side(made)
 
-    made = command(commands, "reproduce", reproduce)
+    made = command(commands, "reproduce", reproduce, "table4 --scale 8")
     made.add_argument("what", help="table4, or a folder that `ifmsr evaluate` filled")
     made.add_argument("--data", help="table4's data set (default cave)")
     made.add_argument("--scale", type=int, help="table4's magnification (default 4)")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ifmsr.assessment import Assessment
     from ifmsr.inference.blocks import Blocks
     from ifmsr.io import Pair
+    from ifmsr.methods.base import Method
 
 BATCH_SUFFIX = ".tif"
 PICTURES = (".png", ".pdf", ".svg")
@@ -105,16 +106,19 @@ def run_all(args: argparse.Namespace, pairs: list[tuple[Path, Path]]) -> None:
 
 def run_one(args: argparse.Namespace, lr: Path, rgb: Path, out: Path, report: Path | None) -> "Assessment":
     """One pair of files: read, assess, super-resolve, write, report."""
+    steps = Steps(args.verbose)
     from ifmsr.inference import api
     from ifmsr.inference.assessed import Assessed
     from ifmsr.progress import no_progress
 
+    steps.done("loading the libraries")
     check_apart(out, lr, rgb)
     if report is None and (blocks := mapped_blocks(args, lr, rgb, out)) is not None:
-        return run_blocks(args, *blocks, out)
+        return run_blocks(args, *blocks, out, steps)
     pair = read_pair(args, lr, rgb)
+    steps.done("reading")
     memory = None if args.memory is None else args.memory * 10**6
-    with in_options("lr", {"lr": lr, "rgb": rgb}):
+    with in_options("lr", {"lr": lr, "rgb": rgb}), no_progress(args.quiet or args.json):
         method = api.load_method(args.method, pair.scale, args.weights, args.device, args.precision, memory)
         assessment = api.assess(
             pair.cube.values, pair.guide.values, pair.scale, response(args.srf, pair), args.guide
@@ -122,19 +126,37 @@ def run_one(args: argparse.Namespace, lr: Path, rgb: Path, out: Path, report: Pa
         if not args.json:
             say(args, pair, assessment)
         doubt(pair, assessment, args.strict)
-        with no_progress(args.quiet or args.json):
-            results = api.run_assessed(Assessed.of(method), assessment, args.error is not None)
+        say_method(args, method)
+        steps.done("assessing the pair")
+        results = api.run_assessed(Assessed.of(method), assessment, args.error is not None)
+    steps.done("super-resolving")
     written = write(args, pair, out, *results)
+    steps.done("writing")
     if report is not None:
         from ifmsr.cli.report import write_report
 
         config = {"lr": lr.name, "rgb": rgb.name, "scale": pair.scale, "method": args.method, "srf": args.srf}
         written += write_report(report, (lr, rgb), pair, assessment, results[0], config)
+        steps.done("the report")
     if args.json:
         say_json(pair, assessment, out)
     elif not args.quiet:
         print(*written, sep="\n")
     return assessment
+
+
+class Steps:
+    """Prints the seconds of every step to standard error, if they are `wanted`."""
+
+    def __init__(self, wanted: bool):
+        self.wanted, self.start = wanted, time.perf_counter()
+
+    def done(self, step: str) -> None:
+        """A step ends here; the next one begins."""
+        now = time.perf_counter()
+        if self.wanted:
+            print(f"ifmsr: {step}: {now - self.start:.1f} s", file=sys.stderr, flush=True)
+        self.start = now
 
 
 def mapped_blocks(args: argparse.Namespace, lr: Path, rgb: Path, out: Path) -> "tuple[Pair, Blocks] | None":
@@ -162,7 +184,9 @@ def mapped_blocks(args: argparse.Namespace, lr: Path, rgb: Path, out: Path) -> "
     return (pair, blocks) if blocks.assessment.fits else None
 
 
-def run_blocks(args: argparse.Namespace, pair: "Pair", blocks: "Blocks", out: Path) -> "Assessment":
+def run_blocks(
+    args: argparse.Namespace, pair: "Pair", blocks: "Blocks", out: Path, steps: Steps
+) -> "Assessment":
     """A pair of large files, block by block into the result's file."""
     import numpy as np
 
@@ -173,6 +197,8 @@ def run_blocks(args: argparse.Namespace, pair: "Pair", blocks: "Blocks", out: Pa
     if not args.json:
         say(args, pair, assessment)
     doubt(pair, assessment, args.strict)
+    say_method(args, blocks.method)
+    steps.done("reading, and assessing a sample")
     result = pair.result(np.broadcast_to(np.float32(0), blocks.shape))
     gaps = (
         getattr(pair.cube.values, "missing", False)
@@ -183,6 +209,7 @@ def run_blocks(args: argparse.Namespace, pair: "Pair", blocks: "Blocks", out: Pa
         result = result.floating()
     with block_target(out, result) as target, no_progress(args.quiet or args.json):
         blocks.into(target)
+    steps.done("super-resolving and writing, block by block")
     if args.json:
         say_json(pair, assessment, out)
     elif not args.quiet:
@@ -218,13 +245,16 @@ def write(args: argparse.Namespace, pair: "Pair", out: Path, sr: Any, error: Any
 
 def assess(args: argparse.Namespace) -> None:
     """Assess an LR cube and its RGB guide: estimated degradation, noise and registration, and warnings."""
+    steps = Steps(args.verbose)
     from ifmsr.inference import api
 
+    steps.done("loading the libraries")
     if args.out is not None:
         require("matplotlib")
         if args.out.suffix.lower() not in PICTURES:
             raise InputError(args.out, "it is no picture", f"Choose one of {' '.join(PICTURES)}")
     pair = read_pair(args, args.lr, args.rgb)
+    steps.done("reading")
     with in_options("lr", {"lr": args.lr, "rgb": args.rgb}):
         assessment = api.assess(
             pair.cube.values, pair.guide.values, pair.scale, response(args.srf, pair), args.guide
@@ -235,6 +265,7 @@ def assess(args: argparse.Namespace) -> None:
             say(args, pair, assessment)
             say_camera(args, pair, assessment)
         doubt(pair, assessment, args.strict)
+    steps.done("assessing the pair")
     if args.out is not None:
         from ifmsr.cli.report import save_picture
         from ifmsr.figures.pair import assessment_figure
@@ -248,6 +279,7 @@ def assess(args: argparse.Namespace) -> None:
             pair.cube.wavelengths,
         )
         path = save_picture(figure, args.out)
+        steps.done("the picture")
         if not args.quiet and not args.json:
             print(path)
 
@@ -256,6 +288,12 @@ def say(args: argparse.Namespace, pair: "Pair", assessment: "Assessment") -> Non
     """What was read, and the assessment's five lines."""
     if not args.quiet:
         print(pair.cube.taken, pair.guide.taken, assessment, sep="\n", flush=True)
+
+
+def say_method(args: argparse.Namespace, method: "Method") -> None:
+    """The method and how it was trained, with ``--verbose``."""
+    if args.verbose:
+        print(f"ifmsr: method {args.method}: {method.schedule or 'no training'}", file=sys.stderr)
 
 
 def say_camera(args: argparse.Namespace, pair: "Pair", assessment: "Assessment") -> None:
@@ -303,17 +341,18 @@ def methods(_: argparse.Namespace) -> None:
 
 
 def cameras(_: argparse.Namespace) -> None:
-    """List the cameras whose spectral responses are known, as `--srf` takes them."""
-    from ifmsr.scenes.cameras import PAPER, camera_names
+    """List the cameras and satellites whose spectral responses are known, as `--srf` takes them."""
+    from ifmsr.scenes.cameras import PAPER, SATELLITES, camera_names
 
-    print(f"{PAPER}  (the paper's table)", *camera_names(), sep="\n")
+    print(f"{PAPER}  (the paper's table)")
+    print(*(f"{name}  (nominal limits of its bands)" for name in SATELLITES), *camera_names(), sep="\n")
 
 
 def add(commands: Commands) -> None:
     """The commands of this file."""
-    made = add_pair(commands, "super-resolve", super_resolve)
+    example = "cube.hdr photo.tif -o result.tif --report report"
+    made = add_pair(commands, "super-resolve", super_resolve, example)
     made.usage = "ifmsr super-resolve LR RGB [LR RGB ...] -o OUT [options]"
-    made.epilog = "example: ifmsr super-resolve cube.hdr photo.tif -o result.tif --report report"
     made.add_argument(
         "images", nargs="+", type=Path, metavar="LR RGB",
         help="a cube and its aligned RGB guide; several pairs, or two folders, if OUT is a folder",
@@ -347,11 +386,10 @@ def add(commands: Commands) -> None:
         help="megabytes for a block of a large image (default 1000), or IFMSR's feature maps (half of what is free)",
     )
 
-    made = add_pair(commands, "assess", assess)
-    made.epilog = "example: ifmsr assess cube.hdr photo.tif -o assessment.png"
+    made = add_pair(commands, "assess", assess, "cube.hdr photo.tif -o assessment.png")
     made.add_argument("lr", type=Path, metavar="LR", help="the cube")
     made.add_argument("rgb", type=Path, metavar="RGB", help="its aligned RGB guide, a whole number finer")
     made.add_argument("-o", "--out", type=Path, help="one picture of it: .png .pdf .svg")
 
-    command(commands, "methods", methods)
-    command(commands, "cameras", cameras)
+    command(commands, "methods", methods, "")
+    command(commands, "cameras", cameras, "")

@@ -31,8 +31,8 @@ def new_experiment(args: argparse.Namespace) -> None:
 
 def add(commands: Commands) -> None:
     """The commands of this file."""
-    made = command(commands, "run", run)
-    made.add_argument("notebooks", nargs="+", type=Path, metavar="NOTEBOOK")
+    made = command(commands, "run", run, "notebooks/05_table_iv.ipynb -p scale 8 --out results/notebooks")
+    made.add_argument("notebooks", nargs="+", type=Path, metavar="NOTEBOOK", help="files to execute")
     made.add_argument(
         "-p", dest="settings", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"),
         help="a parameter of the notebooks, repeatable; the value is read as YAML",
@@ -47,5 +47,5 @@ def add(commands: Commands) -> None:
         help="execute with the default parameters and store the outputs in the notebooks",
     )
 
-    made = command(commands, "new-experiment", new_experiment)
+    made = command(commands, "new-experiment", new_experiment, "more_blocks")
     made.add_argument("name", metavar="NAME", help="of the notebook, and of its folder below results")

@@ -98,11 +98,14 @@ def pairs_of(images: Sequence[Path]) -> list[tuple[Path, Path]]:
 
     Raises InputError if the number of images is odd.
     """
+    from ifmsr.io.reading import STORE
+
     if len(images) % 2:
         raise InputError(
             "LR RGB", f"{len(images)} images", "Give pairs: a cube, its guide, the next cube, its guide"
         )
-    if len(images) == 2 and all(path.is_dir() for path in images) and (found := _by_name(*images)):
+    folders = all(path.is_dir() and path.suffix.lower() != STORE for path in images)
+    if len(images) == 2 and folders and (found := _by_name(*images)):
         return found
     return list(zip(images[::2], images[1::2], strict=True))
 
@@ -151,9 +154,9 @@ def check_apart(out: Path, *images: Path) -> None:
             raise InputError(out, "it is one of the images to read", "Name another file for the result")
 
 
-def add_pair(commands: Commands, name: str, function: Any) -> argparse.ArgumentParser:
+def add_pair(commands: Commands, name: str, function: Any, example: str) -> argparse.ArgumentParser:
     """A command on pairs of images, with the options that say what the files mean."""
-    made = command(commands, name, function)
+    made = command(commands, name, function, example)
     files = made.add_argument_group("files")
     files.add_argument("--lr-key", metavar="NAME", help="the cube's array in a file that holds several")
     files.add_argument("--rgb-key", metavar="NAME", help="the guide's array in a file that holds several")
@@ -183,7 +186,11 @@ def add_pair(commands: Commands, name: str, function: Any) -> argparse.ArgumentP
     pair.add_argument("--guide", choices=GUIDES, default="auto", help="the guide's tone curve (default auto)")
     pair.add_argument("--strict", action="store_true", help="refuse a pair that raises a warning")
     said = made.add_argument_group("what is printed")
-    said.add_argument("-q", "--quiet", action="store_true", help="print warnings and errors alone")
+    much = said.add_mutually_exclusive_group()
+    much.add_argument("-q", "--quiet", action="store_true", help="print warnings and errors alone")
+    much.add_argument(
+        "-v", "--verbose", action="store_true", help="print the method, and the seconds of every step, too"
+    )
     said.add_argument("--json", action="store_true", help="print one JSON object per pair")
     return made
 

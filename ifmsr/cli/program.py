@@ -26,6 +26,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    wait_briefly()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
             stream.reconfigure(errors="backslashreplace")  # paths that the terminal's encoding cannot show
@@ -50,6 +51,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("ifmsr: interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def wait_briefly() -> None:
+    """Let the threads of PyTorch, which is not loaded yet, sleep after about 50 microseconds without work.
+
+    By default they keep their cores busy for milliseconds, at every step of a computation. Where other programs use the
+    machine too, that makes a command of seconds one of minutes. What the user has set stays.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
 def complete(top: argparse.ArgumentParser) -> None:

@@ -133,7 +133,12 @@ def compare(args: argparse.Namespace) -> None:
 
 def add(commands: Commands) -> None:
     """The commands of this file."""
-    made = command(commands, "evaluate", evaluate)
+    made = command(
+        commands,
+        "evaluate",
+        evaluate,
+        "--data cave --split figure4 --scale 8 --method auto --method gsa --out results/mine",
+    )
     add_split(made)
     made.add_argument("--method", dest="methods", action="append", required=True, help=METHOD)
     made.add_argument("--weights", type=Path, help="a network's weights instead of the shipped ones")
@@ -163,7 +168,12 @@ def add(commands: Commands) -> None:
     add_side(made)
     add_again(made)
 
-    made = command(commands, "robustness", measure_robustness)
+    made = command(
+        commands,
+        "robustness",
+        measure_robustness,
+        "--data indian-pines --split spatial --method closed-form --out results/robust",
+    )
     add_split(made, scale=False)
     made.add_argument(
         "--method",
@@ -188,11 +198,11 @@ def add(commands: Commands) -> None:
     add_side(made)
     add_again(made)
 
-    made = command(commands, "tables", make_tables)
+    made = command(commands, "tables", make_tables, "results/cave-x4 results/cave-x8 --out results/tables")
     made.add_argument("evaluations", nargs="*", type=Path, help="folders that `ifmsr evaluate` filled")
     made.add_argument("--out", type=Path, help="folder for the tables")
 
-    made = command(commands, "runs", list_runs)
+    made = command(commands, "runs", list_runs, "results --kind evaluation --sort PSNR")
     made.add_argument("folder", nargs="?", type=Path, default=Path("results"), help="default: results")
     made.add_argument("--kind", choices=("evaluation", "robustness", "training", "other"), help="only these")
     made.add_argument("--sort", metavar="COLUMN", help="sort by a column, the best first for PSNR and SSIM")
@@ -204,11 +214,11 @@ def add(commands: Commands) -> None:
         help="draw the trainings' curves, PATH.png and PATH.pdf, instead",
     )
 
-    made = command(commands, "compare", compare)
+    made = command(commands, "compare", compare, "results/cave-x4 results/mine --metric SAM")
     made.add_argument("first", type=Path, metavar="FIRST", help="a folder that `ifmsr evaluate` filled")
     made.add_argument("second", type=Path, metavar="SECOND", help="another one, on the same scenes and seeds")
     made.add_argument("--metric", choices=METRICS, default="PSNR", help="default %(default)s")
 
-    made = command(commands, "figures", make_figures)
+    made = command(commands, "figures", make_figures, "results/cave-x4 --out results/figures")
     made.add_argument("evaluation", type=Path, help="a folder that `ifmsr evaluate` filled")
     made.add_argument("--out", type=Path, required=True, help="folder for the figures")

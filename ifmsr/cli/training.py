@@ -39,7 +39,7 @@ def ship(args: argparse.Namespace) -> None:
 
 def add(commands: Commands) -> None:
     """The commands of this file."""
-    made = command(commands, "train", train)
+    made = command(commands, "train", train, "--data cave --split figure4 --preset ifmsr --out results/mine")
     add_split(made)
     add_preset(made, "quick")
     made.add_argument("--restart", action="store_true", help="start again even if there is a checkpoint")
@@ -48,7 +48,7 @@ def add(commands: Commands) -> None:
         "--compile", action="store_true", help="compile the network: takes minutes, then trains faster"
     )
 
-    made = command(commands, "ship", ship)
+    made = command(commands, "ship", ship, "results/mine results/mine-evaluated")
     made.add_argument("training", type=Path, help="a folder that `ifmsr train` filled")
     made.add_argument("evaluations", nargs="+", type=Path, help="folders with rows of these weights")
     made.add_argument("--name", default="", help="the file's name (default: the name that methods look for)")

@@ -56,8 +56,7 @@ def _named(texts: list[str]) -> dict[str, Path]:
 
 def add(commands: Commands) -> None:
     """The command of this file."""
-    made = command(commands, "view", view)
-    made.epilog = "example: ifmsr view cube.hdr --guide photo.tif --result auto=result.tif -o page.html"
+    made = command(commands, "view", view, "cube.hdr --guide photo.tif --result auto=result.tif -o page.html")
     made.add_argument("file", type=Path, metavar="FILE", help="the cube")
     made.add_argument("-o", "--out", type=Path, help="the page (default: FILE's name with .html, here)")
     made.add_argument("--open", action="store_true", help="open the page in the web browser")

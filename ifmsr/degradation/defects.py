@@ -105,8 +105,6 @@ def without_spectrum(lr: Tensor, span: Tensor, rgb: Tensor) -> Tensor:
     Those around them are unlike, or the cube is 0 where the guide is bright, or in many other pixels noise has left
     some bands at 0 and not all.
     """
-    from scipy import ndimage
-
     flat = (lr == lr.amin()).all(0) | (lr == lr.amax()).all(0)
     if not flat.any() or flat.all():
         return torch.zeros_like(flat)
@@ -115,6 +113,8 @@ def without_spectrum(lr: Tensor, span: Tensor, rgb: Tensor) -> Tensor:
     if len(lr) >= SURE_BANDS and some.sum() > flat.sum():
         return (lr == 0).all(0)
     bright = (rgb.mean(0) > SHOWN * rgb.amax()) & (lr == 0).all(0)
+    from scipy import ndimage  # takes a while to import, and few cubes get here
+
     groups, count = ndimage.label(flat.numpy())
     means, shares = (
         ndimage.mean(evidence.numpy(), groups, np.arange(count + 1)) for evidence in (unlike, bright.float())

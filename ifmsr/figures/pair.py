@@ -36,6 +36,11 @@ def shown_bands(bands: int, wavelengths: Image | None) -> tuple[tuple[int, int, 
     return (places[0], places[1], places[2]), "false colour"
 
 
+def guide_name(rgb: Image) -> str:
+    """What a guide (3, H, W) is: a panchromatic image has three equal channels."""
+    return "panchromatic guide" if np.array_equal(rgb[:-1], rgb[1:], equal_nan=True) else "RGB guide"
+
+
 def result_figure(lr: Image, rgb: Image, sr: Image, scale: int, wavelengths: Image | None = None) -> Figure:
     """Figure of LR cube, RGB guide and result with a magnified region, and the spectra of three pixels.
 
@@ -53,7 +58,7 @@ def result_figure(lr: Image, rgb: Image, sr: Image, scale: int, wavelengths: Ima
     black, white = np.nanpercentile(lr[list(bands)], (1, 99), axis=(1, 2), keepdims=True)
     panels = {
         f"LR cube, {colour}": tone(repeat_pixels(lr[list(bands)], scale), black, white),
-        "RGB guide": rgb,
+        guide_name(rgb): rgb,
         f"result, {colour}": tone(sr[list(bands)], black, white),
     }
     places = _places(sr)
@@ -102,7 +107,7 @@ def assessment_figure(
         np.nan_to_num(tone(repeat_pixels(lr[list(bands)], scale), black, white)),
         f"LR cube, {colour}",
     )
-    show_rgb(axes[1], np.nan_to_num(rgb), "RGB guide")
+    show_rgb(axes[1], np.nan_to_num(rgb), guide_name(rgb))
     show_kernel(axes[2], kernel, "blur kernel")
     at = np.arange(1, len(lr) + 1) if wavelengths is None else wavelengths
     for curve, hue in zip(response[:, : len(lr)], ("#D55E00", "#009E73", "#0072B2"), strict=True):

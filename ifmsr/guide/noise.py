@@ -12,10 +12,13 @@ Sciences 6(3), 2013).
 """
 
 from functools import reduce
+from itertools import product
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from ifmsr.progress import with_progress
 
 SIDE = 5  # of the patches whose eigenvalues are looked at
 STRIDE = 2  # between them
@@ -36,6 +39,7 @@ ALIKE = 40  # patches in a group
 SPACING = 3  # pixels between groups
 ROUNDS = 2  # of Wiener filters
 STRIP = 32  # rows of groups at once
+GROUPS = 256  # that are filtered together: they fit into a processor's cache
 
 
 def noise_level(rgb: Tensor, valid: Tensor) -> float:
@@ -102,8 +106,8 @@ def non_local_means(rgb: Tensor, level: float) -> Tensor:
             apart = mean_around((here - there).square_().mean(0))
             weight = torch.exp(-((apart - 2 * level**2) / (BANDWIDTH * level) ** 2).clamp_(0, UNLIKE))
             for window, image in ((upper, there), (lower, here)):
-                total[(..., *window)] += weight * image
-                weights[window] += weight
+                total[(..., *window)].addcmul_(weight, image)
+                weights[window].add_(weight)
     return total / weights
 
 
@@ -130,7 +134,7 @@ def wiener_filtered(noisy: Tensor, pilot: Tensor, level: float) -> Tensor:
     _, height, width = noisy.shape
     total, counts = torch.zeros_like(noisy), torch.zeros(1, height, width)
     last = height - PATCH
-    for top in range(0, last + 1, STRIP * SPACING):
+    for top in with_progress(range(0, last + 1, STRIP * SPACING), "denoising the guide"):
         rows = [min(row, last) for row in range(top, min(top + STRIP * SPACING, last + SPACING), SPACING)]
         first, end = max(0, top - REACH), min(height, rows[-1] + REACH + PATCH)
         strip = slice(first, end)
@@ -147,31 +151,43 @@ def _filtered_strip(noisy: Tensor, pilot: Tensor, level: float, rows: Tensor) ->
     columns = torch.arange(0, across + SPACING - 1, SPACING).clamp_max(across - 1)
     centres = (rows[:, None] * across + columns).flatten()
     steps = torch.arange(-REACH, REACH + 1)
-    beyond = F.pad(pilot[None], (REACH,) * 4, value=torch.inf)[0]
-    apart = []
-    for down in steps.tolist():
-        for right in steps.tolist():
-            there = beyond[:, REACH + down :, REACH + right :][:, :height, :width]
-            square = (pilot - there).square_().sum(0)
-            tall = reduce(torch.add, (square[rows + step] for step in range(PATCH)))
-            apart.append(reduce(torch.add, (tall[:, columns + step] for step in range(PATCH))).flatten())
-    nearest = torch.stack(apart, 1).topk(ALIKE, dim=1, largest=False, sorted=False).indices
+    nearest = distances(pilot, rows, columns).topk(ALIKE, dim=1, largest=False, sorted=False).indices
     offsets = (steps[:, None] * across + steps).flatten()
     members = (centres[:, None] + offsets[nearest]).clamp(0, across * (height - PATCH + 1) - 1)  # (n, ALIKE)
 
-    known, seen = (
-        F.unfold(image[None], PATCH)[0].T[members] for image in (pilot, noisy)
-    )  # (n, ALIKE, 3 PATCH^2)
-    known = known - known.mean(1, keepdim=True)
-    mean = seen.mean(1, keepdim=True)
-    covariance = known.mT @ known / (ALIKE - 1)
-    noise = level**2 * torch.eye(covariance.shape[1])
-    precision = torch.cholesky_inverse(torch.linalg.cholesky(covariance + noise))
-    filtered = seen - level**2 * (seen - mean) @ precision
-
-    patches = torch.zeros(covariance.shape[1], across * (height - PATCH + 1))
-    counts = torch.zeros(1, patches.shape[1])
-    patches.index_add_(1, members.flatten(), filtered.flatten(0, 1).T.contiguous())
+    known, seen = (F.unfold(image[None], PATCH)[0].T.contiguous() for image in (pilot, noisy))
+    patches, counts = torch.zeros_like(seen), torch.zeros(1, len(seen))  # (patches, 3 PATCH^2)
+    for group in members.split(GROUPS):
+        filtered = _filtered_groups(seen[group], known[group], level)
+        patches.index_add_(0, group.flatten(), filtered.flatten(0, 1))
     counts.index_add_(1, members.flatten(), torch.ones(1, members.numel()))
     size = (height, width)
-    return F.fold(patches[None], size, PATCH)[0], F.fold(counts.expand(PATCH**2, -1)[None], size, PATCH)[0]
+    return F.fold(patches.T[None], size, PATCH)[0], F.fold(counts.expand(PATCH**2, -1)[None], size, PATCH)[0]
+
+
+def distances(image: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """(n, (2 REACH + 1)^2) squared distances of the patches at `rows` and `columns` to all around them.
+
+    Infinite for patches that do not lie in the image (3, h, w).
+    """
+    height, width = image.shape[1:]
+    beyond = F.pad(image[None], (REACH,) * 4, value=torch.inf)[0]
+    reach, across = range(2 * REACH + 1), width - PATCH + 1
+    found = image.new_empty(len(reach) ** 2, len(rows), len(columns))
+    apart, square = torch.empty_like(image), torch.empty_like(image[0])
+    for place, (down, right) in zip(found, product(reach, reach), strict=True):
+        torch.sub(image, beyond[:, down : down + height, right : right + width], out=apart)
+        torch.sum(apart.square_(), 0, out=square)
+        tall = reduce(torch.add, (square.index_select(0, rows + step) for step in range(PATCH)))
+        wide = reduce(torch.add, (tall[:, step : step + across] for step in range(PATCH)))
+        torch.index_select(wide, 1, columns, out=place)
+    return found.flatten(1).T.contiguous()
+
+
+def _filtered_groups(seen: Tensor, known: Tensor, level: float) -> Tensor:
+    """Groups of noisy patches (n, ALIKE, 3 PATCH^2) after the Wiener filter of the pilot's, `known`."""
+    known = known - known.mean(1, keepdim=True)
+    covariance = (known.mT @ known).div_(ALIKE - 1)
+    covariance.diagonal(dim1=1, dim2=2).add_(level**2)
+    precision = torch.cholesky_inverse(torch.linalg.cholesky(covariance))
+    return torch.baddbmm(seen, seen - seen.mean(1, keepdim=True), precision, alpha=-(level**2))

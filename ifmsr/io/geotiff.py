@@ -1,11 +1,15 @@
 """TIFF and GeoTIFF: numbers, georeference, and what the metadata say about each band."""
 
+import errno
 import os
+import shutil
 import struct
+import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from math import ceil, log2
 from pathlib import Path
 from typing import IO, Any
 
@@ -14,6 +18,8 @@ from numpy.typing import NDArray
 
 from ifmsr.errors import InputError
 from ifmsr.extras import require
+from ifmsr.files import write_atomically, writing
+from ifmsr.io.colours import COLOURS
 from ifmsr.io.cube import Cube
 from ifmsr.io.images import NO_LIGHT, orientation_of, upright
 from ifmsr.io.layout import Layout, bands_first
@@ -26,6 +32,8 @@ CUBE_TAGS = ("wavelength", "wavelengths", "wavelength_units", "fwhm", "bbl")
 STALE = ("STATISTICS_", "AREA_OR_POINT", "DERIVED_")
 """Beginnings of tags that describe the numbers or the grid, not the scene: they do not hold for a result."""
 MOST_PAGES = 10_000
+TILE = 256  # pixels per side
+WHOLE = 512  # pixels per side, up to which an image needs no overviews
 
 
 def read_geotiff(
@@ -58,9 +66,10 @@ def read_geotiff(
             return Stored(path, bands_first(path, array, layout, beside))
         interpretation = [entry.name for entry in source.colorinterp]
         masked = any(flag.name == "per_dataset" for flag in source.mask_flag_enums[0])
-        alpha = source.read_masks(1) > 0 if masked else None
         if interpretation[-1] == "alpha" and len(array) > 1:
-            array = array[:-1]
+            masked = _is_transparency(array[-1])
+            array = array[:-1] if masked else array
+        alpha = source.read_masks(1) > 0 if masked else None
         bands = len(array)
         tags = [source.tags(band + 1) for band in range(bands)]
         unit = str(tags[0].get("wavelength_units", ""))
@@ -71,6 +80,8 @@ def read_geotiff(
         if not placed and not mapped:
             array, alpha = upright(path, array, alpha)
         named = [text or "" for text in source.descriptions[:bands]]
+        if not any(named) and set(COLOURS) <= set(interpretation):
+            named = [entry if entry in COLOURS else "" for entry in interpretation[:bands]]
         return Stored(
             path,
             array,
@@ -90,13 +101,53 @@ def read_geotiff(
 def write_geotiff(path: Path, cube: Cube) -> None:
     """A tiled, compressed GeoTIFF with every band's wavelength, fwhm and bbl as EnMAP has them, scale, offset, no-data.
 
+    It is cloud-optimised: metadata first, and above `WHOLE` pixels per side coarser versions beside the image, so that
+    a reader far away fetches only what it shows.
+
     Raises
     ------
     InputError : the type is none that TIFF holds; rasterio is not installed.
     WriteError : the disk or the permissions prevent it.
     """
-    with block_target(path, cube) as target:
-        target[:, :, :] = cube.stored()
+    array = cube.stored()
+    if max(array.shape[1:]) <= WHOLE:
+        with block_target(path, cube) as target:
+            target[:, :, :] = array
+        return
+    with writing(path), tempfile.TemporaryDirectory() as folder, _written_as_geotiff(path):
+        made = _with_overviews(Path(folder), cube, array)
+        with made.open("rb") as written:
+            write_atomically(path, lambda file: shutil.copyfileobj(written, file))
+
+
+def _with_overviews(folder: Path, cube: Cube, array: NDArray[Any]) -> Path:
+    """The same with its overviews, which GDAL puts before the data only where it copies a finished file."""
+    from rasterio.enums import Resampling
+    from rasterio.shutil import copy
+
+    plain, made = folder / "plain.tif", folder / "cube.tif"
+    halvings, faults = ceil(log2(max(array.shape[1:]) / WHOLE)), list[OSError]()
+    with _create(plain, cube, faults, bigtiff="if_safer", interleave="band") as target:
+        target.write(array)
+        target.build_overviews([2**n for n in range(1, halvings + 1)], Resampling.average)
+    if not faults:
+        copy(plain, made, driver="GTiff", copy_src_overviews=True, **_options(cube))
+        _check_end(made, faults)
+    if faults:
+        raise faults[0]
+    return made
+
+
+def _check_end(made: Path, faults: list[OSError]) -> None:
+    """Adds to `faults` that a file is shorter than it should be: GDAL's copy does not report a full disk."""
+    import rasterio
+
+    with rasterio.open(made) as file:
+        last = tuple((length - 1, length) for length in file.shape)
+        try:
+            file.read(window=last)
+        except rasterio.errors.RasterioIOError:
+            faults.append(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(made)))
 
 
 @contextmanager
@@ -104,7 +155,7 @@ def block_target(path: Path, cube: Cube) -> Iterator["Raster"]:
     """The numbers (B, h, w) of a GeoTIFF to be written block by block; the file appears when all is written."""
     with replacing_watched(path) as (temporary, faults):
         with _written_as_geotiff(path):
-            target = _create(temporary, cube, faults)
+            target = _create(temporary, cube, faults, **_options(cube))
         with target:
             yield Raster(target, faults)
 
@@ -138,23 +189,30 @@ class Raster:
         return tuple(part.indices(length)[:2] for part, length in zip(place[1:], self.shape[1:], strict=True))
 
 
-def _create(place: Path, cube: Cube, faults: list[OSError]) -> Any:
+def _options(cube: Cube) -> dict[str, Any]:
+    """How GDAL lays out the numbers of a cube: compressed, in tiles, one band after the other."""
+    dtype = np.dtype(cube.dtype)
+    options: dict[str, Any] = {
+        "compress": "deflate",
+        "zlevel": 1,
+        "num_threads": "all_cpus",
+        "bigtiff": "if_safer",
+        "interleave": "band",
+    }
+    if dtype.itemsize > 1:
+        options["predictor"] = 3 if dtype.kind == "f" else 2
+    if min(cube.values.shape[1:]) >= TILE:
+        options |= {"tiled": True, "blockxsize": TILE, "blockysize": TILE}
+    return options
+
+
+def _create(place: Path, cube: Cube, faults: list[OSError], **options: Any) -> Any:
     """A new GeoTIFF with the metadata of a cube, open to write; `faults` gets what prevents that."""
     require("rasterio")
     import rasterio
 
     assert cube.scale is not None and cube.offset is not None  # set on construction
     (bands, height, width), dtype = cube.values.shape, np.dtype(cube.dtype)
-    options: dict[str, Any] = {
-        "compress": "deflate",
-        "zlevel": 1,
-        "bigtiff": "if_safer",
-        "interleave": "band",
-    }
-    if dtype.itemsize > 1:
-        options["predictor"] = 3 if dtype.kind == "f" else 2
-    if min(height, width) >= 256:
-        options |= {"tiled": True, "blockxsize": 256, "blockysize": 256}
     target = rasterio.open(
         place, "w", driver="GTiff", count=bands, height=height, width=width, dtype=dtype,
         crs=cube.crs, nodata=cube.nodata, opener=partial(Watched, faults=faults),
@@ -255,6 +313,11 @@ def _page(path: Path, number: int, first: NDArray[Any]) -> Any:
         if (page.count, *page.shape) != first.shape or page.dtypes[0] != first.dtype or page.count != 1:
             raise ValueError(f"page {number} has not the size and type of the first")
         return page.read(1)
+
+
+def _is_transparency(band: NDArray[Any]) -> bool:
+    """Whether a band called alpha is one: GDAL calls the fourth of four bands so if nothing else is said."""
+    return bool(((band == 0) | (band == band.max())).mean() > 0.5)
 
 
 def _per_band(tags: list[dict[str, str]], name: str) -> Numbers | None:

@@ -16,10 +16,6 @@ from ifmsr.io.room import check_room
 from ifmsr.io.stored import Stored, Transform, in_nanometres
 from ifmsr.untrusted import bytes_on_disk, decoding
 
-NODATA_NAMES = ("Data_Ignore_Value", "_FillValue", "missing_value", "data_ignore_value")
-SCALE_NAMES = ("scale_factor", "Scale_Factor")
-WAVELENGTH_NAMES = ("wavelength", "wavelengths")
-
 
 def read_hdf5(
     path: Path, key: str | None = None, layout: Layout | None = None, beside: tuple[int, int] | None = None
@@ -52,9 +48,9 @@ def read_hdf5(
             entry.rpartition("/")[2].lower(): value for entry, value in _vectors(path, file, bands).items()
         }
         unit = _unit(file, spectral)
-        wavelengths = next((spectral[entry] for entry in WAVELENGTH_NAMES if entry in spectral), None)
+        wavelengths = next((spectral[entry] for entry in netcdf.WAVELENGTH_NAMES if entry in spectral), None)
         around = name.rpartition("/")[0]
-        factor = _number(attributes, SCALE_NAMES)
+        factor = _number(attributes, netcdf.SCALE_NAMES)
         centres, widths = in_nanometres(wavelengths, spectral.get("fwhm"), unit)
         found = Stored(
             path,
@@ -67,13 +63,18 @@ def read_hdf5(
             scale=None
             if factor is None
             else (1 / factor if factor and "Scale_Factor" in attributes else factor),
-            offset=_number(attributes, ("add_offset",)),
-            nodata=_number(attributes, NODATA_NAMES),
-            header=attributes,
+            offset=_number(attributes, (netcdf.OFFSET,)),
+            nodata=_number(attributes, netcdf.NODATA_NAMES),
+            header=netcdf.remaining(attributes),
         )
-        mapping = data_sets(path, file).get(str(attributes.get("grid_mapping")))
+        variables = {
+            entry.rpartition("/")[2]: item
+            for entry, item in data_sets(path, file).items()
+            if entry.rpartition("/")[0] == around
+        }
+        mapping = variables.get(str(attributes.get("grid_mapping")))
         grid = {} if mapping is None else {entry: _plain(value) for entry, value in mapping.attrs.items()}
-        return netcdf.described(found, attributes, grid)
+        return netcdf.described(found, attributes, grid, variables)
 
 
 def data_sets(path: Path, file: Any) -> dict[str, Any]:
@@ -177,7 +178,7 @@ def _vectors(path: Path, file: Any, length: int) -> dict[str, Any]:
 
 
 def _unit(file: Any, spectral: dict[str, Any]) -> str:
-    for entry in WAVELENGTH_NAMES:
+    for entry in netcdf.WAVELENGTH_NAMES:
         if entry in spectral:
             attributes = {name.lower(): value for name, value in spectral[entry].attrs.items()}
             return str(_plain(attributes.get("units", attributes.get("unit", ""))))

@@ -11,6 +11,7 @@ from ifmsr.errors import InputError, as_path, check_choice
 from ifmsr.io import envi
 from ifmsr.io.arrays import read_numpy
 from ifmsr.io.band_folder import read_band_folder
+from ifmsr.io.colours import colour_bands
 from ifmsr.io.cube import Cube
 from ifmsr.io.geotiff import read_geotiff
 from ifmsr.io.hdf5 import read_hdf5
@@ -20,15 +21,17 @@ from ifmsr.io.mapped import Bands, map_cube, map_stored
 from ifmsr.io.matfile import read_mat
 from ifmsr.io.stored import Numbers, Stored
 from ifmsr.io.validation import to_cube
+from ifmsr.io.zarr_store import read_zarr
 from ifmsr.untrusted import decoding
 
 WITH_LAYOUT = {".npy": read_numpy, ".npz": read_numpy, ".mat": read_mat} | dict.fromkeys(
     (".h5", ".he5", ".hdf5", ".nc", ".nc4"), read_hdf5
 )
+STORE = ".zarr"  # a folder
 """Formats with named arrays, which do not say where the bands are."""
 TIFF = (".tif", ".tiff")
 ENVI = (".hdr", *envi.DATA_SUFFIXES)
-READABLE = (*WITH_LAYOUT, *TIFF, *ENVI, *PICTURES)
+READABLE = (*WITH_LAYOUT, STORE, *TIFF, *ENVI, *PICTURES)
 
 
 def read_cube(
@@ -45,8 +48,8 @@ def read_cube(
 
     Parameters
     ----------
-    path : .npy, .npz, .mat (any version), .h5, .he5, .nc, .tif, ENVI (.hdr or its data file), a picture, or a folder
-        with one picture per band.
+    path : .npy, .npz, .mat (any version), .h5, .he5, .nc, .zarr, .tif, ENVI (.hdr or its data file), a picture, or a
+        folder with one picture per band.
     key : the array of a file that has several; not needed if only one has three axes.
     layout : "HWC" (bands last) or "CHW" (bands first). Where neither the file nor `beside` tells, the smallest axis is
         taken for the bands: give it for cubes with more bands than rows or columns.
@@ -90,44 +93,51 @@ def read_guide(
     rgb_bands: Sequence[int] | None = None,
     mapped: bool = False,
 ) -> Cube:
-    """An RGB guide (3, H, W) with its georeference, values in [0, 1] and NaN where it is transparent or has no data.
+    """A guide (3, H, W) with its georeference, values in [0, 1] and NaN where it is transparent or has no data.
+
+    Of an image with more bands, those whose names or wavelengths are red, green and blue are taken; a panchromatic one
+    is taken three times. The line `taken` says so.
 
     Parameters
     ----------
     path, key, layout, maximum, nodata, mapped : as for `read_cube`.
-    rgb_bands : which bands are red, green and blue, counted from 1: for images with more than three.
+    rgb_bands : which bands are red, green and blue, counted from 1; one may be named several times.
 
     Raises
     ------
-    InputError : as `read_cube`; the image has not three bands and `rgb_bands` does not choose them.
+    InputError : as `read_cube`; neither the file nor `rgb_bands` says which bands are red, green and blue.
     """
     stored = read_stored(path, key, layout, mapped=mapped)
     chosen = _chosen_bands(stored, rgb_bands)
     array = Bands(stored.array, chosen) if mapped else stored.array[chosen]
-    return (map_cube if mapped else to_cube)(
+    guide = (map_cube if mapped else to_cube)(
         _picked(stored, array, chosen), maximum, nodata, whole_pixels=True
     )
+    if chosen == list(range(len(stored.array))):
+        return guide
+    numbers = ", ".join(str(band + 1) for band in chosen)
+    return replace(guide, taken=f"{guide.taken}; red, green, blue: bands {numbers} of {len(stored.array)}")
 
 
 def _chosen_bands(stored: Stored, rgb_bands: Sequence[int] | None) -> list[int]:
     """The numbers of the red, green and blue band, counted from 0; errors as for `read_guide`."""
     bands = len(stored.array)
-    if rgb_bands is None:
-        if bands != 3:
-            raise InputError(
-                stored.path,
-                f"{bands} bands{_listed(stored)}, where a guide has red, green and blue",
-                _remedy(bands),
-            )
-        return [0, 1, 2]
-    chosen = [band - 1 for band in rgb_bands]
-    if len(chosen) != 3 or not all(0 <= band < bands for band in chosen):
+    if rgb_bands is not None:
+        chosen = [band - 1 for band in rgb_bands]
+        if len(chosen) != 3 or not all(0 <= band < bands for band in chosen):
+            numbers = ",".join(map(str, rgb_bands))
+            raise InputError("rgb_bands", f"{numbers} of {bands} bands", f"Choose three from 1 to {bands}")
+        return chosen
+    if bands == 1:
+        return [0, 0, 0]
+    found = colour_bands(stored.names, stored.wavelengths)
+    if found is None and bands != 3:
         raise InputError(
-            "rgb_bands",
-            f"{','.join(map(str, rgb_bands))} of {bands} bands",
-            f"Choose three from 1 to {bands}",
+            stored.path,
+            f"{bands} bands{_listed(stored)}, where a guide has red, green and blue",
+            "Say which bands are red, green and blue, counted from 1, with rgb_bands=",
         )
-    return chosen
+    return found or [0, 1, 2]
 
 
 def _picked(stored: Stored, array: Any, chosen: list[int]) -> Stored:
@@ -159,6 +169,8 @@ def read_stored(
         return map_stored(path, layout, beside)
     kind = path.suffix.lower()
     with decoding(path, "an image"):
+        if kind == STORE:
+            return read_zarr(path, key, layout, beside)
         if path.is_dir():
             return read_band_folder(path)
         if kind in WITH_LAYOUT:
@@ -184,9 +196,3 @@ def _listed(stored: Stored) -> str:
         shown = ", ".join(f"{number:.0f} nm" for number in stored.wavelengths[:12])
         return f" ({shown}{', ...' if len(stored.wavelengths) > 12 else ''})"
     return ""
-
-
-def _remedy(bands: int) -> str:
-    if bands < 3:
-        return "Give a colour image: the methods need three channels"
-    return "Say which bands are red, green and blue, counted from 1, with rgb_bands="

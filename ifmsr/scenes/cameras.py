@@ -1,7 +1,8 @@
-"""Measured spectral response functions of 52 cameras.
+"""Measured spectral response functions of 52 cameras, and the band limits of two satellites.
 
 The table is from rawtoaces-data (Academy Software Foundation, Apache License 2.0), 380 to 780 nm in steps of 5 nm,
-rounded to four digits.
+rounded to four digits. Of the satellites only the nominal limits of the red, green and blue band are used, as their
+operators state them: the response is taken as constant between them.
 """
 
 import csv
@@ -19,6 +20,11 @@ from ifmsr.scenes.scene import Array
 
 PAPER = "nikon-d700"
 """The name of the paper's table (`ifmsr.scenes.response.nikon_d700`), which is not among the measured cameras."""
+SATELLITES = {
+    "worldview-2": ((630.0, 690.0), (510.0, 580.0), (450.0, 510.0)),  # Maxar
+    "sentinel-2": ((650.0, 680.0), (542.5, 577.5), (457.5, 522.5)),  # ESA
+}
+"""Satellite -> the limits of its red, green and blue band in nm."""
 
 
 def camera_names() -> tuple[str, ...]:
@@ -62,7 +68,7 @@ def find_response(source: str | Path, bands: int, wavelengths: NDArray[np.float6
     Parameters
     ----------
     source : ``nikon-d700`` for the paper's table; one of `camera_names`, also in lower case with hyphens
-        (``canon-eos-5d``); or a CSV file, see `read_srf`.
+        (``canon-eos-5d``); one of `SATELLITES`; or a CSV file, see `read_srf`.
     bands : number of bands of the cube.
     wavelengths : (B,) band centres in nm. If None, the table must have one line per band.
 
@@ -80,12 +86,15 @@ def find_response(source: str | Path, bands: int, wavelengths: NDArray[np.float6
         measured_at, response = _table()[str(source)]
     elif name == PAPER:
         measured_at, response = read_srf(PUBLISHED / "nikon_d700.csv")
+    elif name in SATELLITES:
+        measured_at, response = _between(SATELLITES[name])
     elif Path(source).is_file():
         measured_at, response = read_srf(source)
     else:
         cameras = {_spelled(camera): camera for camera in camera_names()}
         if name not in cameras:
-            fix = f"{did_you_mean(name, (PAPER, *cameras))}Give a name that `ifmsr cameras` lists, or a CSV file"
+            close = did_you_mean(name, (PAPER, *SATELLITES, *cameras))
+            fix = f"{close}Give a name that `ifmsr cameras` lists, or a CSV file"
             raise InputError("srf", f"{str(source)!r} is no file and no known camera", fix)
         measured_at, response = _table()[cameras[name]]
     if wavelengths is not None:
@@ -98,6 +107,13 @@ def find_response(source: str | Path, bands: int, wavelengths: NDArray[np.float6
             "Give a CSV file with one line per band, or a cube whose file has wavelengths",
         )
     return response
+
+
+def _between(limits: tuple[tuple[float, float], ...]) -> tuple[NDArray[np.float64], Array]:
+    """Wavelengths in nm, half a nanometre apart, and a response (3, ...) that is 1 between limits."""
+    wavelengths = np.arange(min(map(min, limits)), max(map(max, limits)) + 0.5, 0.5)
+    rows = [(wavelengths >= low) & (wavelengths <= high) for low, high in limits]
+    return wavelengths, np.stack(rows).astype(np.float32)
 
 
 def _spelled(name: str) -> str:

@@ -150,7 +150,9 @@ class Observation:
         check_cube("lr", self.lr)
         check_cube("rgb", self.rgb)
         if self.rgb.shape[0] != 3:
-            raise InputError("rgb", f"{self.rgb.shape[0]} channels", "Give an RGB image of shape (3, H, W)")
+            raise InputError(
+                "rgb", f"{self.rgb.shape[0]} channels", "Give (3, H, W); repeat a grey image three times"
+            )
         expected = tuple(self.scale * side for side in self.lr.shape[1:])
         if self.rgb.shape[1:] != expected:
             raise InputError(

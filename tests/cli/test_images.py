@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,26 @@ def test_quiet_and_json(files, capsys):
     assert np.shape(report["response"]) == (3, 11) and len(report["taken"]) == 2
     assert run("assess", *files, "--json") == 0
     assert "result" not in json.loads(capsys.readouterr().out)
+
+
+def test_verbose_says_how_long_each_step_takes(files, capsys):
+    arguments = ("super-resolve", *files, "-o", "sr.npy", "--method", "bicubic", "--report", "report", "-v")
+    assert run(*arguments) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(": ")[1] for line in lines] == [
+        "loading the libraries",
+        "reading",
+        "method bicubic",
+        "assessing the pair",
+        "super-resolving",
+        "writing",
+        "the report",
+    ]
+    assert all(re.fullmatch(r"ifmsr: .*: [0-9]+\.[0-9] s", line) for line in lines if "method" not in line)
+    assert run("assess", *files, "-v") == 0
+    assert "ifmsr: assessing the pair: " in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        run("assess", *files, "-v", "-q")
 
 
 def test_a_georeferenced_cube_gets_the_georeference_of_the_photo(files, observation):

@@ -66,6 +66,18 @@ def test_a_shell_can_complete_a_line(tmp_path, monkeypatch, line, expected):
     assert expected in answer.read_text().split("\x0b")[0].split()
 
 
+@pytest.mark.parametrize("given", [{}, {"GOMP_SPINCOUNT": "7"}, {"OMP_WAIT_POLICY": "active"}])
+def test_idle_threads_leave_their_cores_to_other_programs(monkeypatch, given):
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    expected = given or {"GOMP_SPINCOUNT": "1000"}
+    assert {name: os.environ[name] for name in os.environ if name.startswith(("GOMP_S", "OMP_W"))} == expected
+
+
 def test_the_package_is_imported_at_once_and_its_names_at_first_use():
     program = f"""
 import sys
@@ -99,6 +111,22 @@ def test_a_package_on_the_path_that_is_not_installed_has_no_version(tmp_path):
     shutil.copy(PACKAGE / "__init__.py", tmp_path / "ifmsr")
     done = python("-S", "-c", "import ifmsr; print(ifmsr.__version__)", folder=tmp_path)
     assert done.stdout == "unknown\n", done.stderr
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_an_example_that_it_understands(name):
+    start, _, words = COMMANDS[name].epilog.partition("ifmsr ")
+    assert start == "example: " and parser().parse_args(words.split()).command == name
+
+
+def test_every_option_has_its_help():
+    silent = [
+        f"{name} {action.option_strings or action.dest}"
+        for name, command in COMMANDS.items()
+        for action in command._actions
+        if not action.help
+    ]
+    assert silent == []
 
 
 def test_the_parsers_choices_are_the_librarys():

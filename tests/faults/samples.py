@@ -19,6 +19,7 @@ import scipy.io
 import tifffile
 import tiny
 import torch
+import zarr
 from PIL import Image
 
 from ifmsr.degradation.protocol import degrade
@@ -125,6 +126,12 @@ def add_images(add: Callable[..., None], image: np.ndarray) -> None:
     add("mat-7.3", "a.mat", lambda path: write_hdf5(path, matlab=True), read_cube)
     add("hdf5", "a.h5", write_hdf5, read_cube)
     add("netcdf", "a.nc", lambda path: write_hdf5(path, chunks=(4, 4, 4)), read_cube)
+    add(
+        "zarr",
+        "a.zarr/zarr.json",
+        lambda path: zarr.save_array(str(path.parent), counts),
+        lambda path: read_cube(path.parent),
+    )
     add(
         "tiff-pages",
         "a.tif",

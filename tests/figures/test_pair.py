@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from ifmsr.figures.pair import assessment_figure, result_figure, shown_bands
+from ifmsr.figures.pair import assessment_figure, guide_name, result_figure, shown_bands
 
 RNG = np.random.default_rng(0)
 
@@ -35,3 +35,11 @@ def test_pictures_of_any_number_of_bands_and_missing_values(bands):
     drawn = assessment_figure(lr, rgb, RNG.random((9, 9)), RNG.random((3, bands + 1)), 4)
     assert drawn.axes[3].lines[0].get_ydata().shape == (bands,)
     drawn.canvas.draw()
+
+
+def test_a_guide_of_equal_channels_is_called_panchromatic():
+    grey = RNG.random((1, 4, 5)).repeat(3, axis=0)
+    grey[:, 1, 2] = np.nan
+    assert guide_name(grey) == "panchromatic guide"
+    grey[1, 0, 0] = 2
+    assert guide_name(grey) == "RGB guide"

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 import rasterio
@@ -6,7 +8,9 @@ from conftest import REAL_DATA, real
 from PIL import Image
 
 from ifmsr.errors import InputError
+from ifmsr.files import WriteError
 from ifmsr.io import Cube, read_cube, read_guide, write_cube
+from ifmsr.io.geotiff import WHOLE, write_geotiff
 
 COUNTS = np.random.default_rng(0).integers(1, 10000, (4, 16, 24)).astype(np.uint16)
 TRANSFORMS = {
@@ -82,17 +86,27 @@ def test_transparent_pixels_are_missing(tmp_path):
 
 
 def test_a_fourth_band_is_no_transparency(tmp_path):
+    """Neither where the file says nothing, nor where GDAL has called it alpha, as it does with four bands of a byte."""
     path = write(tmp_path / "a.tif", COUNTS, photometric="minisblack")
+    np.testing.assert_array_equal(read_cube(path).stored(), COUNTS)
+    with pytest.raises(InputError, match=r"4 bands, where a guide has red.*rgb_bands="):
+        read_guide(path)
     with rasterio.open(path, "r+") as target:
         for band, name in enumerate(("blue", "green", "red", "nir")):
             target.set_band_description(band + 1, name)
-    with pytest.raises(
-        InputError, match=r"4 bands \(blue, green, red, nir\), where a guide has red.*rgb_bands="
-    ):
-        read_guide(path)
-    guide = read_guide(path, rgb_bands=(3, 2, 1))
+    guide = read_guide(path)
     np.testing.assert_array_equal(guide.stored(), COUNTS[[2, 1, 0]])
-    assert guide.names == ("red", "green", "blue")
+    assert guide.names == ("red", "green", "blue") and "bands 3, 2, 1 of 4" in guide.taken
+    np.testing.assert_array_equal(read_guide(path, rgb_bands=(1, 2, 4)).stored(), COUNTS[[0, 1, 3]])
+    measured = (COUNTS // 40).astype(np.uint8)
+    measured[3, 0, 0] = 0
+    path = write(tmp_path / "b.tif", measured)
+    with rasterio.open(path) as source:
+        assert source.colorinterp[3].name == "alpha"
+    cube, guide = read_cube(path), read_guide(path)
+    np.testing.assert_array_equal(cube.stored(), measured)
+    np.testing.assert_array_equal(guide.stored(), measured[:3])
+    assert not np.isnan(cube.values).any() and cube.names == ("red", "green", "blue", "")
 
 
 def test_pages_are_bands_in_their_order(tmp_path):
@@ -162,8 +176,54 @@ def test_integers_come_back_exactly(tmp_path):
     assert again.dtype == "uint16" and again.nodata == 0 and again.transform is None
 
 
+@pytest.mark.parametrize(("side", "overviews"), [(300, []), (520, [2]), (1030, [2, 4])])
+def test_what_is_written_is_cloud_optimised(tmp_path, side, overviews):
+    """Tiles, and before them all directories: that of the whole first, then the coarser ones."""
+    counts = np.resize(COUNTS, (2, side, 270))
+    about = {
+        "nodata": 0.0,
+        "dtype": "uint16",
+        "maximum": 16383.0,
+        "names": ("a", "b"),
+        "header": {"sensor": "x"},
+    }
+    cube = Cube(counts / np.float32(16383), transform=TRANSFORMS["rotated"], crs="EPSG:32611", **about)
+    path = write_cube(tmp_path / "a.tif", cube)
+    with rasterio.open(path) as file:
+        assert file.overviews(1) == file.overviews(2) == overviews and file.profile["tiled"]
+        assert file.block_shapes == [(256, 256)] * 2 and file.compression.name == "deflate"
+    with tifffile.TiffFile(path) as file:
+        pages = [page for page in file.pages]
+        sizes = [page.imagelength for page in pages]
+        starts = [page.offset for page in pages]
+        assert sizes == sorted(sizes, reverse=True) and starts == sorted(starts) and starts[0] < 500
+        assert max(starts) < min(min(page.dataoffsets) for page in pages)
+    again = read_cube(path)
+    np.testing.assert_array_equal(again.stored(), cube.stored())
+    assert again.names == ("a", "b") and again.nodata == 0 and again.transform == cube.transform
+    assert again.header == {"sensor": "x"}
+
+
 def test_a_broken_coordinate_system_is_an_input_error(tmp_path):
     cube = Cube(np.zeros((2, 3, 4), np.float32), crs="nowhere", transform=TRANSFORMS["rotated"])
     with pytest.raises(InputError, match=r"b\.tif: cannot be written as a GeoTIFF"):
         write_cube(tmp_path / "b.tif", cube)
     assert not (tmp_path / "b.tif").exists()
+
+
+def test_a_copy_that_ends_early_is_a_full_disk(tmp_path, monkeypatch):
+    """GDAL does not report it."""
+    from rasterio import shutil
+
+    whole, path = shutil.copy, tmp_path / "cube.tif"
+
+    def cut_short(source, target, **how):
+        whole(source, target, **how)
+        os.truncate(target, target.stat().st_size * 3 // 4)
+
+    path.write_text("before")
+    monkeypatch.setattr(shutil, "copy", cut_short)
+    noise = np.random.default_rng(0).random((2, WHOLE + 8, 300), np.float32)
+    with pytest.raises(WriteError, match=r"cube\.tif: .* the disk is full"):
+        write_geotiff(path, Cube(noise))
+    assert path.read_text() == "before"

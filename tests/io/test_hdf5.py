@@ -51,7 +51,9 @@ def test_netcdf_scale_offset_and_fill_value(tmp_path):
     path = write(tmp_path / "a.nc", cube=COUNTS)
     with h5py.File(path, "r+") as file:
         file["cube"].attrs.update({"scale_factor": 1e-4, "add_offset": 0.02, "_FillValue": COUNTS[0, 0, 0]})
+        file["cube"].attrs["sensor"] = "mine"
     cube = read_cube(path)
+    assert cube.header == {"sensor": "mine"}  # what became a field is no entry that outlives it
     missing = (COUNTS[0, 0, 0] == COUNTS).transpose(2, 0, 1)
     np.testing.assert_array_equal(np.isnan(cube.values), missing)
     physical = (COUNTS.transpose(2, 0, 1) * 1e-4 + 0.02)[~missing]
@@ -81,6 +83,17 @@ def test_netcdf_is_written_as_the_conventions_have_it(tmp_path):
         again.transform == cube.transform and rasterio.crs.CRS.from_user_input(again.crs).to_epsg() == 32611
     )
     np.testing.assert_array_equal(again.stored(), cube.stored())
+
+
+@pytest.mark.parametrize(("across", "down", "crs"), [("x", "y", None), ("lon", "lat", "EPSG:4326")])
+def test_evenly_spaced_pixel_centres_are_a_place(tmp_path, across, down, crs):
+    """The conventions' own way to say it, as float32 here; uneven ones say nothing."""
+    x, y = (10 + 0.1 * np.arange(8)).astype(np.float32), (50 - 0.1 * np.arange(6)).astype(np.float32)
+    cube = read_cube(write(tmp_path / "a.nc", cube=COUNTS, **{across: x, down: y}))
+    np.testing.assert_allclose(cube.transform, (0.1, 0, 9.95, 0, -0.1, 50.05), atol=1e-5)
+    assert cube.crs == crs
+    x[3] += 0.02
+    assert read_cube(write(tmp_path / "b.nc", cube=COUNTS, **{across: x, down: y})).transform is None
 
 
 def test_an_unknown_reference_system_raises(tmp_path):

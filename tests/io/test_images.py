@@ -72,6 +72,17 @@ def test_twelve_bits_in_sixteen_are_taken_as_twelve(tmp_path):
     np.testing.assert_array_equal(cube.stored()[0], grey)
 
 
+def test_colours_of_twelve_bits_in_sixteen_are_taken_as_twelve(tmp_path):
+    deep = np.random.default_rng(1).integers(0, 4096, (3, 8, 9)).astype(np.uint16)
+    deep[0, 0, 0] = 4095
+    about = {"driver": "PNG", "count": 3, "height": 8, "width": 9, "dtype": "uint16"}
+    with rasterio.open(tmp_path / "a.png", "w", **about) as target:
+        target.write(deep)
+    guide = read_guide(tmp_path / "a.png")
+    np.testing.assert_allclose(guide.values, deep / 4095, rtol=1e-6)
+    assert "divided by 4095" in guide.taken
+
+
 def test_transparent_pixels_are_missing(tmp_path):
     rgba = np.concatenate([PICTURE, np.full((4, 6, 1), 255, np.uint8)], axis=2)
     rgba[1, 2, 3] = 0
@@ -91,10 +102,11 @@ def test_inks_raise(tmp_path, kind):
         read_guide(tmp_path / f"a.{kind}")
 
 
-def test_one_band_is_no_guide(tmp_path):
+def test_a_grey_picture_is_a_guide(tmp_path):
     Image.fromarray(PICTURE[..., 0]).save(tmp_path / "a.png")
-    with pytest.raises(InputError, match="1 bands, where a guide has red, green and blue"):
-        read_guide(tmp_path / "a.png")
+    np.testing.assert_array_equal(
+        read_guide(tmp_path / "a.png").stored(), PICTURE[..., [0, 0, 0]].transpose(2, 0, 1)
+    )
 
 
 def test_a_folder_of_bands_is_a_cube_in_the_order_of_the_numbers(tmp_path):

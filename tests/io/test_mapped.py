@@ -37,7 +37,7 @@ def assert_alike(mapped, whole):
         np.testing.assert_array_equal(getattr(mapped, name), getattr(whole, name), err_msg=name)
     for name in ("names", "crs", "transform", "nodata", "dtype", "maximum", "header"):
         assert getattr(mapped, name) == getattr(whole, name), name
-    assert whole.taken.startswith(mapped.taken)
+    assert whole.taken.replace("; 1 pixels without valid values", "") == mapped.taken
 
 
 @pytest.mark.parametrize("suffix", ["npy", "tif", "hdr", "bil", "bip"])
@@ -67,8 +67,7 @@ def test_a_mapped_guide_has_its_bands_in_the_order_asked_for(tmp_path):
     mapped, whole = (read_guide(path, rgb_bands=(5, 1, 2), mapped=mapped) for mapped in (True, False))
     assert_alike(mapped, whole)
     np.testing.assert_array_equal(mapped.wavelengths, [750, 450, 550.5])
-    with pytest.raises(InputError, match="5 bands"):
-        read_guide(path, mapped=True)
+    assert_alike(read_guide(path, mapped=True), read_guide(path))
 
 
 def test_what_cannot_be_read_in_parts_is_refused(tmp_path):

@@ -21,6 +21,15 @@ def test_the_axes_of_version_73_are_its_writers(tmp_path, by_matlab):
     assert cube.maximum == 4095
 
 
+def test_the_guides_size_tells_where_python_put_the_bands(tmp_path):
+    """More bands than rows: the smallest axis would be the wrong one."""
+    stored = np.random.default_rng(1).integers(0, 4096, (40, 12, 16)).astype(np.uint16)
+    with h5py.File(tmp_path / "a.mat", "w") as file:
+        file["cube"] = stored
+    cube = read_cube(tmp_path / "a.mat", beside=(48, 64))
+    np.testing.assert_array_equal(cube.stored(), stored)
+
+
 def test_worldview_2_is_read_by_its_variables_name(tmp_path):
     path = real(REAL_DATA / "worldview2" / "imgWV2.mat")
     cube = read_cube(path)

@@ -102,11 +102,32 @@ def test_wrong_axes_types_and_suffixes(tmp_path):
         read_cube(3)
 
 
-@pytest.mark.parametrize(("bands", "remedy"), [(1, "three channels"), (5, "rgb_bands=")])
-def test_a_guide_of_other_than_three_bands_raises(tmp_path, bands, remedy):
+@pytest.mark.parametrize("bands", [2, 5])
+def test_a_guide_whose_colours_cannot_be_told_raises(tmp_path, bands):
     path = write(tmp_path / "mine.npy", np.resize(CUBE, (bands, 12, 16)))
-    with pytest.raises(InputError, match=f"mine.npy: {bands} bands, where a guide has red.*{remedy}"):
+    with pytest.raises(InputError, match=f"mine.npy: {bands} bands, where a guide has red.*rgb_bands="):
         read_guide(path)
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_a_panchromatic_guide_is_taken_three_times(tmp_path, mapped):
+    np.save(tmp_path / "mine.npy", CUBE[0])
+    guide = read_guide(tmp_path / "mine.npy", mapped=mapped)
+    np.testing.assert_allclose(guide.values[:, :, :], CUBE[[0, 0, 0]] / 65535, rtol=1e-6)
+    assert guide.taken.endswith("red, green, blue: bands 1, 1, 1 of 1")
+
+
+def test_colours_are_found_by_wavelength(tmp_path):
+    """WorldView-2's eight bands; a sensor without blue has none."""
+    centres = np.array([427.0, 478.0, 546.0, 608.0, 659.0, 724.0, 831.0, 908.0])
+    cube = np.resize(CUBE, (8, 12, 16))
+    np.savez(tmp_path / "mine.npz", cube=cube, wavelengths=centres)
+    guide = read_guide(tmp_path / "mine.npz")
+    np.testing.assert_array_equal(guide.stored(), cube[[4, 2, 1]])
+    assert "red, green, blue: bands 5, 3, 2 of 8" in guide.taken
+    np.savez(tmp_path / "nine.npz", cube=cube, wavelengths=centres + 100)
+    with pytest.raises(InputError, match=r"8 bands \(527 nm, 578 nm.*rgb_bands="):
+        read_guide(tmp_path / "nine.npz")
 
 
 def test_three_of_many_bands_can_be_chosen_as_guide(tmp_path):

@@ -61,6 +61,17 @@ def test_a_response_is_found_by_name_or_file(tmp_path):
     np.testing.assert_allclose(between, [[0, 0, 0, 1], [0, 1 / 3, 2 / 3, 0], [2 / 3, 1 / 3, 0, 0]], rtol=1e-6)
 
 
+def test_a_satellites_bands_lie_between_their_limits():
+    response = find_response("WorldView-2", 31, CAVE)
+    for row, (low, high) in zip(response, ((630, 690), (510, 580), (450, 510)), strict=True):
+        seen = CAVE[row > 0]
+        assert (seen[0], seen[-1]) == (low, high) and np.ptp(row[row > 0]) == 0
+    own = find_response("worldview-2", 8, np.array([427.0, 478.0, 546.0, 608.0, 659.0, 724.0, 831.0, 908.0]))
+    np.testing.assert_array_equal(own, np.eye(8)[[4, 2, 1]])
+    blue = find_response("sentinel-2", 31, CAVE)[2]
+    assert CAVE[blue > 0].tolist() == [460, 470, 480, 490, 500, 510, 520]
+
+
 def test_what_cannot_be_a_response_is_named():
     with pytest.raises(InputError, match=r"srf: 'canon-eos-6d' is no file and no known camera. Did you mean"):
         find_response("canon-eos-6d", 31)

@@ -1,5 +1,8 @@
 import json
+import sys
 from base64 import b64decode
+from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import numpy as np
@@ -92,6 +95,26 @@ def test_an_executed_notebook_keeps_the_picture_and_no_widget(tmp_path):
     execute_in_place(notebook, 120)
     (output,) = nbformat.read(notebook, as_version=4).cells[1].outputs
     assert "image/png" in output.data and WIDGET not in output.data
+
+
+def test_colab_gets_its_widget_manager_without_a_call(monkeypatch):
+    """Colab shows a custom widget whose output names the manager of custom widgets; anywidget calls for it."""
+    asked = []
+    output = SimpleNamespace(
+        enable_custom_widget_manager=lambda: asked.append(True),
+        _widgets=SimpleNamespace(_installed_url="https://colab.example/manager.js"),
+    )
+    monkeypatch.setitem(sys.modules, "google.colab.output", output)
+    _, metadata = ifmsr.view(**images())._repr_mimebundle_()
+    assert metadata[WIDGET]["colab"]["custom_widget_manager"]["url"] == "https://colab.example/manager.js"
+    assert asked
+
+
+def test_vs_code_finds_the_front_end_beside_the_kernel():
+    """It looks there for ``<module>/index.js`` before it asks a content delivery network."""
+    viewer = ifmsr.view(**images())
+    assert viewer._view_module == viewer._model_module == "anywidget"
+    assert (Path(sys.prefix) / "share/jupyter/nbextensions" / viewer._view_module / "index.js").is_file()
 
 
 def test_the_package_carries_the_module():
