@@ -330,6 +330,22 @@ def test_a_large_picture_stays_small_in_the_repository(tmp_path):
     assert min(Image.open(io.BytesIO(png.read_bytes())).size) >= 7 * 80
 
 
+def test_fewer_colours_leave_a_colour_bar_without_steps():
+    figure = Figure(figsize=(4, 4))
+    rng = np.random.default_rng(0)
+    figures.show_band(figure.add_axes((0, 0.2, 1, 0.8)), rng.random((400, 400)))
+    bar = figure.add_axes((0, 0, 1, 0.05))
+    bar.imshow(np.linspace(0, 1, 400)[None], cmap="magma", aspect="auto")
+    pictures = [
+        np.asarray(
+            Image.open(io.BytesIO(figures.style.png_of(figure, 10**9, [(100, colours)]))).convert("RGB")
+        ).astype(int)
+        for colours in (None, 256)
+    ]
+    full, reduced = (picture[-10, 5:-5] for picture in pictures)  # a row of the bar
+    assert np.abs(full - reduced).max() < 8
+
+
 def test_each_method_keeps_its_look_and_no_two_share_one():
     names = [
         "Bicubic",
