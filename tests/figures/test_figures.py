@@ -106,7 +106,16 @@ def test_figure4_has_the_truth_and_every_method_with_its_error_below(folder, sce
     limits = {ax.get_images()[0].get_clim() for ax in below[1:]}
     assert len(limits) == 1  # one scale for all methods
     ((lowest, highest),) = limits
-    assert (lowest, highest) == bar.get_xlim() == (0, nice_ceiling(np.percentile([ours, theirs], 99)))
+    expected = np.sqrt(np.percentile(ours, 99) * np.percentile(theirs, 99))
+    assert (lowest, highest) == bar.get_xlim() == (0, nice_ceiling(expected))
+
+
+def test_one_bad_method_does_not_hide_the_errors_of_the_others():
+    image = np.full((48, 48), 0.5)
+    results = {"Bicubic": image + 0.4, "UAL": image + 0.01, "IFMSR": image - 0.012, "Perfect": image}
+    drawn = _draw([Row("CAVE face", "band 15", "reflectance", image, results, (8, 8, 9, 9))])
+    ends = {ax.images[0].get_clim()[1] for ax in drawn.axes[6:10]}
+    assert ends == {0.01}  # fourth root of 0.4 * 0.01 * 0.012 * 0.0001, rounded up
 
 
 def test_panels_of_many_methods_continue_below_and_no_two_texts_touch():
