@@ -13,11 +13,11 @@ from docs.in_browser import pages_of
 from ifmsr.files import write_atomically
 
 COLUMNS, SIDE, MARGIN, CAPTION = 5, 420, 10, 16  # pixels, but for the columns
-SOURCE = re.compile(r"<img\b[^>]*?\bsrc=\"([^\"]+\.png)\"")
+SOURCE = re.compile(r"<img\b[^>]*?\bsrc=\"([^\"]+\.(?:png|jpg))\"")
 
 
 def pictures(html: Path) -> Iterator[tuple[str, Path]]:
-    """The page and the file of every PNG picture below `html`, in the order of the pages."""
+    """The page and the file of every picture of pixels below `html`, in the order of the pages."""
     seen = set()
     for page in pages_of(html):
         for source in SOURCE.findall((html / page).read_text(encoding="utf-8")):

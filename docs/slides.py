@@ -9,6 +9,7 @@ import sys
 from base64 import b64encode
 from dataclasses import dataclass
 from html import escape
+from mimetypes import guess_type
 from pathlib import Path
 
 from markdown_it import MarkdownIt
@@ -61,13 +62,13 @@ SLIDES = (
         "- Wanted: the cube at the pixels of the guide.", "00_start_here#00-problem-drawing"),
     Slide("Each pixel has a spectrum", 3,
         "- A cube is an array (bands, height, width).\n- Different materials have different curves.\n"
-        "- Neighbouring bands resemble each other: that is why the task can be solved at all.", "01_data#01-13"),
+        "- Neighbouring bands resemble each other: that is why the task can be solved at all.", "cave/bands.jpg"),
     Slide("From a spectrum to a colour", 3,
         "The spectral response function weights every band for red, green and blue. Many spectra give the same colour: "
-        "what the RGB camera sees does not determine the spectrum.", "01_data#01-20"),
+        "what the RGB camera sees does not determine the spectrum.", "cave/equal-colours.jpg"),
     Slide("From the scene to the LR cube", 3,
         "Blur, decimation, noise. A kernel whose centre lies elsewhere shifts the whole image: "
-        "two papers that differ here solve different tasks.", "02_degradation#02-12"),
+        "two papers that differ here solve different tasks.", "cave/degraded.jpg"),
     Slide("The kernel can be estimated", 1,
         "Both images show the same place. Where they overlap they must agree, which reveals blur and shift.",
         "02_degradation#02-25"),
@@ -80,7 +81,7 @@ SLIDES = (
     Slide("MCPA: similar patches", 2,
         "For each patch of the guide the most similar ones are searched in the whole image; "
         "features at these places are fused.",
-        "03_network#03-16"),
+        "cave/similar.jpg"),
     Slide("RDE: a filter for every pixel", 2,
         "The guide generates the weights of a small convolution, other ones at every pixel.",
         "03_network#03-22"),
@@ -121,7 +122,8 @@ SLIDES = (
 def picture_of(source: str) -> str:
     """The picture that a slide names, as a data address. Raises KeyError if a cell has none."""
     if "#" not in source:
-        return _address((DOCS / "_static" / source).read_bytes())
+        path = DOCS / "_static" / source
+        return f"data:{guess_type(path.name)[0]};base64,{b64encode(path.read_bytes()).decode()}"
     chapter, _, wanted = source.partition("#")
     cells = json.loads((ROOT / "notebooks" / f"{chapter}.ipynb").read_text(encoding="utf-8"))["cells"]
     outputs = next(cell["outputs"] for cell in cells if cell["id"] == wanted)
@@ -129,10 +131,6 @@ def picture_of(source: str) -> str:
     if not pictures:
         raise KeyError(f"{source} has no picture")
     return f"data:image/png;base64,{''.join(pictures[0]).strip()}"
-
-
-def _address(png: bytes) -> str:
-    return f"data:image/png;base64,{b64encode(png).decode()}"
 
 
 def section(number: int, slide: Slide) -> str:

@@ -35,6 +35,7 @@ from ifmsr.study.names import paper_order
 
 PAPER_SCENES = {"cave": ["face", "balloons"]}
 COLUMNS = 8  # the truth and the paper's seven methods; more panels are distributed over several lines
+LEAST = 1e-4  # end of the scale of errors
 LINE = 0.13  # inches of one line of a title
 RIGHT = 0.02  # inches
 BOTTOM = 0.45  # inches, for the colour bar
@@ -68,7 +69,8 @@ def figure4(
     The upper row is one band in grey. The truth's 0.5th percentile is black and its 99.5th percentile white, with a
     square root between them, for all its panels. A red rectangle marks a region, which the lower row shows magnified:
     the truth as it is, each method as absolute error. All errors have one colour scale in the unit of the data, from 0
-    to their 99th percentile rounded up to 1, 2 or 5 times a power of ten. More than `COLUMNS` panels continue below.
+    to the geometric mean of the methods' 99th percentiles, rounded up to 1, 2 or 5 times a power of ten; larger errors
+    have the last colour. More than `COLUMNS` panels continue below.
 
     Parameters
     ----------
@@ -128,16 +130,19 @@ def _read_row(
 
 
 def nice_ceiling(value: float) -> float:
-    """Round `value` (at least 1e-4) up to 1, 2 or 5 times a power of ten."""
-    value = max(value, 1e-4)
+    """Round `value` (at least `LEAST`) up to 1, 2 or 5 times a power of ten."""
+    value = max(value, LEAST)
     power = 10.0 ** math.floor(math.log10(value))
     return next(step * power for step in (1, 2, 5, 10) if step * power >= value * (1 - 1e-9))
 
 
 def _draw(rows: list[Row]) -> Figure:
     methods = list(rows[0].predictions)
-    errors = np.concatenate([row.error(method).ravel() for row in rows for method in methods])
-    highest = nice_ceiling(float(np.percentile(errors, 99)))
+    errors = [np.concatenate([row.error(method).ravel() for row in rows]) for method in methods]
+    large = np.maximum([np.percentile(error, 99) for error in errors], LEAST)
+    highest = nice_ceiling(
+        float(np.exp(np.log(large).mean()))
+    )  # so that one bad method does not hide the others
     panels = [TRUTH, *methods]
     lines = math.ceil(len(panels) / COLUMNS)
     columns = math.ceil(len(panels) / lines)
@@ -150,7 +155,7 @@ def _draw(rows: list[Row]) -> Figure:
         for ax in (ax for places in block for ax in places[len(here) :]):
             ax.remove()
     quantities = ", ".join(dict.fromkeys(row.quantity for row in rows))
-    extend = "max" if errors.max() > highest else "neither"
+    extend = "max" if max(error.max() for error in errors) > highest else "neither"
     _colour_bar(figure, drawn, f"Absolute error ({quantities})", extend)
     return figure
 

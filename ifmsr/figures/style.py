@@ -32,14 +32,14 @@ _ORDER = ("IFMSR", "Bicubic", "Closed-form", "UAL", "MoG-DCN", "MHF-net", "PZRes
 
 PNG_BYTES = 400_000
 Choice = tuple[int, int | None]  # dots per inch, number of colours or None for all
-# reduced colours come last, because they show in a colour bar
 PNG_CHOICES: tuple[Choice, ...] = (
     (200, None),
     (170, None),
     (140, None),
     (170, 256),
     (140, 256),
-    (110, 256),
+    (120, 256),
+    (100, 256),
     (80, 256),
 )
 
@@ -100,7 +100,9 @@ def png_of(figure: Figure, largest: int = PNG_BYTES, choices: Iterable[Choice] =
         figure.savefig(png, format="png", dpi=resolution, metadata={"Software": None})
         if colours:
             drawn, png = png, io.BytesIO()
-            Image.open(drawn).convert("RGB").quantize(colours).save(png, format="png", optimize=True)
+            picture = Image.open(drawn).convert("RGB")
+            # colours that are far apart, not those of most pixels: else a colour bar beside pictures gets steps
+            picture.quantize(colours, Image.Quantize.MAXCOVERAGE).save(png, format="png", optimize=True)
         if png.tell() <= largest:
             break
     return png.getvalue()

@@ -1,5 +1,6 @@
 """The names, order and number of digits in all tables and figures."""
 
+import re
 from collections.abc import Iterable
 
 from ifmsr.methods.registry import method_names, title_of
@@ -11,7 +12,9 @@ PAPER_METHODS = ("LTTR", "CMS", "PZRes-Net", "MHF-net", "MoG-DCN", "UAL", "IFMSR
 """The methods of the paper's tables and figures, by title and in its order."""
 _HEADINGS = {
     "PSNR": "PSNR (dB)",
+    "psnr": "PSNR (dB)",
     "SAM": "SAM (degrees)",
+    "sam": "SAM (degrees)",
     "val_psnr": "validation PSNR (dB)",
     "best_val_psnr": "best validation PSNR (dB)",
     "lr": "learning rate",
@@ -21,6 +24,10 @@ _HEADINGS = {
     "beyond_mb": "memory beyond (MB)",
     "gmacs": "billion multiply-adds",
     "peak_gmacs": "billion multiply-adds at the peak",
+    "cpu_seconds": "CPU seconds",
+    "cpu_seconds_per_megapixel": "CPU seconds per megapixel",
+    "predicted_gb": "predicted memory (GB)",
+    "real_gb": "real memory (GB)",
     "patch_bands": "bands of patches",
     "patch_bands_per_batch": "bands of patches per batch",
     "patch_bands_per_second": "bands of patches per second",
@@ -51,7 +58,15 @@ def method_label(method: str) -> str:
 
 
 def paper_order(methods: Iterable[str]) -> list[str]:
-    """Methods by name in the order of figures: bicubic, the paper's methods in its order, then the others."""
-    first = ("Bicubic", *PAPER_METHODS)
-    places = {title: place for place, title in enumerate(first)}
-    return sorted(methods, key=lambda method: places.get(method_label(method), len(first)))
+    """Methods by name in the order of figures: bicubic, the paper's methods in its order, then the others.
+
+    A variant of a method, whose title is the method's and a remark, stands beside it.
+    """
+    places = {title: place for place, title in enumerate(("Bicubic", *PAPER_METHODS))}
+
+    def place(method: str) -> tuple[int, bool]:
+        title = method_label(method)
+        base = re.split(r", | \(", title)[0]
+        return places.get(base, len(places)), title != base
+
+    return sorted(methods, key=place)

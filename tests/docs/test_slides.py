@@ -29,7 +29,9 @@ def test_every_slide_has_its_picture_and_nothing_is_remote(deck, tmp_path):
     from docs.slides import SLIDES
 
     assert deck.count("<section>") == len(SLIDES)
-    pictures = re.findall(r'<img alt="[^"]+" src="data:image/png;base64,iVBOR[^"]+">', deck)
+    pictures = re.findall(
+        r'<img alt="[^"]+" src="data:image/(?:png;base64,iVBOR|jpeg;base64,/9j/)[^"]+">', deck
+    )
     assert len(pictures) == sum(bool(slide.picture) for slide in SLIDES)
     assert deck.count("<table>") == sum(bool(slide.table) for slide in SLIDES) == 1
     (tmp_path / "lecture.html").write_text(deck)

@@ -106,7 +106,16 @@ def test_figure4_has_the_truth_and_every_method_with_its_error_below(folder, sce
     limits = {ax.get_images()[0].get_clim() for ax in below[1:]}
     assert len(limits) == 1  # one scale for all methods
     ((lowest, highest),) = limits
-    assert (lowest, highest) == bar.get_xlim() == (0, nice_ceiling(np.percentile([ours, theirs], 99)))
+    expected = np.sqrt(np.percentile(ours, 99) * np.percentile(theirs, 99))
+    assert (lowest, highest) == bar.get_xlim() == (0, nice_ceiling(expected))
+
+
+def test_one_bad_method_does_not_hide_the_errors_of_the_others():
+    image = np.full((48, 48), 0.5)
+    results = {"Bicubic": image + 0.4, "UAL": image + 0.01, "IFMSR": image - 0.012, "Perfect": image}
+    drawn = _draw([Row("CAVE face", "band 15", "reflectance", image, results, (8, 8, 9, 9))])
+    ends = {ax.images[0].get_clim()[1] for ax in drawn.axes[6:10]}
+    assert ends == {0.01}  # fourth root of 0.4 * 0.01 * 0.012 * 0.0001, rounded up
 
 
 def test_panels_of_many_methods_continue_below_and_no_two_texts_touch():
@@ -328,6 +337,22 @@ def test_a_large_picture_stays_small_in_the_repository(tmp_path):
     _, png = figures.save_figure(figure, tmp_path / "noise")
     assert png.stat().st_size <= figures.style.PNG_BYTES
     assert min(Image.open(io.BytesIO(png.read_bytes())).size) >= 7 * 80
+
+
+def test_fewer_colours_leave_a_colour_bar_without_steps():
+    figure = Figure(figsize=(4, 4))
+    rng = np.random.default_rng(0)
+    figures.show_band(figure.add_axes((0, 0.2, 1, 0.8)), rng.random((400, 400)))
+    bar = figure.add_axes((0, 0, 1, 0.05))
+    bar.imshow(np.linspace(0, 1, 400)[None], cmap="magma", aspect="auto")
+    pictures = [
+        np.asarray(
+            Image.open(io.BytesIO(figures.style.png_of(figure, 10**9, [(100, colours)]))).convert("RGB")
+        ).astype(int)
+        for colours in (None, 256)
+    ]
+    full, reduced = (picture[-10, 5:-5] for picture in pictures)  # a row of the bar
+    assert np.abs(full - reduced).max() < 8
 
 
 def test_each_method_keeps_its_look_and_no_two_share_one():
