@@ -52,6 +52,7 @@ class Estimate(NamedTuple):
     kernel : (k, k) sampling kernel, non-negative, sum 1, k = `kernel_side(scale)`, counted from the middle of each
         scale x scale block: blur and down-sampler in one.
     noise : standard deviation of the LR cube's noise, in the cube's unit.
+    rgb_noise : likewise of the guide's in dark pixels, in its unit, before it was denoised; 0 if that is not known.
     given : whether the response was given with the observation, and fits.
     misfit : mean square difference between the RGB values that the LR cube explains and those of the guide, in units
         of the part that the LR noise explains: 1 to 2 for a good pair.
@@ -67,6 +68,7 @@ class Estimate(NamedTuple):
     misfit: float = 1.0
     shared: float = float("inf")
     information: float = float("inf")
+    rgb_noise: float = 0.0
 
     @property
     def related(self) -> bool:
@@ -128,10 +130,12 @@ class Estimated(Observation):
     known: tuple[Pair, Estimate] | None = field(init=False, default=None, repr=False, compare=False)
 
     @classmethod
-    def of(cls, observation: Observation) -> "Estimated":
-        """The same images with their estimate."""
+    def of(cls, observation: Observation, rgb_noise: float = 0.0) -> "Estimated":
+        """The same images with their estimate, and the guide's noise before it was denoised."""
         made = cls(**{part.name: getattr(observation, part.name) for part in fields(Observation)})
-        object.__setattr__(made, "known", estimated_pair(observation))
+        pair, estimate = estimated_pair(observation)
+        own = rgb_noise / float(pair.rgb_unit.mean())
+        object.__setattr__(made, "known", (pair, estimate._replace(rgb_noise=own)))
         return made
 
 
@@ -149,7 +153,8 @@ def in_units(pair: Pair, estimate: Estimate, observation: Observation) -> Estima
     response[:, :-1] /= pair.lr_unit
     if estimate.given and observation.srf is not None:
         response[:, :-1] = torch.from_numpy(observation.srf)
-    return estimate._replace(response=response, noise=estimate.noise * pair.lr_unit)
+    rgb_noise = estimate.rgb_noise * float(pair.rgb_unit.mean())
+    return estimate._replace(response=response, noise=estimate.noise * pair.lr_unit, rgb_noise=rgb_noise)
 
 
 def estimate_pair(pair: Pair) -> Estimate:

@@ -3,12 +3,18 @@
 *Level.* Patches of 5 x 5 pixels and three channels have 75 values. In the smoothest patches the scene fills few of
 their directions, because its channels rise and fall together; white noise fills all of them alike. The mean of the
 smallest eigenvalues of the patches' covariance is the noise's variance (after Pyatykh, Hesser and Zheng, IEEE TIP
-22(2), 2013, there for grey images). Rounding to a grid of step q adds noise of variance q^2 / 12.
+22(2), 2013, there for grey images). Patches so dark that noise is cut at 0 show less of it and are left out once a
+first level is known. White noise in the same patches, whose smallest eigenvalues lie below its variance too, says by
+how much. Rounding to a grid of step q adds noise of variance q^2 / 12.
 
 *Removal.* Non-local means (Buades, Coll and Morel, CVPR 2005) give a first estimate. Around each pixel the patches
 that are most alike in it are then taken as samples of one Gaussian distribution, whose mean and covariance give the
 Wiener filter of the noisy ones, twice (the second step of NL-Bayes: Lebrun, Buades and Morel, SIAM J. Imaging
 Sciences 6(3), 2013).
+
+*Bias.* A value x with Gaussian noise of standard deviation s, cut at 0, has the mean x F(x / s) + s f(x / s), f and F
+the normal density and distribution: 0.4 s for black. Denoised values are such means, and the inverse of that function
+gives x.
 """
 
 from functools import reduce
@@ -28,8 +34,11 @@ SMALLEST = 0.2  # of the eigenvalues
 ROWS = 64  # of patches or pixels at once
 DARK, BRIGHT = 0.01, 0.99  # of the largest value: patches beyond are clipped
 LEVELS = 255, 65535  # steps of pictures
-LEAST = 1.2e-3  # of the largest value: less cannot be separated from a scene's texture
+LEAST = 1.6e-3  # of the largest value: less cannot be separated from a scene's texture
 ROUNDED = 0.01  # steps, by which values of a picture lie off the grid at most
+FAR = 3.0  # levels of noise between a patch and black or the brightest value: noise is not cut there
+MANY_ZEROS = 0.1  # of the values up to one level of noise: fewer, and noise is not cut at 0
+KNOTS = 1024  # of the tabulated mean of cut noise
 
 REACH = 7  # pixels around a pixel in which patches are searched for
 PATCH = 3  # side of these
@@ -50,20 +59,38 @@ def noise_level(rgb: Tensor, valid: Tensor) -> float:
     rounding = rounding_step(rgb) / 12**0.5
     if min(rgb.shape[1:]) < SIDE:
         return rounding
-    most = rgb.max()
-    within = (valid & (rgb.amin(0) > DARK * most) & (rgb.amax(0) < BRIGHT * most)).float()[None]
-    usable = -F.max_pool2d(-within, SIDE, STRIDE).flatten() > 0  # patches, all of whose pixels are
-    if usable.sum() < FEWEST:
-        return rounding
+    most, measured = rgb.max(), 0.0
     smooth = F.avg_pool2d(rgb[None], SIDE, 1, SIDE // 2, count_include_pad=False)[0]
     texture = torch.cat([part.flatten(3).var(3).sum(0).flatten() for part in patches(smooth).split(ROWS, 1)])
-    texture[~usable] = torch.inf
-    count = max(FEWEST, int(SMOOTHEST * usable.sum()))
-    chosen, across = texture.argsort()[:count], (rgb.shape[2] - SIDE) // STRIDE + 1
-    smoothest = patches(rgb)[:, chosen // across, chosen % across]  # (3, n, SIDE, SIDE)
-    values = torch.linalg.eigvalsh(torch.cov(smoothest.transpose(0, 1).flatten(1).T.double()))
-    measured = float(values[: int(SMALLEST * len(values))].mean().clamp_min(0).sqrt())
+    usable = whole_patches(valid & (rgb.amin(0) > DARK * most) & (rgb.amax(0) < BRIGHT * most))
+    while usable.sum() >= FEWEST:
+        first, measured = measured == 0, _smallest_spread(rgb, torch.where(usable, texture, torch.inf))
+        if not (first and measured > LEAST * most):
+            break
+        margin = FAR * measured
+        usable &= whole_patches((smooth.amin(0) > margin) & (smooth.amax(0) < most - margin))
     return max(rounding, measured if measured > LEAST * most else 0.0)
+
+
+def whole_patches(usable: Tensor) -> Tensor:
+    """(n,) bool: the patches all of whose pixels are `usable` (H, W)."""
+    return -F.max_pool2d(-usable.float()[None], SIDE, STRIDE).flatten() > 0
+
+
+def _smallest_spread(rgb: Tensor, texture: Tensor) -> float:
+    """Standard deviation along the directions that the smoothest patches fill least; `texture` (n,) may be infinite."""
+    count = max(FEWEST, int(SMOOTHEST * texture.isfinite().sum()))
+    chosen, across = texture.argsort()[:count], (rgb.shape[2] - SIDE) // STRIDE + 1
+    white = torch.randn(rgb.shape, generator=torch.Generator().manual_seed(0))
+    found, alone = (_smallest_values(image, chosen // across, chosen % across) for image in (rgb, white))
+    return (found / alone) ** 0.5
+
+
+def _smallest_values(image: Tensor, rows: Tensor, columns: Tensor) -> float:
+    """Mean of the smallest eigenvalues of the covariance of some patches."""
+    some = patches(image)[:, rows, columns]  # (3, n, SIDE, SIDE)
+    values = torch.linalg.eigvalsh(torch.cov(some.transpose(0, 1).flatten(1).T.double()))
+    return float(values[: int(SMALLEST * len(values))].mean().clamp_min(0))
 
 
 def patches(image: Tensor) -> Tensor:
@@ -82,6 +109,26 @@ def rounding_step(rgb: Tensor) -> float:
 def _on_grid(rgb: Tensor, levels: int) -> bool:
     steps = levels * rgb.double()
     return float((steps - steps.round()).abs().max()) < ROUNDED
+
+
+def is_cut(rgb: Tensor, level: float) -> bool:
+    """Whether white noise of standard deviation `level` in a guide (3, H, W) was cut at 0."""
+    if level <= rounding_step(rgb) / 12**0.5:
+        return False
+    zeros, low = int((rgb == 0).sum()), int(((rgb > 0) & (rgb <= level)).sum())
+    return zeros > MANY_ZEROS * low
+
+
+def uncut(mean: Tensor, level: float) -> Tensor:
+    """Values whose mean is `mean` with noise of standard deviation `level` that was cut at 0; see "Bias" above."""
+    x = torch.linspace(0, 2 * FAR, KNOTS)
+    normal = torch.distributions.Normal(0.0, 1.0)
+    means = x * normal.cdf(x) + normal.log_prob(x).exp()
+    seen = mean / level
+    right = torch.searchsorted(means, seen.contiguous()).clamp(1, KNOTS - 1)
+    low, high = means[right - 1], means[right]
+    value = x[right - 1] + (seen - low) / (high - low) * (x[1] - x[0])
+    return torch.where(seen < means[-1], level * value.clamp_min(0), mean)
 
 
 def denoise(rgb: Tensor, level: float) -> Tensor:

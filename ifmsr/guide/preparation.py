@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ifmsr.degradation.estimation import DOUBTFUL_PAIR, Estimate, Estimated, estimate_degradation
 from ifmsr.degradation.pair import as_mask, mend
-from ifmsr.guide.noise import denoise, noise_level
+from ifmsr.guide.noise import denoise, is_cut, noise_level, uncut
 from ifmsr.guide.registration import OnCubeGrid, Registration, onto_cube_grid, register
 from ifmsr.guide.saturation import Clipping, clipped_pixels, restore, untouched
 from ifmsr.guide.tone import ToneCurve, estimate_tone, tone_curve
@@ -68,8 +68,14 @@ def denoised(observation: Observation) -> tuple[Observation, float]:
     level = noise_level(rgb, as_mask(observation.rgb_valid, rgb))
     if level <= WORTH * float(rgb.max()):
         return observation, level
-    clean = torch.where(clipped_pixels(rgb).any, rgb, denoise(rgb, level).clamp(0, 1))
+    clean = torch.where(clipped_pixels(rgb).any, rgb, without_noise(rgb, level, is_cut(rgb, level)))
     return replace(observation, rgb=clean.numpy()), level
+
+
+def without_noise(rgb: Tensor, level: float, cut: bool) -> Tensor:
+    """A guide (3, H, W) in [0, 1] denoised, without the bias of noise that was `cut` at 0."""
+    clean = denoise(rgb, level).clamp(0, 1)
+    return uncut(clean, level) if cut else clean
 
 
 def in_place(observation: Observation, noise: float, guide: str) -> Prepared:
@@ -86,10 +92,17 @@ def in_place(observation: Observation, noise: float, guide: str) -> Prepared:
         curve = tone_curve(guide)
     if curve.name != "linear":
         observation = replace(observation, rgb=curve.linearise(rgb).numpy())
+    dark_noise = noise_in_the_dark(noise, curve)
     if clipped.any() and measured.any():
-        observation = restored(observation, clipping)
-    observation, share = Estimated.of(observation), float(clipped.float().mean())
+        observation, unit = restored(observation, clipping)
+        dark_noise /= unit
+    observation, share = Estimated.of(observation, dark_noise), float(clipped.float().mean())
     return Prepared(observation, noise, share, curve, estimate_degradation(observation))
+
+
+def noise_in_the_dark(noise: float, curve: ToneCurve) -> float:
+    """What a standard deviation of the delivered guide's `noise` is in the darkest pixels of the linear one."""
+    return float(curve.linearise(torch.tensor(noise)))
 
 
 class Preparation(NamedTuple):
@@ -98,11 +111,13 @@ class Preparation(NamedTuple):
     Attributes
     ----------
     noise : standard deviation of the noise to remove, 0 for none.
+    cut : whether that noise was cut at 0.
     clipped : (3,) the value from which a channel is clipped, infinite where it is not.
     curve : the tone curve to undo.
     """
 
     noise: float
+    cut: bool
     clipped: Tensor
     curve: ToneCurve
 
@@ -110,7 +125,7 @@ class Preparation(NamedTuple):
         """A block as methods get it: the guide denoised and linear, its clipped pixels invalid."""
         rgb = torch.from_numpy(observation.rgb)
         valid = as_mask(observation.rgb_valid, rgb) & (rgb < self.clipped[:, None, None]).all(0)
-        clean = denoise(rgb, self.noise).clamp(0, 1) if self.noise else rgb
+        clean = without_noise(rgb, self.noise, self.cut) if self.noise else rgb
         return replace(
             observation,
             rgb=self.curve.linearise(clean).numpy(),
@@ -128,7 +143,8 @@ def prepare_sample(observation: Observation, guide: str) -> tuple[Prepared, Prep
     level = noise_level(rgb, as_mask(observation.rgb_valid, rgb))
     high = clipped_pixels(torch.where(as_mask(observation.rgb_valid, rgb), rgb, 0.0)).high
     clipped = torch.where(high, rgb, torch.inf).amin((1, 2))
-    found = Preparation(level if level > WORTH * float(rgb.max()) else 0.0, clipped, tone_curve("linear"))
+    noise = level if level > WORTH * float(rgb.max()) else 0.0
+    found = Preparation(noise, noise > 0 and is_cut(rgb, noise), clipped, tone_curve("linear"))
     encoded = found.of(observation)
     if guide == "auto":
         srf = None if observation.srf is None else torch.from_numpy(observation.srf)
@@ -140,12 +156,13 @@ def prepare_sample(observation: Observation, guide: str) -> tuple[Prepared, Prep
         curve = tone_curve(guide)
     found = found._replace(curve=curve)
     linear = replace(encoded, rgb=curve.linearise(torch.from_numpy(encoded.rgb)).numpy())
-    estimated, share = Estimated.of(linear), float(high.any(0).float().mean())
+    estimated = Estimated.of(linear, noise_in_the_dark(level, curve))
+    share = float(high.any(0).float().mean())
     return Prepared(estimated, level, share, curve, estimate_degradation(estimated)), found
 
 
-def restored(observation: Observation, clipping: Clipping) -> Observation:
-    """The observation, its guide's clipped pixels restored, and the guide in [0, 1] again.
+def restored(observation: Observation, clipping: Clipping) -> tuple[Observation, float]:
+    """The observation, its guide's clipped pixels restored and the guide in [0, 1] again, and what it was divided by.
 
     The guide's unit changes, so a given `srf` is left out.
     """
@@ -154,7 +171,7 @@ def restored(observation: Observation, clipping: Clipping) -> Observation:
     estimate = estimate_degradation(replace(observation, rgb_valid=measured.numpy()))
     whole, _ = restore(rgb, clipping, lr, estimate, observation.scale)
     unit = max(1.0, float(whole.max()))
-    return replace(observation, rgb=(whole / unit).clamp(0, 1).numpy(), srf=None)
+    return replace(observation, rgb=(whole / unit).clamp(0, 1).numpy(), srf=None), unit
 
 
 def registered(delivered: Observation, prepared: Prepared, guide: str) -> Prepared | None:

@@ -5,6 +5,7 @@ from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ifmsr.errors import InputError
 from ifmsr.io.images import read_image
@@ -48,7 +49,8 @@ def scene_folder(root: Path, scene: str) -> Path | None:
 class Cave(DataSet):
     """The CAVE data set: 32 scenes of 512 x 512 pixels and 31 bands; see `scene_folder` for the layout of `root`.
 
-    RGB images are simulated with the spectral response function of the Nikon D700 (paper, section IV).
+    RGB images are simulated with the spectral response function of the Nikon D700 (paper, section IV). A scene's
+    photograph is its file ``<scene>_RGB.bmp``, if that is there: the cube rendered for a screen by the data's authors.
 
     Raises
     ------
@@ -86,7 +88,9 @@ class Cave(DataSet):
                 folder, f"{len(missing)} of 31 bands are missing: {', '.join(missing)}", self.obtain
             )
         image = np.stack([cut(_read_band(file, name), window) for file in files], axis=-1)
-        return Scene(name, to_cube(folder, image, 1), np.arange(400.0, 701.0, 10.0), srf=nikon_d700())
+        cube, wavelengths = to_cube(folder, image, 1), np.arange(400.0, 701.0, 10.0)
+        picture = _read_photograph(folder / f"{name}_RGB.bmp", window)
+        return Scene(name, cube, wavelengths, srf=nikon_d700(), photograph=picture)
 
     def split(self, name: str) -> Split:
         """`figure4`, `names-20-12`, `random-0` to `random-4` or `seed-<n>`, always over all 32 scenes."""
@@ -97,6 +101,20 @@ class Cave(DataSet):
             return self.unknown(name)
         problem = f"scene {name} is not here (only {len(self.names)} of 32 are)"
         return InputError(self.root, problem, self.obtain)
+
+
+def _read_photograph(path: Path, window: Window) -> NDArray[np.uint8] | None:
+    """A window of a scene's picture (3, h, w), or None if there is no such file."""
+    if not path.is_file():
+        return None
+    pixels = read_image(path)
+    if pixels.shape != (SIDE, SIDE, 3) or pixels.dtype != np.uint8:
+        raise InputError(
+            path,
+            f"found {pixels.dtype} of shape {pixels.shape}, not 8-bit RGB",
+            "Fetch the published file again, or remove it",
+        )
+    return np.ascontiguousarray(np.moveaxis(cut(pixels, window), -1, 0))
 
 
 def _read_band(path: Path, scene: str) -> Array:

@@ -30,11 +30,12 @@ class Scene:
     srf : (3, B) spectral response function of the RGB camera, rows R, G, B summing to 1, or None.
     rgb_bands : three bands (R, G, B, counted from 0) that serve as RGB image if there is no response (paper, section
         IV: "by the position of pixels"), or None.
+    photograph : (3, H, W) uint8, a colour picture that the data set has of the scene, as stored (sRGB), or None.
 
     Raises
     ------
     InputError : the cube is not (B, H, W) float32, has NaN or infinite values or values outside [0, 1],
-        or `srf`, `rgb_bands` or `wavelengths` do not fit its bands.
+        or `srf`, `rgb_bands` or `wavelengths` do not fit its bands, or `photograph` its size.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Scene:
     wavelengths: NDArray[np.float64] | None = None
     srf: Array | None = None
     rgb_bands: tuple[int, int, int] | None = None
+    photograph: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
@@ -52,6 +54,7 @@ class Scene:
             object.__setattr__(self, "wavelengths", self._one_per_band(self.wavelengths))
         if self.srf is not None:
             check_srf(f"scene {self.name}", self.srf, bands)
+        self._check_photograph()
         if self.rgb_bands is None:
             return
         chosen = fitted("rgb_bands", self.rgb_bands, tuple[int, ...])
@@ -61,6 +64,18 @@ class Scene:
                 f"scene {self.name}",
                 f"rgb_bands {chosen} are not all among its {bands} bands",
                 f"Choose three bands from 0 to {bands - 1}",
+            )
+
+    def _check_photograph(self) -> None:
+        picture, expected = self.photograph, (3, *self.cube.shape[1:])
+        if picture is None:
+            return
+        found: Any = (getattr(picture, "dtype", None), getattr(picture, "shape", None))
+        if found != (np.uint8, expected):
+            raise InputError(
+                f"scene {self.name}",
+                f"its photograph is {found[0]} of shape {found[1]}",
+                f"Give uint8 of shape {expected}, or none",
             )
 
     def _one_per_band(self, wavelengths: Any) -> NDArray[np.float64]:
@@ -101,7 +116,10 @@ class Scene:
                 f"the window {height} x {width} at ({top}, {left}) leaves the image {self.cube.shape[1:]}",
                 "Choose a window inside the image",
             )
-        return replace(self, cube=np.ascontiguousarray(window))
+        picture = self.photograph
+        if picture is not None:
+            picture = picture[:, top : top + height, left : left + width]
+        return replace(self, cube=np.ascontiguousarray(window), photograph=picture)
 
     def crop_to_multiple(self, scale: int, side: int | None = None) -> "Scene":
         """The scene, cropped to a multiple of `scale` pixels.

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import affine_transform
 
+from ifmsr import metrics
 from ifmsr.degradation.protocol import degrade, scene_seed
 from ifmsr.errors import InputError
 from ifmsr.scenes.cameras import camera_response
-from ifmsr.scenes.scene import Array, Observation, Scene
+from ifmsr.scenes.scene import Array, Mask, Observation, Scene
 
 SHARE_WITHOUT_DATA = 1 / 16  # of the columns
 
@@ -31,34 +32,71 @@ class Delivered(NamedTuple):
     observation : the pair.
     window : the rows and columns that count.
     unit : what the observation's 1 is in the truth's unit.
+    valid : (H, W) bool, the pixels that count, or None for all of the window.
     """
 
     truth: Array
     observation: Observation
     window: tuple[slice, slice] = (slice(None), slice(None))
     unit: float = 1.0
+    valid: Mask | None = None
+
+    def evaluate(self, sr: Array) -> dict[str, float]:
+        """The five metrics of a result (B, H, W), over the pixels that count.
+
+        SSIM needs an image: there, the truth takes the place of pixels that do not count.
+        """
+        inside = (slice(None), *self.window)
+        truth, sr, scale = self.truth[inside], np.float32(self.unit) * sr[inside], self.observation.scale
+        if self.valid is None:
+            return metrics.evaluate(truth, sr, scale)
+        valid, sr = self.valid[self.window], sr.clip(0, 1)
+        row, found = truth[:, None, valid], sr[:, None, valid]  # (B, 1, n)
+        return {
+            "PSNR": metrics.psnr(row, found),
+            "SSIM": metrics.ssim(truth, np.where(valid, sr, truth)),
+            "SAM": metrics.sam(row, found),
+            "ERGAS": metrics.ergas(row, found, scale),
+            "RMSE": metrics.rmse(row, found),
+        }
 
 
 Delivery = Callable[[Scene, Observation, np.random.Generator], Delivered]
+Another = Callable[[], Scene]
 
 
 @dataclass(frozen=True)
 class Case:
-    """One way in which real pairs differ from the paper's; see `ifmsr.study.robustness.Condition`."""
+    """One way in which real pairs differ from the paper's; see `ifmsr.study.robustness.Condition`.
+
+    Attributes
+    ----------
+    name : the printed name.
+    delivery : makes the pair from the scene, its observation under the paper's test degradation and random numbers.
+    scale : of the observation.
+    of_another : the guide shows another scene.
+    """
 
     name: str
     delivery: Delivery = field(repr=False)
     scale: int = 4
+    of_another: bool = False
 
     @property
     def settings(self) -> dict[str, Any]:
         """Name and scale, for a manifest."""
         return {"name": self.name, "scale": self.scale}
 
-    def deliver(self, scene: Scene, seed: int) -> Delivered:
-        """The pair that this case makes of a scene whose size is a multiple of the scale."""
+    def deliver(self, scene: Scene, seed: int, another: Another) -> Delivered:
+        """The pair that this case makes of a scene whose size is a multiple of the scale.
+
+        `another` loads another scene of the same size. Raises InputError if the scene lacks what the case needs.
+        """
         rng = np.random.default_rng((*scene_seed(scene, seed), 3))
-        return self.delivery(scene, degrade(scene, self.scale, "test", seed), rng)
+        observation = degrade(scene, self.scale, "test", seed)
+        if self.of_another:
+            observation = _pair(observation.lr, _other_guide(scene, another()), observation)
+        return self.delivery(scene, observation, rng)
 
 
 def _guide(change: Callable[[Array, np.random.Generator], NDArray[Any]]) -> Delivery:
@@ -83,6 +121,23 @@ def _camera(name: str) -> Delivery:
         return Delivered(scene.cube, Observation(observation.lr, taken.rgb(), observation.scale, taken.srf))
 
     return delivery
+
+
+def _other_guide(scene: Scene, other: Scene) -> Array:
+    """The guide of another scene."""
+    if other.name == scene.name:
+        raise InputError(
+            f"scene {scene.name}", "there is no other scene", "Choose a split with several test scenes"
+        )
+    return other.rgb()
+
+
+def _photograph(scene: Scene, observation: Observation, _: np.random.Generator) -> Delivered:
+    """The picture that the data set has of the scene, as stored."""
+    if scene.photograph is None:
+        raise InputError(f"scene {scene.name}", "no photograph of it", "Choose CAVE, or other conditions")
+    rgb = (scene.photograph / 255).astype(np.float32)
+    return Delivered(scene.cube, _pair(observation.lr, rgb, observation))
 
 
 def _bands(bands: slice) -> Delivery:
@@ -170,12 +225,24 @@ def _without_data(scene: Scene, observation: Observation, _: np.random.Generator
     return Delivered(scene.cube, _pair(lr, observation.rgb, observation), (slice(None), kept))
 
 
+def _slanted(scene: Scene, observation: Observation, _: np.random.Generator) -> Delivered:
+    """Footprints that end at a slanted line, as after a map projection: the guide at a pixel, the cube at a block."""
+    _, height, width = scene.cube.shape
+    edge = 2 * SHARE_WITHOUT_DATA * width * (1 - np.arange(height) / height)  # a column for each row
+    inside = np.arange(width) >= edge[:, None]
+    scale = observation.scale
+    whole = inside.reshape(height // scale, scale, width // scale, scale).all((1, 3))
+    pair = _pair(observation.lr * whole, observation.rgb * inside, observation)
+    return Delivered(scene.cube, pair, valid=whole.repeat(scale, 0).repeat(scale, 1))
+
+
 CASES = (
     Case("linear", _guide(lambda rgb, _: rgb)),
     Case("linear, 8 bits", _guide(lambda rgb, _: quantised(rgb))),
     Case("sRGB, 8 bits", _guide(lambda rgb, _: quantised(encoded(rgb)))),
     Case("sRGB, JPEG 90", _guide(lambda rgb, _: jpeg(rgb, 90))),
     Case("sRGB, JPEG 75", _guide(lambda rgb, _: jpeg(rgb, 75))),
+    Case("CAVE's own photograph", _photograph),
     Case("3 % clipped", _guide(lambda rgb, _: clipped(rgb, 0.03))),
     Case("10 % clipped", _guide(lambda rgb, _: clipped(rgb, 0.1))),
     Case("guide noise 1/255", _guide(lambda rgb, rng: noisy(rgb, 1, rng))),
@@ -185,11 +252,13 @@ CASES = (
     Case("bands 1 to 8", _bands(slice(0, 8))),
     Case("dark units", _dark),
     Case("no-data stripe", _without_data),
+    Case("slanted footprint", _slanted),
     Case("turned by 0.5 degrees", _moved(degrees=0.5)),
     Case("turned by 2 degrees", _moved(degrees=2)),
     Case("1 % larger", _moved(larger=1.01)),
     Case("shifted by 20 px", _moved(shift=(20, 20))),
     Case("mirrored", _guide(lambda rgb, _: rgb[:, :, ::-1])),
+    Case("another scene", _guide(lambda rgb, _: rgb), of_another=True),
     Case("white noise", _guide(lambda rgb, rng: rng.random(rgb.shape))),
     Case("constant", _guide(lambda rgb, _: np.full_like(rgb, 0.5))),
 )

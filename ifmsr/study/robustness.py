@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import groupby, product
 from pathlib import Path
 from time import perf_counter
@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from ifmsr import metrics
 from ifmsr.degradation.blurs import airy_disc, motion_blur
 from ifmsr.degradation.protocol import Alignment, Degradation, draw_degradation, scene_seed
 from ifmsr.errors import InputError
@@ -25,7 +24,7 @@ from ifmsr.scenes.scene import Array, Observation, Scene
 from ifmsr.study.ledger import Ledger, Row, Rows
 from ifmsr.study.made_by import fingerprint, made_by
 from ifmsr.study.names import DIGITS
-from ifmsr.study.real_guides import CAMERAS, CASES, Case, Delivered
+from ifmsr.study.real_guides import CAMERAS, CASES, Another, Case, Delivered
 from ifmsr.untrusted import read_json
 
 SHIFT_NM = 8.0
@@ -59,8 +58,8 @@ class Condition:
         """All fields, for a manifest."""
         return asdict(self)
 
-    def deliver(self, scene: Scene, seed: int) -> Delivered:
-        """What this condition makes of a scene whose size is a multiple of its scale."""
+    def deliver(self, scene: Scene, seed: int, another: Another) -> Delivered:
+        """What this condition makes of a scene whose size is a multiple of its scale; it needs no other scene."""
         return Delivered(scene.cube, observe(scene, self, seed))
 
 
@@ -125,31 +124,40 @@ def measure(
 ) -> pd.DataFrame:
     """Every method under every condition: one row per condition, scene and method, with the five metrics."""
     named = {scene.name: scene for scene in scenes}
-    return pd.DataFrame(_rows(list(product(conditions, named, methods)), named.__getitem__, methods, seed))
+    missing = list(product(conditions, named, methods))
+    return pd.DataFrame(_rows(missing, list(named), named.__getitem__, methods, seed))
 
 
 def _rows(
     missing: Sequence[tuple[Condition | Case, str, str]],
+    scenes: Sequence[str],
     load: Callable[[str], Scene],
     methods: Mapping[str, Method],
     seed: int,
 ) -> Iterator[dict[str, Any]]:
-    """The rows of some conditions, scenes and methods, one after the other."""
+    """The rows of some conditions, scenes and methods, one after the other.
+
+    Another scene than one is the next of `scenes`, for the last one the first.
+    """
+
+    def loaded(scene: str, scale: int) -> Scene:
+        return load(scene).crop_to_multiple(scale)
+
+    following = dict(zip(scenes, (*scenes[1:], *scenes[:1]), strict=True))
     with tqdm(total=len(missing), desc="robustness", mininterval=2) as bar:
         for (condition, scene), group in groupby(missing, key=lambda entry: entry[:2]):
-            truth = load(scene).crop_to_multiple(condition.scale)
-            reference, observation, window, unit = condition.deliver(truth, seed)
+            another = partial(loaded, following[scene], condition.scale)
+            delivered = condition.deliver(loaded(scene, condition.scale), seed, another)
             for *_, name in group:
                 started = perf_counter()
-                sr = methods[name](observation)
-                inside = (slice(None), *window)
+                sr = methods[name](delivered.observation)
                 yield {
                     "condition": condition.name,
                     "scale": condition.scale,
                     "scene": scene,
                     "seed": seed,
                     "method": name,
-                    **metrics.evaluate(reference[inside], np.float32(unit) * sr[inside], condition.scale),
+                    **delivered.evaluate(sr),
                     "seconds": round(perf_counter() - started, 2),
                 }
                 bar.update()
@@ -216,7 +224,7 @@ def measure_split(
     ]
     if missing or not (out / MANIFEST).exists():
         with Run(out, about, [seed]) as run:
-            for row in _rows(missing, cache(load), methods, seed):
+            for row in _rows(missing, scenes, cache(load), methods, seed):
                 row["made_by"] = makers[row["method"]]
                 rows[row["condition"], row["scene"], seed, row["method"]] = row
                 ledger.add(row)

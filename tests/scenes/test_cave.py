@@ -47,6 +47,19 @@ def test_window_is_the_same_as_a_crop(folder, tmp_path):
         data.load("balloons", (508, 0, 8, 8))
 
 
+def test_a_photograph_is_read_as_stored_and_cropped_along(folder, tmp_path):
+    assert Cave(tmp_path).load("balloons").photograph is None
+    pixels = np.random.default_rng(0).integers(0, 256, (512, 512, 3), np.uint8)
+    Image.fromarray(pixels).save(folder / "balloons_RGB.bmp")
+    whole, part = (Cave(tmp_path).load("balloons", window) for window in (None, (8, 16, 12, 20)))
+    np.testing.assert_array_equal(whole.photograph, pixels.transpose(2, 0, 1))
+    np.testing.assert_array_equal(part.photograph, whole.photograph[:, 8:20, 16:36])
+    np.testing.assert_array_equal(whole.crop(8, 16, 12, 20).photograph, part.photograph)
+    Image.fromarray(pixels[:256]).save(folder / "balloons_RGB.bmp")
+    with pytest.raises(InputError, match=r"balloons_RGB\.bmp: found uint8 of shape \(256, 512, 3\)"):
+        Cave(tmp_path).load("balloons")
+
+
 @pytest.mark.parametrize("root", ["nowhere", "."])
 def test_wrong_root_says_what_to_do(tmp_path, root):
     with pytest.raises(InputError, match=r"ifmsr data fetch cave.*complete_ms_data\.zip"):

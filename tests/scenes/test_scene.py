@@ -76,6 +76,7 @@ def test_a_response_in_double_precision_is_one():
             [3, "a", [1, 2, 3], [1, 2, 3, np.nan], [[1.0], [2, 3]], ["a", "b", "c", "d"], object()],
         ),
         ("rgb_bands", [3, "abc", (0, 1), (0, 1, 4), (0, 1, -1), (0, 1, 1.5), (0, 1, None), LR]),
+        ("photograph", [3, "abc", LR, LR[:3], np.uint8(LR[:3])[:, 1:], np.uint8(LR)]),
     ],
 )
 def test_a_scene_that_is_none_is_named(field, values):

@@ -171,7 +171,9 @@ def balanced(pair: Pair, estimate: Estimate) -> tuple[Pair, Estimate]:
     known = estimate.given or estimate.misfit < DOUBTFUL_PAIR
     if not (known and sums.min() > 1 / FARTHEST and sums.max() < FARTHEST):
         return pair, estimate
-    return pair._replace(rgb=pair.rgb / sums[..., None]), estimate._replace(response=estimate.response / sums)
+    rgb_noise = estimate.rgb_noise / float(sums.mean())
+    estimate = estimate._replace(response=estimate.response / sums, rgb_noise=rgb_noise)
+    return pair._replace(rgb=pair.rgb / sums[..., None]), estimate
 
 
 def finish(solution: Solution, sr: Tensor) -> Tensor:
@@ -181,7 +183,7 @@ def finish(solution: Solution, sr: Tensor) -> Tensor:
     """
     sr, pair, estimate = sr.detach(), solution.pair, solution.estimate
     if estimate.related:
-        denoise_shadows_(sr, pair.rgb, estimate.noise, pair.scale)
+        denoise_shadows_(sr, pair.rgb, estimate.noise, pair.scale, estimate.rgb_noise)
     return sr.clamp_(0, solution.highest).mul_(pair.lr_unit).clamp_(0, 1)
 
 

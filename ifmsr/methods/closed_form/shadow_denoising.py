@@ -5,10 +5,11 @@ error there, while the RGB guide shows where surfaces begin and end. So the resu
 RGB values, as in `ifmsr.methods.closed_form.local_regression`, in windows wide enough to average the noise. In a pixel
 of brightness m that fit has the weight
 
-    noise / (noise + m) * noise^2 / (noise^2 + 10 E),
+    n / (n + m) * v / (v + E),    n = noise + 1.5 g,    v = noise^2 / 10 + (g / 2)^2,
 
 E the mean square of the change in the surroundings: remaining noise is small, and larger changes would remove signal.
-RGB values stay as they are, and without noise nothing changes.
+g is the noise that the guide had before it was denoised. What is left of it is smooth and looks like signal, so the
+fits have the ridge (0.4 g)^2. Without g, RGB values stay as they are; without noise nothing changes.
 """
 
 from collections import deque
@@ -24,18 +25,25 @@ from ifmsr.methods.closed_form.local_regression import LEAST_RIDGE, MAPS_AT_ONCE
 CELL = 4  # side of the blocks of pixels that are fitted as one
 WINDOW = 2.0  # standard deviation in LR pixels
 REMAINING = 0.1  # of the noise's energy: a change of that size has half the weight
+GUIDE_RIDGE, GUIDE_SHARE, GUIDE_REMAINING = (
+    0.4,
+    1.5,
+    0.5,
+)  # likewise of the guide's noise, in standard deviations
 
 
-def denoise_shadows_(sr: Tensor, rgb: Tensor, noise: float, scale: int) -> Tensor:
+def denoise_shadows_(sr: Tensor, rgb: Tensor, noise: float, scale: int, rgb_noise: float = 0.0) -> Tensor:
     """A result (B, H, W) of RGB values `rgb` (3, H, W), denoised in place.
 
-    The LR cube, `scale` times coarser, has `noise`. Strips of rows wait until the change is known as far around them as
-    the window reaches.
+    The LR cube, `scale` times coarser, has `noise`; the guide had `rgb_noise` before it was denoised. Strips of rows
+    wait until the change is known as far around them as the window reaches.
     """
     if noise == 0:
         return sr
     window = WINDOW * scale / CELL
-    maps, taps = affine_maps(pooled(sr), pooled(rgb), window), gaussian_taps(window, sr.device)
+    ridge = max(LEAST_RIDGE, (GUIDE_RIDGE * rgb_noise) ** 2)
+    allowed, both = REMAINING * noise**2 + (GUIDE_REMAINING * rgb_noise) ** 2, noise + GUIDE_SHARE * rgb_noise
+    maps, taps = affine_maps(pooled(sr), pooled(rgb), window, ridge), gaussian_taps(window, sr.device)
     reach = len(taps) // 2 + 1  # cells: of the window and the interpolation
     energy, waiting = maps.new_zeros(1, *maps.shape[2:]), deque[tuple[slice, Tensor]]()
     for rows in strips(sr, CELL):
@@ -50,14 +58,14 @@ def denoise_shadows_(sr: Tensor, rgb: Tensor, noise: float, scale: int) -> Tenso
             around = upsampled(
                 around, slice(inner.start - first * CELL, inner.stop - first * CELL), sr.shape[2]
             )
-            share = noise / (noise + rgb[:, inner].mean(0)) / (1 + around[0] / (REMAINING * noise**2))
+            share = both / (both + rgb[:, inner].mean(0)) / (1 + around[0] / allowed)
             sr[:, inner].addcmul_(share, change)
     return sr
 
 
-def affine_maps(sr: Tensor, rgb: Tensor, window: float) -> Tensor:
+def affine_maps(sr: Tensor, rgb: Tensor, window: float, ridge: float) -> Tensor:
     """Slopes (3) and offsets of cells' spectra (B, h, w) by their RGB values (3, h, w), (4, B, h, w)."""
-    fits, count = Window(rgb, window, [LEAST_RIDGE]), max(1, MAPS_AT_ONCE // rgb[0].numel())
+    fits, count = Window(rgb, window, [ridge]), max(1, MAPS_AT_ONCE // rgb[0].numel())
     return torch.cat([next(fits.fits(bands)) for bands in sr.split(count)], dim=1)
 
 
