@@ -117,6 +117,8 @@ def check_writer(disk: Path, path: Path, write: Callable[[Path, Cube], object]) 
     write(path, old)
     before = contents(disk)
     cases = [full(disk, room) for room in rooms(before)] + [no_more_files(disk)]
+    if path.is_dir():  # a store: it is never replaced, so there is nothing old
+        before = clear(disk)
     for number, case in enumerate(cases):
         failed = ""
         with case:
@@ -130,11 +132,18 @@ def check_writer(disk: Path, path: Path, write: Callable[[Path, Cube], object]) 
         assert "the disk is full" in failed and str(disk) in failed and "\n" not in failed, where
         assert after == before, f"the old file is changed: {where}"
         assert not [name for name in left if TEMPORARY.fullmatch(name)], where
+        assert before or not path.exists(), f"half a store is left: {where}"
     write(path, new)
     assert contents(disk) != before
-    for name in before:
-        (disk / name).unlink()
+    clear(disk)
     return len(cases)
+
+
+def clear(disk: Path) -> dict[Path, bytes]:
+    """Remove everything; what there is now."""
+    for path in disk.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return contents(disk)
 
 
 def in_blocks(path: Path, cube: Cube) -> None:
