@@ -23,7 +23,7 @@ test: .venv/installed  ## pytest, doctests and nbval; what depends on the proces
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbval-lax --nbval-current-env
 	OMP_NUM_THREADS=1 $(AVX2) $(BIN)/python -m pytest --nbval-lax --nbval-current-env -m cpu tests notebooks/09_performance.ipynb
 
-soak: .venv/installed  ## hours of damaged files, failing disks and killed processes
+soak: .venv/installed  ## hours of damaged files, failing disks, killed processes, and of the same work over and over
 	OMP_NUM_THREADS=1 IFMSR_SOAK=1 IFMSR_FUZZ_SEED=1 IFMSR_FUZZ_CASES=100000 IFMSR_ARGUMENT_CASES=5000 \
 		$(BIN)/python -m pytest -s tests/faults
 

@@ -10,9 +10,18 @@ import tiny
 import torch
 
 from ifmsr.errors import InputError
+from ifmsr.files import sha256
 from ifmsr.training import state as module
 from ifmsr.training.processes import ALONE, Processes
-from ifmsr.training.state import CHECKPOINT, State, TrainingError, build_network, read_checkpoint
+from ifmsr.training.state import (
+    CHECKPOINT,
+    State,
+    TrainingError,
+    build_network,
+    read_checkpoint,
+    start_digest,
+)
+from ifmsr.weights import save_weights
 
 CPU = torch.device("cpu")
 SECOND = Processes(rank=1)  # of one: it waits for nobody, and is not the one that writes
@@ -217,3 +226,21 @@ def test_a_network_is_built_for_what_it_needs_to_know():
     large = replace(tiny.CONFIG, network="mog-dcn", options={}, scale=8, bands_per_step=0)
     net = build_network(large, bands=12)
     assert (net.config.scale, net.config.bands) == (8, 12) and build_network(large).config.bands == 31
+
+
+def test_a_training_starts_with_given_weights_and_belongs_to_them(pines, tmp_path):
+    first = build_network(replace(tiny.CONFIG, seed=5))
+    start = save_weights(tmp_path / "start.safetensors", first, "ifmsr", "a test")
+    state = new(pines, tmp_path, start=str(start))
+    assert state.start_sha256 == sha256(start) == start_digest(state.config)
+    for a, b in zip(state.net.parameters(), first.parameters(), strict=True):
+        assert torch.equal(a, b.half().float())
+    state.save_checkpoint()
+    assert read_checkpoint(tmp_path, state.config, state.scenes, CPU)["start_sha256"] == sha256(start)
+    save_weights(start, build_network(replace(tiny.CONFIG, seed=6)), "ifmsr", "a test")
+    with pytest.raises(InputError, match="training with other start_sha256"):
+        read_checkpoint(tmp_path, state.config, state.scenes, CPU)
+    start.unlink()
+    with pytest.raises(InputError, match="there is no such file to start from"):
+        start_digest(state.config)
+    assert start_digest(tiny.CONFIG) == ""
