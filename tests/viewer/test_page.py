@@ -91,6 +91,18 @@ sys.exit(main(["view", {str(path)!r}, "-o", {str(tmp_path / "page.html")!r}]))
     assert (tmp_path / "page.html").stat().st_size > 1000
 
 
+def test_the_guide_may_be_an_array_of_the_same_file(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    about = images()
+    np.savez("both.npz", cube=about["cube"], many=np.concatenate([about["guide"], about["guide"][:1]]))
+    words = ["view", "both.npz", "--key", "cube", "--layout", "CHW", "--guide", "both.npz", "-o", "a.html"]
+    assert main(words) == 2
+    assert "2 arrays with three axes" in (said := capsys.readouterr().err) and "--guide-key" in said
+    assert main([*words, "--guide-key", "many"]) == 2
+    assert "counted from 1, with --rgb-bands" in capsys.readouterr().err
+    assert main([*words, "--guide-key", "many", "--rgb-bands", "1,2,3"]) == 0
+
+
 def test_the_command_keeps_every_second_band(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_cube("cube.npz", Cube(images()["truth"], wavelengths=WAVELENGTHS))
