@@ -91,7 +91,8 @@ def test_a_room_whose_extra_is_missing_says_so_when_it_is_imported():
         "training": "pandas",
         "experiments": "pandas",
         "figures": "matplotlib",
-        "viewer": "anywidget",
+        "viewer": "matplotlib",
+        "viewer.widget": "anywidget",
         "notebooks": "papermill",
     }
     program = f"""

@@ -29,6 +29,7 @@ KEYWORDS = {
     "with_error": "--error",
 }
 """Argument of the library -> option."""
+RGB_BANDS = "the guide's red, green and blue band, counted from 1"
 
 
 def read_pair(args: argparse.Namespace, lr: Path, rgb: Path, mapped: bool = False) -> "Pair":
@@ -171,12 +172,7 @@ def add_pair(commands: Commands, name: str, function: Any, example: str) -> argp
         "--nodata", type=float, metavar="VALUE", help="the cube's stored number of a missing value"
     )
     files.add_argument("--bad-bands", action="store_true", help="keep the bands that the file calls bad")
-    files.add_argument(
-        "--rgb-bands",
-        type=band_numbers,
-        metavar="R,G,B",
-        help="the guide's red, green and blue band, counted from 1",
-    )
+    files.add_argument("--rgb-bands", type=band_numbers, metavar="R,G,B", help=RGB_BANDS)
     files.add_argument("--crop", action="store_true", help="use the upper left part that both images have")
     pair = made.add_argument_group("what is known of the pair")
     pair.add_argument("--scale", type=int, help="magnification (default: what the sizes of the images say)")

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from ifmsr.cli.arguments import Commands, command
-from ifmsr.cli.pairs import in_options
+from ifmsr.cli.pairs import RGB_BANDS, band_numbers, in_options
 from ifmsr.errors import InputError, whole
 
 
@@ -27,11 +27,15 @@ def view(args: argparse.Namespace) -> None:
         cube = read_cube(path, args.key, args.layout, args.maximum, bad_bands=args.bad_bands)
         return cube.bands(np.arange(len(cube.values)) % every == 0)
 
+    guide = None
+    if args.guide is not None:
+        with in_options("guide", {"guide": args.guide}):
+            guide = read_guide(args.guide, key=args.guide_key, rgb_bands=args.rgb_bands)
     with in_options("", {name: path for name, path in files.items() if path is not None}):
         cube = read(args.file)
         stack = stack_of(
             cube,
-            None if args.guide is None else read_guide(args.guide),
+            guide,
             {name: read(path) for name, path in results.items()},
             None if args.truth is None else read(args.truth),
         )
@@ -69,6 +73,8 @@ def add(commands: Commands) -> None:
     beside.add_argument("--truth", type=Path, metavar="FILE", help="the reference: adds error maps")
     files = made.add_argument_group("files")
     files.add_argument("--key", metavar="NAME", help="the array in files that hold several")
+    files.add_argument("--guide-key", metavar="NAME", help="the guide's array in a file that holds several")
+    files.add_argument("--rgb-bands", type=band_numbers, metavar="R,G,B", help=RGB_BANDS)
     files.add_argument("--layout", choices=("HWC", "CHW"), help="bands last or first, where files do not say")
     files.add_argument("--maximum", type=float, metavar="NUMBER", help="the stored number that becomes 1")
     files.add_argument(

@@ -8,4 +8,4 @@
 
 from ifmsr.extras import require
 
-require("anywidget", "matplotlib", "traitlets")
+require("matplotlib")

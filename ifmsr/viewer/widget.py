@@ -5,6 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ifmsr.extras import require
+
+require("anywidget", "traitlets")
+
 import anywidget
 import numpy as np
 import traitlets

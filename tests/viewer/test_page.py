@@ -1,5 +1,7 @@
 import json
 import re
+import subprocess
+import sys
 from base64 import b64decode
 
 import numpy as np
@@ -9,6 +11,7 @@ from viewer.scenes import WAVELENGTHS, images, truth
 from ifmsr.cli import main
 from ifmsr.errors import InputError
 from ifmsr.io import Cube, write_cube
+from ifmsr.paths import ROOT
 from ifmsr.viewer import page
 from ifmsr.viewer.planes import all_planes, plane
 from ifmsr.viewer.stack import stack_of
@@ -72,6 +75,32 @@ def test_the_command_writes_the_page_and_says_where(tmp_path, capsys, monkeypatc
     assert names == ["LR cube", "RGB guide", "mine", "again", "Ground truth"]
     assert values["about"]["wavelengths"] == WAVELENGTHS.tolist()
     assert planes[4, "band", 1] == plane(stack_of(**given), 4, "band", 1).tobytes()
+
+
+def test_the_command_needs_no_widget(tmp_path):
+    """A page has no kernel, so it can be written where the extra ``viewer`` is not installed."""
+    path = write_cube(tmp_path / "cube.npz", Cube(truth(), wavelengths=WAVELENGTHS))
+    program = f"""
+import sys
+sys.modules["anywidget"] = sys.modules["traitlets"] = None
+from ifmsr.cli import main
+sys.exit(main(["view", {str(path)!r}, "-o", {str(tmp_path / "page.html")!r}]))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "page.html").stat().st_size > 1000
+
+
+def test_the_guide_may_be_an_array_of_the_same_file(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    about = images()
+    np.savez("both.npz", cube=about["cube"], many=np.concatenate([about["guide"], about["guide"][:1]]))
+    words = ["view", "both.npz", "--key", "cube", "--layout", "CHW", "--guide", "both.npz", "-o", "a.html"]
+    assert main(words) == 2
+    assert "2 arrays with three axes" in (said := capsys.readouterr().err) and "--guide-key" in said
+    assert main([*words, "--guide-key", "many"]) == 2
+    assert "counted from 1, with --rgb-bands" in capsys.readouterr().err
+    assert main([*words, "--guide-key", "many", "--rgb-bands", "1,2,3"]) == 0
 
 
 def test_the_command_keeps_every_second_band(tmp_path, monkeypatch):
