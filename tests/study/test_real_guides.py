@@ -32,8 +32,8 @@ def cloth(cave_root):
 
 
 @pytest.fixture(scope="module")
-def beads(cave_root):
-    return open_dataset("cave", cave_root).load("beads").crop_to_multiple(4, 256)
+def watercolors(cave_root):
+    return open_dataset("cave", cave_root).load("watercolors").crop_to_multiple(4, 256)
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +50,8 @@ def maize(pines):
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_whatever_the_guide_the_result_is_not_below_bicubic(cloth, beads, case):
-    delivered = case.deliver(cloth, 5, lambda: beads)
+def test_whatever_the_guide_the_result_is_not_below_bicubic(cloth, watercolors, case):
+    delivered = case.deliver(cloth, 5, lambda: watercolors)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         results = [method(delivered.observation) for method in (load_method("auto", 4), Bicubic())]
