@@ -70,7 +70,16 @@ def measure_robustness(args: argparse.Namespace) -> None:
             raise InputError("--method", problem, "Choose subspace-net or a method that needs no training")
     methods = {name: load_method(name, min(scales), args.weights, args.device) for name in args.methods}
     rows = robustness.measure_split(
-        args.data, args.split, methods, conditions, args.out, args.seed, args.root, args.again, args.side
+        args.data,
+        args.split,
+        methods,
+        conditions,
+        args.out,
+        args.seed,
+        args.root,
+        args.again,
+        args.side,
+        args.add,
     )
     means = rows.groupby(["condition", "method"], sort=False)["PSNR"].mean().unstack(sort=False)
     print(means.round(2).to_string())
@@ -195,6 +204,11 @@ def add(commands: Commands) -> None:
         help="a condition of the grid by its printed name (default: all)",
     )  # fmt: skip
     made.add_argument("--seed", type=int, default=0, help="random seed of the degradation (default 0)")
+    made.add_argument(
+        "--add",
+        action="store_true",
+        help="add the conditions to a finished grid in --out, or measure these of it again",
+    )
     add_side(made)
     add_again(made)
 

@@ -28,6 +28,8 @@ from ifmsr.study.real_guides import CAMERAS, CASES, Another, Case, Delivered
 from ifmsr.untrusted import read_json
 
 SHIFT_NM = 8.0
+TASK = "task.json"
+OTHER = "Give another folder"
 COLUMNS = ("condition", "scale", "scene", "seed", "method", *DIGITS, "seconds", "made_by")
 
 
@@ -173,6 +175,7 @@ def measure_split(
     root: str | Path | None = None,
     again: bool = False,
     side: int = 0,
+    add: bool = False,
 ) -> pd.DataFrame:
     """`measure` on a split's test scenes as a finished run: ``rows.csv`` and ``manifest.json`` in `out`.
 
@@ -180,13 +183,14 @@ def measure_split(
     Rows are stored one by one in ``partial/`` until the methods are complete. So an interrupted call resumes where it
     stopped, and other processes may measure other methods in the same folder. Rows of other methods are kept. Those of
     `methods` are kept if they were made with the same settings, weights and code (see `ifmsr.study.made_by`), unless
-    `again`.
+    `again`. With `add`, a finished folder takes further conditions, for all of its methods, and those that it has are
+    measured again; the rows of its other conditions stay as they are, whatever made them.
     Returns the rows of `methods`.
 
     Raises
     ------
     InputError : the folder's rows are of another split, other conditions or another seed, or were changed after their
-        run had finished.
+        run had finished; with `add`: it is not finished, or has further methods.
     """
     out = Path(out)
     data = open_dataset(dataset, root)
@@ -205,7 +209,10 @@ def measure_split(
 
     ledger = Ledger(out, ("condition", "scene", "seed", "method"), COLUMNS, float_format="%.5g")
     with ledger.locked():
-        _claim(out, about | {"seed": seed})
+        if add:
+            about["conditions"] = _with_further(out, about | {"seed": seed}, methods)
+        else:
+            _claim(out, about | {"seed": seed})
         earlier = _weights(out)
     own = {name: fingerprint(method) for name, method in methods.items()}
     makers = {name: made_by(method) for name, method in methods.items()}
@@ -216,32 +223,41 @@ def measure_split(
 
     rows: Rows = {}
     for name in methods:
-        rows |= ledger.kept(name, makers[name], len(conditions) * len(scenes), again, fault)
+        rows |= ledger.kept(name, makers[name], len(conditions) * len(scenes), again or add, fault)
     missing = [
         (condition, scene, name)
         for condition, scene, name in product(conditions, scenes, methods)
         if (condition.name, scene, seed, name) not in rows
     ]
-    if missing or not (out / MANIFEST).exists():
+    if missing or add or not (out / MANIFEST).exists():
         with Run(out, about, [seed]) as run:
             for row in _rows(missing, scenes, cache(load), methods, seed):
                 row["made_by"] = makers[row["method"]]
                 rows[row["condition"], row["scene"], seed, row["method"]] = row
                 ledger.add(row)
             with ledger.locked():
-                others = {key: row for key, row in ledger.finished().items() if row["method"] not in methods}
+                others = {
+                    key: row for key, row in ledger.finished().items() if add or row["method"] not in methods
+                }
                 weights = {name: mark for name, mark in _weights(out).items() if name not in methods}
-                table = ledger.csv(_ordered(others | rows, conditions, scenes))
+                table = ledger.csv(_ordered(others | rows, _names(about["conditions"]), scenes))
                 write_text(run.record("rows.csv"), table)
                 ledger.complete(methods)
                 run.update({"weights": weights | own})
+                if add:
+                    _write_task(out, about | {"seed": seed})
                 run.finish()
-    return _ordered(rows, conditions, scenes)
+    return _ordered(rows, _names(about["conditions"]), scenes)
 
 
-def _ordered(rows: Rows, conditions: Sequence[Condition | Case], scenes: Sequence[str]) -> pd.DataFrame:
-    """Rows in the order of `conditions` and `scenes`."""
-    order = {"condition": [condition.name for condition in conditions], "scene": list(scenes)}
+def _names(conditions: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The names of conditions in a task."""
+    return [str(condition["name"]) for condition in conditions]
+
+
+def _ordered(rows: Rows, conditions: Sequence[str], scenes: Sequence[str]) -> pd.DataFrame:
+    """Rows in the order of `conditions`, by name, and `scenes`."""
+    order = {"condition": list(conditions), "scene": list(scenes)}
     return pd.DataFrame(list(rows.values())).sort_values(
         list(order),
         key=lambda column: column.map(order[str(column.name)].index),
@@ -252,23 +268,48 @@ def _ordered(rows: Rows, conditions: Sequence[Condition | Case], scenes: Sequenc
 
 def _claim(folder: Path, task: Mapping[str, Any]) -> None:
     """Write the grid into a new folder. Raises InputError if the folder belongs to another grid."""
-    path = folder / "task.json"
+    path = folder / TASK
     if path.exists():
-        held: Mapping[str, Any] = read_json(
-            path, "a grid's task", "Give the folder of a grid, or another one"
-        )
+        held = _read_task(folder)
     elif (folder / MANIFEST).exists():
         manifest = read_manifest(folder)
         held = {name: manifest["config"].get(name) for name in task} | {"seed": manifest["seeds"][0]}
     else:
         held = task
-        write_text(path, json.dumps(task, indent=2) + "\n")
+        _write_task(folder, task)
     if held != task:
         raise InputError(
             folder,
             "holds a grid of another split, conditions or seed, or of other crops",
-            "Give another folder",
+            OTHER,
         )
+
+
+def _with_further(folder: Path, task: Mapping[str, Any], methods: Mapping[str, Method]) -> list[Any]:
+    """The conditions of a finished grid and the further ones of `task`. Raises InputError unless both fit together."""
+    if not ((folder / MANIFEST).exists() and (folder / TASK).exists()):
+        raise InputError(folder, "holds no finished grid to add to", "Measure one without add first")
+    held = _read_task(folder)
+    further = [condition for condition in task["conditions"] if condition not in held["conditions"]]
+    conditions = [*held["conditions"], *further]
+    names = _names(conditions)
+    if {**held, "conditions": 0} != {**task, "conditions": 0} or len(set(names)) < len(names):
+        raise InputError(
+            folder, "holds a grid of another split, seed or crops, or other conditions of these names", OTHER
+        )
+    if further and set(_weights(folder)) != set(methods):
+        known = ", ".join(_weights(folder))
+        raise InputError(folder, f"has rows of {known}, all of which need the conditions", "Name the same")
+    return conditions
+
+
+def _read_task(folder: Path) -> Mapping[str, Any]:
+    held: Mapping[str, Any] = read_json(folder / TASK, "a grid's task", f"Give the folder of a grid. {OTHER}")
+    return held
+
+
+def _write_task(folder: Path, task: Mapping[str, Any]) -> None:
+    write_text(folder / TASK, json.dumps(task, indent=2) + "\n")
 
 
 def _weights(folder: Path) -> dict[str, str]:

@@ -343,4 +343,6 @@ def test_what_was_estimated_is_known_afterwards_and_not_of_other_images(pines):
     torch.testing.assert_close(estimated_pair(known)[1].kernel, estimated_pair(observation)[1].kernel)
     brighter = replace(known, lr=0.5 * known.lr)
     assert brighter.known is None
+    noisy = estimate_degradation(Estimated.of(observation, rgb_noise=0.02))
+    assert noisy.rgb_noise == pytest.approx(0.02) and estimate_degradation(observation).rgb_noise == 0
     assert estimated_pair(brighter)[0].lr_unit == pytest.approx(0.5 * known.known[0].lr_unit)

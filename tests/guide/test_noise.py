@@ -4,7 +4,7 @@ import torch
 
 from ifmsr import metrics
 from ifmsr.guide import noise
-from ifmsr.guide.noise import denoise, noise_level, non_local_means, rounding_step
+from ifmsr.guide.noise import denoise, is_cut, noise_level, non_local_means, rounding_step, uncut
 from ifmsr.scenes import open_dataset
 
 
@@ -32,6 +32,31 @@ def test_the_level_is_found_in_smooth_scenes_and_in_textures(guides, name, level
     assert noise_level(3 * rgb, everywhere(rgb)) == pytest.approx(
         3 * noise_level(rgb, everywhere(rgb)), rel=1e-3
     )
+
+
+@pytest.mark.parametrize("level", [2, 5])
+def test_the_level_is_found_where_half_of_the_image_is_black_and_few_patches_are_smooth(cave_root, level):
+    """It was a fifth too small, because noise is cut in the dark and few patches have small eigenvalues."""
+    corner = open_dataset("cave", cave_root).load("stuffed_toys", (256, 256, 256, 256)).rgb()
+    rgb = noisy(corner, level / 255)
+    assert noise_level(rgb, everywhere(rgb)) == pytest.approx(level / 255, rel=0.1)
+
+
+def test_cut_noise_is_told_from_other_noise_and_from_rounding():
+    ramp = np.linspace(0, 0.2, 64)[:, None] * np.ones((3, 64, 64))
+    assert is_cut(noisy(ramp, 0.02), 0.02)
+    assert not is_cut(noisy(ramp + 0.1, 0.02), 0.02)
+    assert not is_cut(torch.from_numpy(np.round(255 * ramp) / np.float32(255)), 1 / 255 / 12**0.5)
+
+
+def test_the_bias_of_cut_noise_is_undone():
+    values, level = np.array([0.0, 0.2, 1.0, 3.0, 20.0]) * 0.02, 0.02
+    samples = values[:, None] + level * np.random.default_rng(0).standard_normal((5, 400_000))
+    means = torch.from_numpy(samples.clip(0).mean(1)).float()
+    assert means[0] > 0.39 * level
+    np.testing.assert_allclose(uncut(means, level), values, atol=0.01 * level)
+    assert uncut(torch.zeros(2), level).tolist() == [0, 0]  # less than any such mean
+    assert (uncut(torch.linspace(0, 1, 500), level).diff() >= 0).all()
 
 
 @pytest.mark.parametrize("name", ["stuffed_toys", "cloth"])

@@ -183,6 +183,43 @@ def test_a_grid_from_before_rows_said_what_made_them_is_kept_with_a_warning(tmp_
         grid(tmp_path, CONDITIONS[:1], first=Counting())
 
 
+def test_a_condition_is_added_to_a_finished_grid_whose_other_rows_stay(tmp_path):
+    further = Condition("x8", scale=8)
+
+    def added(conditions, **methods):
+        return measure_split("indian-pines", "spatial", methods, conditions, tmp_path, add=True)
+
+    with pytest.raises(InputError, match="holds no finished grid to add to"):
+        added([further], first=Counting("old"))
+    grid(tmp_path, first=Counting("old"), second=Counting())
+    before = pd.read_csv(tmp_path / "rows.csv")
+    with pytest.raises(InputError, match="has rows of first, second"):
+        added([further], first=Counting("new"))
+    with pytest.raises(InputError, match="other conditions of these names"):
+        added([Condition("centred", scale=8)], first=Counting("new"))
+    with pytest.raises(RuntimeError, match="power"):
+        added([further], first=Counting("new"), second=Counting(breaks_at=0))
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "rows.csv"), before)
+
+    known = Counting("new")
+    rows = added([further], first=known, second=Counting())
+    assert list(rows["condition"]) == ["x8"] * 2 and known.calls == 0
+    after = pd.read_csv(tmp_path / "rows.csv")
+    assert list(after["condition"]) == ["test"] * 2 + ["centred"] * 2 + ["x8"] * 2
+    pd.testing.assert_frame_equal(after[:4], before)
+    names = [condition["name"] for condition in read_manifest(tmp_path)["config"]["conditions"]]
+    assert names == ["test", "centred", "x8"]
+
+    again = Counting("newer")
+    added([CONDITIONS[1]], first=again)
+    once_more = pd.read_csv(tmp_path / "rows.csv")
+    changed = (once_more["condition"] == "centred") & (once_more["method"] == "first")
+    assert again.calls == changed.sum() == 1 and len(once_more) == 6
+    pd.testing.assert_frame_equal(once_more[~changed], after[~changed])
+    assert (once_more["made_by"] != after["made_by"]).tolist() == changed.tolist()
+    grid(tmp_path, [*CONDITIONS, further], third=Counting())
+
+
 def test_another_method_joins_a_finished_grid_and_another_grid_does_not(tmp_path, capsys):
     command = ["robustness", "--data", "indian-pines", "--split", "spatial", "--out", str(tmp_path)]
     conditions = ["--condition", "centred", "--condition", "test, x8"]

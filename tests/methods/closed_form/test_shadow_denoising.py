@@ -29,7 +29,7 @@ def noisy(pines):
     )
 
 
-def slow_maps(sr, rgb, window):
+def slow_maps(sr, rgb, window, ridge):
     """An affine map from RGB values per cell's window by weighted least squares, and the weighted means of the maps."""
     reach = int(np.ceil(3 * window))
     steps = np.arange(-reach, reach + 1)
@@ -52,7 +52,7 @@ def slow_maps(sr, rgb, window):
             slopes = (
                 (spectra * weights)
                 @ rgb_values.T
-                @ np.linalg.inv((rgb_values * weights) @ rgb_values.T + 1e-8 * np.eye(3))
+                @ np.linalg.inv((rgb_values * weights) @ rgb_values.T + ridge * np.eye(3))
             )
             fits[:, y, x] = [*slopes.T.ravel(), *(means[1] - slopes @ means[0])]
     return np.stack([[around(fits, y, x) @ weights for x in range(w)] for y in range(h)]).transpose(2, 0, 1)
@@ -69,14 +69,18 @@ def pixels(values, like):
     return fine[:, : like.shape[1], : like.shape[2]]
 
 
-@pytest.mark.parametrize(("scale", "height", "width"), [(4, 32, 24), (3, 30, 21)])
-def test_it_is_the_formula(noisy, scale, height, width):
+@pytest.mark.parametrize(
+    ("scale", "height", "width", "rgb_noise"), [(4, 32, 24, 0.0), (3, 30, 21, 0.0), (4, 32, 24, 0.02)]
+)
+def test_it_is_the_formula(noisy, scale, height, width, rgb_noise):
     sr, rgb = (image[:, :height, :width].double().numpy() for image in noisy)
     window = 2 * scale / 4
-    maps = pixels(slow_maps(cells(sr), cells(rgb), window), sr).reshape(4, 31, height, width)
+    ridge = max(1e-8, (0.4 * rgb_noise) ** 2)
+    maps = pixels(slow_maps(cells(sr), cells(rgb), window, ridge), sr).reshape(4, 31, height, width)
     change = (maps[:3] * rgb[:, None]).sum(0) + maps[3] - sr
     energy = cells((change**2).mean(0, keepdims=True))
-    share = NOISE / (NOISE + rgb.mean(0))
+    both = NOISE + 1.5 * rgb_noise
+    share = both / (both + rgb.mean(0))
     around = np.zeros_like(energy)
     reach = int(np.ceil(3 * window))
     steps = np.arange(-reach, reach + 1)
@@ -86,8 +90,10 @@ def test_it_is_the_formula(noisy, scale, height, width):
     for a, down in zip(weights, range(2 * reach + 1), strict=True):
         for b, across in zip(weights, range(2 * reach + 1), strict=True):
             around += a * b * padded[:, down : down + energy.shape[1], across : across + energy.shape[2]]
-    expected = sr + share * NOISE**2 / (NOISE**2 + 10 * pixels(around, sr)[0]) * change
-    found = denoise_shadows_(torch.from_numpy(sr).float(), torch.from_numpy(rgb).float(), NOISE, scale)
+    allowed = NOISE**2 / 10 + (rgb_noise / 2) ** 2
+    expected = sr + share * allowed / (allowed + pixels(around, sr)[0]) * change
+    images = torch.from_numpy(sr).float(), torch.from_numpy(rgb).float()
+    found = denoise_shadows_(*images, NOISE, scale, rgb_noise)
     assert np.abs(expected - sr).max() > 1e-3
     np.testing.assert_allclose(found, expected, atol=2e-5)
 
@@ -102,6 +108,20 @@ def test_noise_in_shadows_falls_and_rgb_values_stay(pines, noisy):
     )
     seen = np.tensordot(pines.srf, denoised.numpy(), axes=1)
     np.testing.assert_allclose(seen, rgb, atol=2e-4)
+
+
+def test_what_is_left_of_a_guides_noise_falls_in_shadows(pines):
+    """A result in whose RGB values smooth noise remains."""
+    left = 0.004 * torch.randn(3, 36, 18, generator=torch.Generator().manual_seed(0))
+    left = F.interpolate(left[None], scale_factor=(4, 4), mode="bilinear")[0]
+    inverse = torch.linalg.pinv(torch.from_numpy(pines.srf))
+    truth = torch.from_numpy(0.1 * pines.cube[:, :, :72])
+    rgb, sr = torch.from_numpy(0.1 * pines.rgb()[:, :, :72]) + left, truth + torch.tensordot(inverse, left, 1)
+    before, without, known = (
+        metrics.sam(truth, denoise_shadows_(sr.clone(), rgb, noise, 4, level).clamp(0, 1))
+        for noise, level in ((0.0, 0.0), (NOISE, 0.0), (NOISE, 0.02))
+    )
+    assert known < 0.8 * min(before, without)
 
 
 def test_bright_images_and_detail_that_rgb_values_do_not_show_hardly_change(noisy):
