@@ -32,7 +32,7 @@ TARGETS = {
         "tests/degradation/test_estimation.py",
         "tests/degradation/test_noise.py",
     ),
-    "ifmsr.study.evaluation": ("tests/study/test_evaluation.py",),
+    "ifmsr.study.evaluation": ("tests/study/test_evaluation.py", "tests/study/test_ledger.py"),
     "ifmsr.study.ledger": ("tests/study/test_ledger.py", "tests/study/test_evaluation.py"),
     "ifmsr.study.rows": ("tests/study/test_table4.py",),
     "ifmsr.training.state": ("tests/training/test_state.py",),
