@@ -32,7 +32,7 @@ TARGETS = {
         "tests/degradation/test_estimation.py",
         "tests/degradation/test_noise.py",
     ),
-    "ifmsr.study.evaluation": ("tests/study/test_evaluation.py",),
+    "ifmsr.study.evaluation": ("tests/study/test_evaluation.py", "tests/study/test_ledger.py"),
     "ifmsr.study.ledger": ("tests/study/test_ledger.py", "tests/study/test_evaluation.py"),
     "ifmsr.study.rows": ("tests/study/test_table4.py",),
     "ifmsr.training.state": ("tests/training/test_state.py",),
@@ -40,6 +40,18 @@ TARGETS = {
     "ifmsr.untrusted": ("tests/faults/test_malicious.py",),
 }
 """Module -> its fast tests."""
+WARM = (
+    "pytest",
+    "hypothesis",
+    "nbval.plugin",
+    "pandas",
+    "scipy.ndimage",
+    "scipy.optimize",
+    "tensorly",
+    "h5py",
+    "filelock",
+)
+"""What the tests import, none of which imports ifmsr."""
 SECONDS = 120  # of computing per mutant; five times as long by the clock
 OPERATORS: dict[type[ast.AST], type[ast.AST]] = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult, ast.Mod: ast.Mult,
@@ -146,10 +158,12 @@ def tried(name: str, count: int, seed: int) -> Iterator[tuple[str, bool]]:
 
 def report(names: list[str], count: int, seed: int) -> None:
     """Print survivors as they are found, and the share that was killed."""
-    import pytest  # noqa: F401 - before the forks
+    for package in WARM:  # before the forks
+        importlib.import_module(package)
     import torch
 
     torch.set_num_threads(1)
+    torch.optim.Adam([torch.zeros(1, requires_grad=True)])  # imports much at its first use
     os.chdir(ROOT)
     killed = total = 0
     for name in names:
