@@ -346,3 +346,44 @@ def test_what_was_estimated_is_known_afterwards_and_not_of_other_images(pines):
     noisy = estimate_degradation(Estimated.of(observation, rgb_noise=0.02))
     assert noisy.rgb_noise == pytest.approx(0.02) and estimate_degradation(observation).rgb_noise == 0
     assert estimated_pair(brighter)[0].lr_unit == pytest.approx(0.5 * known.known[0].lr_unit)
+
+
+# --- units, and how sure an estimate is ------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def observed(pines):
+    """40 bands of the real image, seen by a camera of three curves."""
+    places = np.linspace(-1, 1, 40)
+    curves = np.stack([np.exp(-8 * (places - middle) ** 2) for middle in (0.6, 0.0, -0.6)])
+    scene = Scene("pines", pines[10:50], srf=(curves / curves.sum(1, keepdims=True)).astype(np.float32))
+    return degrade(scene, 4)
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_an_estimate_is_in_the_units_of_its_observation(observed, given):
+    channels = np.full(3, 0.5, np.float32) if given else np.float32([0.5, 0.25, 0.8])
+    srf = observed.srf if given else None  # its rows have to sum to 1
+    here = estimate_degradation(replace(observed, srf=srf))
+    there = estimate_degradation(Observation(observed.lr / 2, observed.rgb * channels[:, None, None], 4, srf))
+    expected = here.response.numpy() * channels[:, None]
+    expected[:, :-1] *= 2
+    np.testing.assert_allclose(there.response, expected, rtol=2e-3, atol=1e-5)
+    assert there.noise == pytest.approx(here.noise / 2, rel=1e-4)
+    if given:
+        np.testing.assert_array_equal(there.response[:, :-1], srf)
+
+
+def test_a_pair_without_response_is_sure_from_two_pixels_per_band_on(observed):
+    """From fewer, the mutual information has to confirm it."""
+    for side, sure in (((8, 9), False), ((10, 10), True)):
+        h, w = side
+        part = Observation(observed.lr[:, :h, :w], observed.rgb[:, : 4 * h, : 4 * w], 4)
+        assert (estimate_degradation(part).shared == float("inf")) == sure
+
+
+def test_what_a_picture_shares_is_counted_in_units_of_chance(observed):
+    picture = replace(observed, rgb=(observed.rgb > np.median(observed.rgb)).astype(np.float32), srf=None)
+    found = estimate_degradation(picture)
+    assert found.related and found.misfit > 2.2
+    assert 0.005 < found.information / found.shared < 0.1  # nats by chance

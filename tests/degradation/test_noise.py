@@ -125,3 +125,14 @@ def test_clipped_pixels_count_where_too_few_others_are_left():
     assert pair.measured(usable).all()
     pair.lr[:, :4] = 0.5
     assert pair.measured(usable)[:4].all() and not pair.measured(usable)[4:].any()
+
+
+def test_a_direction_slightly_above_the_noise_counts_where_there_are_many_pixels():
+    """By Marchenko and Pastur noise alone has no eigenvalue above 1.06 here, and the direction has 1.5."""
+    generator = torch.Generator().manual_seed(0)
+    cube = torch.randn(31, 200, 200, generator=generator)
+    cube[30] += 5 * torch.randn(200, 200, generator=generator)
+    cube[4] += 0.5**0.5 * torch.randn(200, 200, generator=generator)
+    basis, noise = signal_basis(cube)
+    assert basis.shape[1] == 2 and noise == pytest.approx(1, rel=0.01)
+    assert basis[4].abs().max() > 0.99 and basis[30].abs().max() > 0.99

@@ -25,11 +25,9 @@ from ifmsr.methods.closed_form.local_regression import LEAST_RIDGE, MAPS_AT_ONCE
 CELL = 4  # side of the blocks of pixels that are fitted as one
 WINDOW = 2.0  # standard deviation in LR pixels
 REMAINING = 0.1  # of the noise's energy: a change of that size has half the weight
-GUIDE_RIDGE, GUIDE_SHARE, GUIDE_REMAINING = (
-    0.4,
-    1.5,
-    0.5,
-)  # likewise of the guide's noise, in standard deviations
+GUIDE_RIDGE = 0.4  # standard deviations of the guide's noise: root of the fits' ridge
+GUIDE_SHARE = 1.5  # of them count as noise of the LR cube does, in the weight of dark pixels
+GUIDE_REMAINING = 0.5  # of them: a change of that size, as a standard deviation, has half the weight
 
 
 def denoise_shadows_(sr: Tensor, rgb: Tensor, noise: float, scale: int, rgb_noise: float = 0.0) -> Tensor:
