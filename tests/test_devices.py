@@ -1,4 +1,4 @@
-"""The project's own methods on a GPU, and on a device that is as strict as one (see `elsewhere`)."""
+"""The project's own methods on a GPU, and on a device that is as strict as one (see `strict_device`)."""
 
 import copy
 from contextlib import nullcontext
@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from elsewhere import elsewhere
+from strict_device import elsewhere
 from tiny import parts
 
 from ifmsr.degradation.protocol import degrade
