@@ -147,13 +147,14 @@ def test_a_file_that_may_not_grow_to_its_end_replaces_nothing(suffix, tmp_path):
     (tmp_path / "whole").mkdir()
     write_cube(tmp_path / "whole" / f"a{suffix}", new)
     size = max(map(len, contents(tmp_path).values()))
-    write_cube(tmp_path / f"a{suffix}", old)
+    if not (tmp_path / "whole" / f"a{suffix}").is_dir():  # a store, which is never replaced
+        write_cube(tmp_path / f"a{suffix}", old)
     before = contents(tmp_path)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     for short in (1, 300, 5000, 30000):
         resource.setrlimit(resource.RLIMIT_FSIZE, (size - short, hard))
         try:
-            with pytest.raises(WriteError, match=r"cannot be written: File too large\. What was there"):
+            with pytest.raises(WriteError, match=r"cannot be written: File too large\. (What|Nothing) was"):
                 write_cube(tmp_path / f"a{suffix}", new)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
