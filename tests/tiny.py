@@ -1,11 +1,14 @@
 """Small, fast fixtures of several tests: a training, observations, and a method that counts its calls."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from safetensors.torch import load_file
 
 from ifmsr.degradation.protocol import degrade
 from ifmsr.methods.bicubic import Bicubic
+from ifmsr.methods.subspace_net.network import SubspaceNet
 from ifmsr.scenes import Scene, open_dataset
 from ifmsr.training import TrainConfig
 
@@ -100,3 +103,19 @@ def moments(kernel):
         step = np.array([x - right, y - down])
         among += weight * np.outer(step, step)
     return (down, right), among
+
+
+def observed(scene, scale, height, width, known=True):
+    """LR size in, observation out."""
+    observation = degrade(scene.crop(0, 0, scale * height, scale * width), scale)
+    return observation if known else replace(observation, srf=None)
+
+
+def random_net(features=4, blocks=1):
+    """A SubspaceNet none of whose layers is zero, the last ones included."""
+    torch.manual_seed(1)
+    net = SubspaceNet(features, blocks)
+    for layer in (net.slopes, net.offsets, net.error):
+        torch.nn.init.normal_(layer.weight, std=0.1)
+        torch.nn.init.normal_(layer.bias, std=0.1)
+    return net

@@ -31,17 +31,6 @@ from ifmsr.scenes import Scene, nikon_d700, open_dataset
 from ifmsr.scenes.scene import Observation
 
 
-@pytest.fixture(scope="module")
-def balloons(cave_root):
-    return open_dataset("cave", cave_root).load("balloons", window=(128, 128, 256, 256))
-
-
-@pytest.fixture(scope="module")
-def pines():
-    """The real image (200, 144, 72)."""
-    return open_dataset("indian-pines").load("train").cube
-
-
 def estimate_of(kernel):
     return Estimate(torch.zeros(3, 4), torch.as_tensor(np.asarray(kernel, np.float32)), 0.0)
 

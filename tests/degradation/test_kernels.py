@@ -14,13 +14,6 @@ from ifmsr.degradation.kernels import (
     solve_taps,
 )
 from ifmsr.degradation.sampling import decimate
-from ifmsr.scenes import open_dataset
-
-
-@pytest.fixture(scope="module")
-def pines():
-    """The real image (200, 144, 72)."""
-    return open_dataset("indian-pines").load("train").cube
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4, 8, 16])

@@ -20,17 +20,6 @@ from ifmsr.scenes import open_dataset
 from ifmsr.scenes.scene import Observation
 
 
-@pytest.fixture(scope="module")
-def balloons(cave_root):
-    return open_dataset("cave", cave_root).load("balloons", window=(128, 128, 256, 256))
-
-
-@pytest.fixture(scope="module")
-def pines():
-    """The real image (200, 144, 72)."""
-    return open_dataset("indian-pines").load("train").cube
-
-
 def test_roughness_is_the_variance_of_white_noise():
     """Scenes are smooth and bright in most places: a few edges and a slope do not raise it."""
     deviations = torch.tensor([0.002, 0.03, 0.5])

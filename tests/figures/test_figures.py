@@ -1,19 +1,15 @@
-"""Figures of a real evaluation folder: contents of the panels, and reproducible files."""
+"""Figures 4 to 6 of a real evaluation folder: contents of the panels, and what is missing or does not fit."""
 
 import io
 import json
-import subprocess
-import sys
 from itertools import combinations
 
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from PIL import Image
 
 from ifmsr import figures
-from ifmsr.cli import main
 from ifmsr.errors import InputError
 from ifmsr.figures.panels import TRUTH, check_window, cut, inset, repeat_pixels
 from ifmsr.figures.spatial import Row, _draw, nice_ceiling
@@ -21,40 +17,6 @@ from ifmsr.figures.spectral import _default_methods
 from ifmsr.figures.style import PAGE_HEIGHT, PAGE_WIDTH
 from ifmsr.runs import Run
 from ifmsr.scenes import open_dataset
-from ifmsr.scenes.scene import Observation
-
-METHODS = ["bicubic", "ifmsr"]
-
-
-@pytest.fixture(scope="module")
-def scene():
-    return open_dataset("indian-pines").load("test")
-
-
-@pytest.fixture(scope="module")
-def seen(scene):
-    """Every fourth pixel: enough of an observation to draw."""
-    return Observation(scene.cube[:, 2::4, 2::4].copy(), scene.rgb(), 4)
-
-
-@pytest.fixture
-def folder(tmp_path, scene, seen):
-    """An evaluation of two stand-ins: repeated LR pixels, and the truth with a known error of 0.02."""
-    config = {
-        "dataset": "indian-pines", "root": None, "split": "spatial", "scale": 4, "alignment": "released",
-        "preset": "test", "seeds": [0], "methods": METHODS, "scenes": ["test"],
-    }  # fmt: skip
-    cubes = {"bicubic": repeat_pixels(seen.lr, 4), "ifmsr": np.clip(scene.cube - 0.02, 0, 1)}
-    with Run(tmp_path / "evaluation", config=config, seeds=[0]) as run:
-        for method, cube in cubes.items():
-            path = run.folder / "cubes" / method / "test-s0.npy"
-            path.parent.mkdir(parents=True)
-            np.save(path, cube.astype(np.float16))
-        rows = "".join(f"{method},,\n" for method in METHODS)
-        run.record("rows.csv").write_text(f"method,schedule,weights\n{rows}")
-        (run.folder / "observations").mkdir()
-        seen.save(run.folder / "observations" / "test-s0.npz")
-    return tmp_path / "evaluation"
 
 
 def shown(ax):
@@ -310,113 +272,3 @@ def test_figure6_raises_for_what_does_not_fit(seen, scene):
         figures.figure6(seen, {}, bands=(0, 3, 5))
     with pytest.raises(InputError, match="leaves the image"):
         check_window("region", (-1, 0, 5, 5), scene.cube.shape)
-
-
-def test_saved_files_are_the_same_in_every_process(folder, tmp_path):
-    script = (
-        "import sys; from ifmsr.figures import figure4, save_figure;"
-        "save_figure(figure4(sys.argv[1]), sys.argv[2])"
-    )
-    again = subprocess.run(
-        [sys.executable, "-c", script, folder, tmp_path / "there"], capture_output=True, text=True
-    )
-    assert again.returncode == 0, again.stderr
-    pdf, png = figures.save_figure(figures.figure4(folder), tmp_path / "here")
-    assert pdf.read_bytes() == (tmp_path / "there.pdf").read_bytes()
-    assert png.read_bytes() == (tmp_path / "there.png").read_bytes()
-    assert b"CreationDate" not in pdf.read_bytes()
-    assert b"/FontFile2" in pdf.read_bytes()  # TrueType, type 42
-    with pytest.raises(InputError, match="suffix"):
-        figures.save_figure(Figure(), tmp_path / "here.pdf")
-
-
-def test_a_large_picture_stays_small_in_the_repository(tmp_path):
-    figure = Figure(figsize=(7, 7))
-    noise = np.random.default_rng(0).random((3, 900, 900))
-    figures.show_rgb(figure.add_axes((0, 0, 1, 1)), noise)
-    _, png = figures.save_figure(figure, tmp_path / "noise")
-    assert png.stat().st_size <= figures.style.PNG_BYTES
-    assert min(Image.open(io.BytesIO(png.read_bytes())).size) >= 7 * 80
-
-
-def test_fewer_colours_leave_a_colour_bar_without_steps():
-    figure = Figure(figsize=(4, 4))
-    rng = np.random.default_rng(0)
-    figures.show_band(figure.add_axes((0, 0.2, 1, 0.8)), rng.random((400, 400)))
-    bar = figure.add_axes((0, 0, 1, 0.05))
-    bar.imshow(np.linspace(0, 1, 400)[None], cmap="magma", aspect="auto")
-    pictures = [
-        np.asarray(
-            Image.open(io.BytesIO(figures.style.png_of(figure, 10**9, [(100, colours)]))).convert("RGB")
-        ).astype(int)
-        for colours in (None, 256)
-    ]
-    full, reduced = (picture[-10, 5:-5] for picture in pictures)  # a row of the bar
-    assert np.abs(full - reduced).max() < 8
-
-
-def test_each_method_keeps_its_look_and_no_two_share_one():
-    names = [
-        "Bicubic",
-        "Closed-form",
-        "LTTR",
-        "CMS",
-        "PZRes-Net",
-        "MHF-net",
-        "MoG-DCN",
-        "UAL",
-        "IFMSR",
-        "Own",
-    ]
-    looks = figures.method_styles(names)
-    assert len({str(look) for look in looks.values()}) == len(names)
-    assert figures.method_styles(["UAL"])["UAL"] == looks["UAL"]
-
-
-def test_the_kernel_is_drawn_with_its_middle_marked():
-    ax = Figure().add_subplot()
-    figures.show_kernel(ax, np.eye(13) / 13, "kernel")
-    (cross,) = ax.get_lines()
-    assert (cross.get_xdata()[0], cross.get_ydata()[0]) == (6, 6)
-
-
-def test_the_strip_shows_the_same_region_of_every_image(scene, seen):
-    drawn = figures.degradation_strip(scene, {"released": seen}, band=30, region=(20, 8, 16, 16))
-    whole, hr, lr = drawn.axes
-    assert [ax.get_title() for ax in (whole, hr, lr)] == ["test", "HR", "released"]
-    region = scene.cube[30, 20:36, 8:24]
-    shown = np.sqrt((region - region.min()) / (region.max() - region.min()))
-    np.testing.assert_allclose(hr.get_images()[0].get_array(), shown, atol=1e-6)
-    np.testing.assert_allclose(lr.get_images()[0].get_array()[2::4, 2::4], shown[2::4, 2::4], atol=1e-6)
-
-
-def test_the_learning_curves_of_a_folder_have_one_line_per_training(tmp_path):
-    for name, lines in {"a": ["30,40", "60,41"], "deep/b": ["90,39.5", "120,"]}.items():
-        (tmp_path / name).mkdir(parents=True)
-        (tmp_path / name / "log.csv").write_text("\n".join(["seconds,val_psnr", *lines]) + "\n")
-    [ax] = figures.learning_curves(tmp_path).axes
-    lines = {line.get_label(): line.get_xydata().tolist() for line in ax.get_lines()}
-    assert lines == {"a": [[0.5, 40], [1, 41]], "deep/b": [[1.5, 39.5]]}
-    assert main(["runs", str(tmp_path), "--curves", str(tmp_path / "curves")]) == 0
-    assert (tmp_path / "curves.png").is_file()
-    with pytest.raises(InputError, match="no training in it"):
-        figures.learning_curves(tmp_path / "nowhere")
-
-
-def test_the_training_curve_follows_the_log(tmp_path):
-    log = tmp_path / "log.csv"
-    log.write_text(
-        "epoch,step,lr,loss,val_psnr,seconds\n1,10,1e-4,0.3,,1\n2,20,1e-4,0.2,31.5,1\n3,30,5e-5,0.1,33,1\n"
-    )
-    loss, psnr = figures.training_curve(log).axes
-    curve, halved = loss.get_lines()
-    np.testing.assert_array_equal(curve.get_xydata(), [[1, 0.3], [2, 0.2], [3, 0.1]])
-    assert halved.get_xdata()[0] == 3
-    np.testing.assert_array_equal(psnr.get_lines()[0].get_xydata(), [[2, 31.5], [3, 33]])
-
-    for content, problem in {"epoch,lr\n": "no columns", "epoch,lr,loss,val_psnr\n": "no epoch"}.items():
-        log.write_text(content)
-        with pytest.raises(InputError, match=problem):
-            figures.training_curve(log)
-    with pytest.raises(InputError, match="not a training log"):
-        figures.training_curve(tmp_path / "nowhere.csv")
