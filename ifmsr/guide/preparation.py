@@ -13,13 +13,12 @@ from torch import Tensor
 
 from ifmsr.degradation.estimation import DOUBTFUL_PAIR, Estimate, Estimated, estimate_degradation
 from ifmsr.degradation.pair import as_mask, mend
-from ifmsr.guide.noise import denoise, is_cut, noise_level, uncut
+from ifmsr.guide.denoising import GuideNoise
 from ifmsr.guide.registration import OnCubeGrid, Registration, onto_cube_grid, register
 from ifmsr.guide.saturation import Clipping, clipped_pixels, restore, untouched
 from ifmsr.guide.tone import ToneCurve, estimate_tone, tone_curve
 from ifmsr.scenes.scene import Observation
 
-WORTH = 5e-4  # of the guide's largest value: noise that is removed
 BETTER = 2.0  # ratio of misfits from which a registration is kept
 ROUNDS = 2  # of registration: the second time with the guide's tone curve known
 
@@ -65,17 +64,11 @@ def prepare_pair(observation: Observation, guide: str) -> Prepared:
 def denoised(observation: Observation) -> tuple[Observation, float]:
     """The observation with a denoised guide, but for its clipped pixels, and the noise's standard deviation."""
     rgb = torch.from_numpy(observation.rgb)
-    level = noise_level(rgb, as_mask(observation.rgb_valid, rgb))
-    if level <= WORTH * float(rgb.max()):
-        return observation, level
-    clean = torch.where(clipped_pixels(rgb).any, rgb, without_noise(rgb, level, is_cut(rgb, level)))
-    return replace(observation, rgb=clean.numpy()), level
-
-
-def without_noise(rgb: Tensor, level: float, cut: bool) -> Tensor:
-    """A guide (3, H, W) in [0, 1] denoised, without the bias of noise that was `cut` at 0."""
-    clean = denoise(rgb, level).clamp(0, 1)
-    return uncut(clean, level) if cut else clean
+    noise = GuideNoise.of(rgb, as_mask(observation.rgb_valid, rgb))
+    if not noise.worth:
+        return observation, noise.level
+    clean = torch.where(clipped_pixels(rgb).any, rgb, noise.removed_from(rgb))
+    return replace(observation, rgb=clean.numpy()), noise.level
 
 
 def in_place(observation: Observation, noise: float, guide: str) -> Prepared:
@@ -110,14 +103,12 @@ class Preparation(NamedTuple):
 
     Attributes
     ----------
-    noise : standard deviation of the noise to remove, 0 for none.
-    cut : whether that noise was cut at 0.
+    noise : the noise to remove.
     clipped : (3,) the value from which a channel is clipped, infinite where it is not.
     curve : the tone curve to undo.
     """
 
-    noise: float
-    cut: bool
+    noise: GuideNoise
     clipped: Tensor
     curve: ToneCurve
 
@@ -125,10 +116,9 @@ class Preparation(NamedTuple):
         """A block as methods get it: the guide denoised and linear, its clipped pixels invalid."""
         rgb = torch.from_numpy(observation.rgb)
         valid = as_mask(observation.rgb_valid, rgb) & (rgb < self.clipped[:, None, None]).all(0)
-        clean = without_noise(rgb, self.noise, self.cut) if self.noise else rgb
         return replace(
             observation,
-            rgb=self.curve.linearise(clean).numpy(),
+            rgb=self.curve.linearise(self.noise.removed_from(rgb)).numpy(),
             rgb_valid=valid.numpy() if valid.any() else observation.rgb_valid,
         )
 
@@ -140,11 +130,10 @@ def prepare_sample(observation: Observation, guide: str) -> tuple[Prepared, Prep
     """
     observation = mend(observation)
     rgb, scale = torch.from_numpy(observation.rgb), observation.scale
-    level = noise_level(rgb, as_mask(observation.rgb_valid, rgb))
+    noise = GuideNoise.of(rgb, as_mask(observation.rgb_valid, rgb))
     high = clipped_pixels(torch.where(as_mask(observation.rgb_valid, rgb), rgb, 0.0)).high
     clipped = torch.where(high, rgb, torch.inf).amin((1, 2))
-    noise = level if level > WORTH * float(rgb.max()) else 0.0
-    found = Preparation(noise, noise > 0 and is_cut(rgb, noise), clipped, tone_curve("linear"))
+    found = Preparation(noise, clipped, tone_curve("linear"))
     encoded = found.of(observation)
     if guide == "auto":
         srf = None if observation.srf is None else torch.from_numpy(observation.srf)
@@ -156,9 +145,9 @@ def prepare_sample(observation: Observation, guide: str) -> tuple[Prepared, Prep
         curve = tone_curve(guide)
     found = found._replace(curve=curve)
     linear = replace(encoded, rgb=curve.linearise(torch.from_numpy(encoded.rgb)).numpy())
-    estimated = Estimated.of(linear, noise_in_the_dark(level, curve))
+    estimated = Estimated.of(linear, noise_in_the_dark(noise.level, curve))
     share = float(high.any(0).float().mean())
-    return Prepared(estimated, level, share, curve, estimate_degradation(estimated)), found
+    return Prepared(estimated, noise.level, share, curve, estimate_degradation(estimated)), found
 
 
 def restored(observation: Observation, clipping: Clipping) -> tuple[Observation, float]:

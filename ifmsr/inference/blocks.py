@@ -127,7 +127,7 @@ class Blocks:
             raise InputError("rgb", f"shape {tuple(rgb.shape)}", f"Give {(3, *self.shape[1:])}")
         sample = self._sample()
         prepared, self._preparation = prepare_sample(sample, guide)
-        self._halo = HALO + (NOISE_HALO if self._preparation.noise else 0)
+        self._halo = HALO + (NOISE_HALO if self._preparation.noise.worth else 0)
         self._lr_places = list(places(self.size, self._side(MEMORY if memory is None else memory)))
         self.places = [place.finer(self.scale) for place in self._lr_places]
         self.assessment: Assessment = replace(assessment_of(sample, prepared), lr_invalid=0.0)

@@ -7,7 +7,7 @@ import pytest
 from ifmsr import metrics
 from ifmsr.degradation.protocol import degrade
 from ifmsr.errors import InputError, InputWarning
-from ifmsr.guide import preparation
+from ifmsr.guide import denoising
 from ifmsr.inference import blocks as room
 from ifmsr.inference.api import load_method, super_resolve
 from ifmsr.inference.blocks import GRID, HALO, Blocks, Place, places
@@ -36,7 +36,7 @@ def mirrored(side, bands=12):
 def _noisy_guides_stay_so(request, monkeypatch):
     """Bands of Indian Pines are noisy, and the removal of noise is slow."""
     if "photograph" not in request.node.name:
-        monkeypatch.setattr(preparation, "WORTH", np.inf)
+        monkeypatch.setattr(denoising, "WORTH", np.inf)
 
 
 @pytest.fixture(scope="module")
