@@ -72,7 +72,9 @@ def ablate(args: argparse.Namespace) -> None:
 
     base = with_settings(preset(args.preset), {"scale": args.scale, **read_settings(args.settings)})
     names = args.variants or list(ablations.VARIANTS)
-    table = ablations.ablate(base, names, args.data, args.split, args.out, args.root, args.side, args.device)
+    table = ablations.ablate(
+        base, names, args.data, args.split, args.out, args.root, args.side, args.device, args.seeds
+    )
     print(table.round(4).to_string(index=False))
     print_caveat(args.data)
 
@@ -139,6 +141,10 @@ def add(commands: Commands) -> None:
     made.add_argument(
         "--variant", dest="variants", action="append", default=[], metavar="NAME",
         help="a name of `ifmsr.experiments.ablations.VARIANTS` (default: all)",
+    )  # fmt: skip
+    made.add_argument(
+        "--seeds", type=int, nargs="+", default=[], metavar="SEED",
+        help="train every variant with each of these seeds (default: once, with the preset's)",
     )  # fmt: skip
     add_side(made)
 

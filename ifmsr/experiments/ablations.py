@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,11 +70,12 @@ def ablate(
     root: str | Path | None = None,
     side: int = 0,
     device: str | None = None,
+    seeds: Sequence[int] = (),
 ) -> pd.DataFrame:
     """Train and evaluate variants of IFMSR and compare them with the full network.
 
-    The folder `out` gets one training per variant, one evaluation per alignment and, last, ``ablations.csv`` and
-    ``manifest.json``. Finished parts are not repeated.
+    The folder `out` gets one training per variant and seed, one evaluation per alignment and, last, ``ablations.csv``
+    and ``manifest.json``. Finished parts are not repeated.
 
     Parameters
     ----------
@@ -85,24 +86,26 @@ def ablate(
     out : folder of the results.
     side : evaluate only the central `side` x `side` pixels of each test scene; 0: whole scenes.
     device : None: the GPU if there is one.
+    seeds : train every variant with each of them; none: with the base's, or the variant's own.
 
     Returns
     -------
-    One row per variant: question, variant, alignment, parameters, steps, patch_bands (number of bands of patches used
-    in training), training_seconds, val_psnr (last epoch), best_val_psnr (best epoch), the five metrics, and
-    `difference`, the PSNR minus that of ``full`` in dB; empty for another alignment, which is another task.
+    One row per training: question, variant, seed, alignment, parameters, steps, patch_bands (number of bands of patches
+    used in training), training_seconds, val_psnr (last epoch), best_val_psnr (best epoch), the five metrics, and
+    `difference`, the PSNR minus that of ``full`` in dB, with `seeds` of the same seed; empty for another alignment,
+    which is another task.
 
     Raises
     ------
     InputError : a name is not in `VARIANTS` or cannot be a folder's, a change is no setting of the training, or the
         training or its data are not available.
     """
-    chosen = _chosen(variants)
+    chosen = _trainings(_chosen(variants), seeds)
     out, base = Path(out), base.on(choose_device(device))
     data = open_dataset(dataset, root)
     train = data.split(split).train
     bands = len(data.load(train[0]).cube)
-    configs = {name: configuration(base, variant, bands) for name, variant in chosen.items()}
+    configs = {name: configuration(base, variant, bands) for name, (_, variant) in chosen.items()}
     about = {
         "dataset": dataset,
         "split": split,
@@ -128,17 +131,14 @@ def ablate(
         means = pd.concat(rows).groupby("method")[[*DIGITS]].mean()
         table = pd.DataFrame(
             [
-                {"question": variant.question, "variant": name}
+                {"question": variant.question, "variant": plain, "training": name}
                 | _line(configs[name], bands, len(train), trained[name])
-                for name, variant in chosen.items()
+                for name, (plain, variant) in chosen.items()
             ]
         )
-        table = table.join(means, on="variant")
+        table = table.join(means, on="training").drop(columns="training")
         if FULL in chosen:
-            full = table.set_index("variant").loc[FULL]
-            table["difference"] = (table["PSNR"] - full["PSNR"]).where(
-                table["alignment"] == full["alignment"]
-            )
+            table["difference"] = table["PSNR"] - _psnr_of_full(table, bool(seeds))
         write_text(run.record("ablations.csv"), table.to_csv(index=False, float_format="%.6g"))
     return table
 
@@ -157,6 +157,27 @@ def _chosen(variants: Sequence[str] | Mapping[str, Variant]) -> Mapping[str, Var
             "variants", f"there is no {', '.join(unknown)}", f"Choose from {', '.join(VARIANTS)}"
         )
     return {name: VARIANTS[name] for name in variants}
+
+
+def _trainings(variants: Mapping[str, Variant], seeds: Sequence[int]) -> dict[str, tuple[str, Variant]]:
+    """Name of each training -> the variant's name and the variant, with one of the seeds if there are any."""
+    if not seeds:
+        return {name: (name, variant) for name, variant in variants.items()}
+    return {
+        name if seed == seeds[0] else f"{name} seed {seed}": (
+            name,
+            replace(variant, changes={**variant.changes, "seed": seed}),
+        )
+        for seed in seeds
+        for name, variant in variants.items()
+    }
+
+
+def _psnr_of_full(table: pd.DataFrame, by_seed: bool) -> pd.Series:
+    """For each row the PSNR of the full network in the same alignment, and `by_seed` of the same seed; else NaN."""
+    keys = ["alignment", "seed"] if by_seed else ["alignment"]
+    full = table[table["variant"] == FULL].set_index(keys)["PSNR"].rename("full")
+    return table.join(full, on=keys)["full"]
 
 
 def configuration(base: TrainConfig, variant: Variant, bands: int) -> TrainConfig:
@@ -181,6 +202,7 @@ def _line(config: TrainConfig, bands: int, scenes: int, weights: Path) -> dict[s
     log = pd.read_csv(weights.parent / "log.csv")
     seen = config.bands_per_step or bands
     return {
+        "seed": config.seed,
         "alignment": config.alignment,
         "parameters": sum(parameter.numel() for parameter in build_network(config).parameters()),
         "steps": int(log["step"].iloc[-1]),

@@ -70,6 +70,28 @@ def test_the_table_has_what_was_trained_and_measured(finished):
     assert read_manifest(out)["config"]["base"]["options"] == {"features": 2}
 
 
+def test_every_variant_is_trained_with_every_seed_and_compared_with_the_full_network_of_its_seed(
+    tmp_path, capsys
+):
+    out = tmp_path / "seeds"
+    command = (
+        "ablations --data indian-pines --split spatial --preset smoke --side 48 --variant full --variant none"
+    )
+    sets = [word for setting in TINY.items() for word in ("--set", "{}={}".format(*setting))]
+    assert main([*command.split(), *sets, "--seeds", "3", "5", "--out", str(out)]) == 0
+    table = pd.read_csv(out / "ablations.csv")
+    assert list(zip(table["variant"], table["seed"], strict=True)) == [
+        (FULL, 3), ("none", 3), (FULL, 5), ("none", 5)
+    ]  # fmt: skip
+    for seed, rows in table.groupby("seed"):
+        full, none = rows["PSNR"]
+        assert rows["difference"].tolist() == pytest.approx([0, none - full], abs=1e-4), seed
+    assert table["PSNR"].nunique() == 4
+    assert {path.parent.name for path in out.glob("*/weights.safetensors")} == {
+        "full", "none", "full-seed-5", "none-seed-5"
+    }  # fmt: skip
+
+
 def test_a_second_run_trains_nothing_and_returns_the_same(finished):
     table, out = finished
     before = (out / "full" / "weights.safetensors").stat().st_mtime_ns

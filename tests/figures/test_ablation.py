@@ -11,7 +11,8 @@ from ifmsr.paths import RESULTS
 def test_every_variant_is_a_line_and_equal_trainings_span_the_band():
     table = pd.read_csv(RESULTS / "ablations" / "ablations.csv")
     psnr, sam, seconds = ablation_figure(table).axes
-    (dots,) = psnr.collections
+    dots, means = psnr.collections
+    assert len(means.get_offsets()) == 0
     np.testing.assert_allclose(dots.get_offsets()[:, 0], table["PSNR"])
     equal = table["variant"].isin(["full", "seed 1", "seed 2"]).to_numpy()
     assert equal.sum() == 3
@@ -30,6 +31,17 @@ def test_every_variant_is_a_line_and_equal_trainings_span_the_band():
         "SAM (degrees)\nleft is better",
         "Training time (seconds)\nleft is better",
     ]
+
+
+def test_seeds_of_a_variant_share_a_line_with_a_bar_at_their_mean():
+    rows = [("parts", variant, psnr, 3.0, 1.0) for variant in ("full", "none") for psnr in (30.0, 32.0)]
+    table = pd.DataFrame(rows, columns=["question", "variant", "PSNR", "SAM", "training_seconds"])
+    psnr = ablation_figure(table).axes[0]
+    dots, bars = psnr.collections
+    np.testing.assert_allclose(dots.get_offsets()[:, 1], [0, 0, 1, 1])
+    np.testing.assert_allclose(bars.get_offsets(), [(31, 0), (31, 1)])
+    assert psnr.get_ylim() == (1.5, -0.5)
+    assert [band.get_width() for band in psnr.patches] == [2]
 
 
 def test_a_table_without_seeds_has_no_band_and_other_tables_raise():
