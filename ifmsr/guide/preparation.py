@@ -64,10 +64,11 @@ def prepare_pair(observation: Observation, guide: str) -> Prepared:
 def denoised(observation: Observation) -> tuple[Observation, float]:
     """The observation with a denoised guide, but for its clipped pixels, and the noise's standard deviation."""
     rgb = torch.from_numpy(observation.rgb)
-    noise = GuideNoise.of(rgb, as_mask(observation.rgb_valid, rgb))
+    valid = as_mask(observation.rgb_valid, rgb)
+    noise = GuideNoise.of(rgb, valid)
     if not noise.worth:
         return observation, noise.level
-    clean = torch.where(clipped_pixels(rgb).any, rgb, noise.removed_from(rgb))
+    clean = torch.where(clipped_pixels(rgb, valid).any, rgb, noise.removed_from(rgb))
     return replace(observation, rgb=clean.numpy()), noise.level
 
 
@@ -75,7 +76,7 @@ def in_place(observation: Observation, noise: float, guide: str) -> Prepared:
     """The pair with the guide, of some `noise` before, linearised and its clipped pixels restored, where it lies."""
     lr, rgb, scale = torch.from_numpy(observation.lr), torch.from_numpy(observation.rgb), observation.scale
     lr_valid, rgb_valid = as_mask(observation.lr_valid, lr), as_mask(observation.rgb_valid, rgb)
-    clipping = clipped_pixels(torch.where(rgb_valid, rgb, 0.0))
+    clipping = clipped_pixels(rgb, rgb_valid)
     clipped = clipping.any.any(0)
     measured = rgb_valid & ~clipped
     if guide == "auto":
@@ -130,8 +131,8 @@ def prepare_sample(observation: Observation, guide: str) -> tuple[Prepared, Prep
     """
     observation = mend(observation)
     rgb, scale = torch.from_numpy(observation.rgb), observation.scale
-    noise = GuideNoise.of(rgb, as_mask(observation.rgb_valid, rgb))
-    high = clipped_pixels(torch.where(as_mask(observation.rgb_valid, rgb), rgb, 0.0)).high
+    valid = as_mask(observation.rgb_valid, rgb)
+    noise, high = GuideNoise.of(rgb, valid), clipped_pixels(rgb, valid).high
     clipped = torch.where(high, rgb, torch.inf).amin((1, 2))
     found = Preparation(noise, clipped, tone_curve("linear"))
     encoded = found.of(observation)

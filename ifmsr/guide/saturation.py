@@ -65,9 +65,13 @@ class Clipping(NamedTuple):
         return self.high | self.low
 
 
-def clipped_pixels(rgb: Tensor) -> Clipping:
-    """Plateaus of a guide (3, H, W) as delivered, in any unit from 0 up, found in each channel's histogram."""
-    white = float(rgb.max())
+def clipped_pixels(rgb: Tensor, valid: Tensor) -> Clipping:
+    """Plateaus of a guide (3, H, W) as delivered, in any unit from 0 up, found in each channel's histogram.
+
+    Pixels that are not `valid` (H, W) do not count, whatever their value.
+    """
+    white = float((rgb * valid).max())
+    rgb = torch.where(valid, rgb, (rgb * valid).sum((1, 2), keepdim=True) / valid.sum().clamp_min(1))
     high = [
         _plateau(channel, AT_WHITE if float(channel.max()) == white in WHITES else ELSEWHERE)
         for channel in rgb
@@ -76,7 +80,7 @@ def clipped_pixels(rgb: Tensor) -> Clipping:
     low = [_coherent(_plateau(channel.max() - channel, ELSEWHERE) & dark) for channel in rgb]
     beside = F.max_pool2d(torch.stack(high).float(), 3, stride=1, padding=1) > 0
     joined = beside & (rgb >= (1 - SPREAD) * rgb.amax((1, 2), keepdim=True))
-    return Clipping(joined, torch.stack(low))
+    return Clipping(joined & valid, torch.stack(low) & valid)
 
 
 def _plateau(channel: Tensor, ratio: float) -> Tensor:

@@ -35,6 +35,10 @@ def clipped_at(rgb, share):
     return (rgb / level).clamp(0, 1), rgb / level
 
 
+def clipped_in(rgb):
+    return clipped_pixels(rgb, torch.ones(rgb.shape[1:], dtype=torch.bool))
+
+
 # --- detection -----------------------------------------------------------------------------------------------
 
 
@@ -43,33 +47,44 @@ def clipped_at(rgb, share):
 def test_clipped_pixels_are_found(rgb, share, eight_bits):
     clipped, _ = clipped_at(rgb, share)
     seen = (clipped * 255).round() / 255 if eight_bits else clipped
-    found = clipped_pixels(seen)
+    found = clipped_in(seen)
     assert found.high[clipped == 1].all()
     assert not found.high[clipped < 0.97].any() and not found.low.any()
 
 
 def test_clipped_pixels_are_found_in_an_encoded_guide_of_another_unit(rgb):
     clipped, _ = clipped_at(rgb, 0.05)
-    found = clipped_pixels(1000 * clipped ** (1 / 2.2))
+    found = clipped_in(1000 * clipped ** (1 / 2.2))
     assert found.high[clipped == 1].all() and not found.high[clipped < 0.9].any()
+
+
+def test_invalid_pixels_are_not_clipped_and_do_not_hide_those_that_are(rgb):
+    clipped, _ = clipped_at(rgb, 0.05)
+    valid = torch.ones(rgb.shape[1:], dtype=torch.bool)
+    valid[:, :20] = False
+    for value in (0.0, 1.0, 7.0):
+        whole, lost = (torch.where(valid, image, value) for image in (0.9 * rgb, clipped))
+        assert not clipped_pixels(whole, valid).any.any()
+        found = clipped_pixels(lost, valid).high
+        assert found[clipped == 1].sum() == ((clipped == 1) & valid).sum() > 0 and not found[:, ~valid].any()
 
 
 def test_a_guide_that_is_not_clipped_raises_no_alarm(rgb):
     for seen in (rgb, (rgb * 255).round() / 255, 0.8 * rgb, rgb ** (1 / 2.2), torch.zeros_like(rgb)):
-        assert not clipped_pixels(seen).any.any()
+        assert not clipped_in(seen).any.any()
 
 
 def test_a_few_bright_pixels_are_no_plateau(rgb):
     seen = rgb.clone()
     seen[:, 10:12, 10:13] = 1
-    assert not clipped_pixels(seen).any.any()
+    assert not clipped_in(seen).any.any()
 
 
 def test_a_clipped_black_level_is_found(rgb):
     level = rgb.flatten().quantile(0.3)
     dark = (0.25 * (rgb - level) / rgb.amax()).clamp(min=0)
     dark[:, :2, :10] = torch.linspace(0.8, 1, 20).view(2, 10)  # something bright, so that the rest is shadow
-    found = clipped_pixels(dark)
+    found = clipped_in(dark)
     assert not found.high.any()
     assert found.low[:2][dark[:2] == 0].all() and dark[found.low].max() < 2e-4
 
@@ -79,7 +94,7 @@ def test_noise_cut_at_zero_is_no_black_level(rgb):
     noisy = (0.1 * (rgb > 0.5) + 0.02 * noise).clamp(0, 1)
     noisy[:, :2, :10] = 1
     assert (noisy == 0).float().mean() > 0.1
-    assert not clipped_pixels(noisy).low.any()
+    assert not clipped_in(noisy).low.any()
 
 
 def test_lr_pixels_without_clipped_ones_below():
@@ -101,7 +116,7 @@ def test_clipped_pixels_are_restored(rgb, pair, share, better):
     clipped, truth = clipped_at(rgb, share)
     lr, estimate = pair
     estimate = estimate._replace(response=estimate.response * truth.max())
-    found = clipped_pixels(clipped)
+    found = clipped_in(clipped)
     restored, trust = restore(clipped, found, lr, estimate, 4)
     assert torch.equal(restored[~found.high], clipped[~found.high])
     assert (restored >= clipped).all() and restored.max() > 1.2
