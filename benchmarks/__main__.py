@@ -16,6 +16,7 @@ ALL = (
     "large_images",
     "block_sample",
     "plan_check",
+    "rehearsal",
 )
 
 
