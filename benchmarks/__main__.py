@@ -16,7 +16,7 @@ ALL = (
     "large_images",
     "block_sample",
     "plan_check",
-    "rehearsal",
+    "full_size",
 )
 
 

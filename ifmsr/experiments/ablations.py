@@ -86,7 +86,8 @@ def ablate(
     out : folder of the results.
     side : evaluate only the central `side` x `side` pixels of each test scene; 0: whole scenes.
     device : None: the GPU if there is one.
-    seeds : train every variant with each of them; none: with the base's, or the variant's own.
+    seeds : train every variant with each of them, but for variants that are another seed; none: with the base's, or the
+        variant's own.
 
     Returns
     -------
@@ -163,13 +164,16 @@ def _trainings(variants: Mapping[str, Variant], seeds: Sequence[int]) -> dict[st
     """Name of each training -> the variant's name and the variant, with one of the seeds if there are any."""
     if not seeds:
         return {name: (name, variant) for name, variant in variants.items()}
+    others = {name: variant for name, variant in variants.items() if "seed" not in variant.changes}
+    if not others:
+        raise InputError("variants", "they only differ in their seed", "Leave out the seeds, or name others")
     return {
         name if seed == seeds[0] else f"{name} seed {seed}": (
             name,
             replace(variant, changes={**variant.changes, "seed": seed}),
         )
         for seed in seeds
-        for name, variant in variants.items()
+        for name, variant in others.items()
     }
 
 

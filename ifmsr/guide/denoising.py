@@ -31,11 +31,11 @@ class GuideNoise(NamedTuple):
     @classmethod
     def of(cls, rgb: Tensor, valid: Tensor) -> "GuideNoise":
         """The noise of a guide (3, H, W) in [0, 1], whose `valid` (H, W) pixels count."""
-        measured, compressed = noise_level(rgb, valid), jpeg_error(rgb) if rounding_step(rgb) else 0.0
+        measured, compressed = noise_level(rgb, valid), jpeg_error(rgb) if rounding_step(rgb, valid) else 0.0
         level = max(measured, compressed)
         worth, jpeg = level > WORTH * float(rgb.max()), compressed > 0
         missing = missing_detail(rgb) if jpeg else 0.0
-        return cls(level, worth and not jpeg and is_cut(rgb, level), jpeg, missing, worth)
+        return cls(level, worth and not jpeg and is_cut(rgb, level, valid), jpeg, missing, worth)
 
     def removed_from(self, rgb: Tensor) -> Tensor:
         """The guide (3, H, W), or a part of it, without this noise and the bias of noise that was cut."""

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ifmsr.guide.noise import denoise
-from ifmsr.guide.saturation import windowed
+from ifmsr.guide.windows import windowed
 
 SIDE = 8  # of blocks
 TO_YCC = torch.tensor([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])

@@ -56,7 +56,7 @@ def noise_level(rgb: Tensor, valid: Tensor) -> float:
 
     Where that cannot be separated from texture, or where there are too few pixels, it is the noise of rounding.
     """
-    rounding = rounding_step(rgb) / 12**0.5
+    rounding = rounding_step(rgb, valid) / 12**0.5
     if min(rgb.shape[1:]) < SIDE:
         return rounding
     most, measured = rgb.max(), 0.0
@@ -98,10 +98,10 @@ def patches(image: Tensor) -> Tensor:
     return image.unfold(1, SIDE, STRIDE).unfold(2, SIDE, STRIDE)
 
 
-def rounding_step(rgb: Tensor) -> float:
-    """The step of a picture's values, 1/255 or 1/65535 if they lie on such a grid, else 0."""
+def rounding_step(rgb: Tensor, valid: Tensor) -> float:
+    """The step of a picture's values, 1/255 or 1/65535 if those of `valid` (H, W) pixels lie on such a grid, else 0."""
     for levels in LEVELS:
-        if all(_on_grid(rows, levels) for rows in rgb.split(ROWS, 1)):
+        if all(_on_grid(rows, levels) for rows in (rgb * valid).split(ROWS, 1)):
             return 1 / levels
     return 0.0
 
@@ -111,11 +111,12 @@ def _on_grid(rgb: Tensor, levels: int) -> bool:
     return float((steps - steps.round()).abs().max()) < ROUNDED
 
 
-def is_cut(rgb: Tensor, level: float) -> bool:
-    """Whether white noise of standard deviation `level` in a guide (3, H, W) was cut at 0."""
-    if level <= rounding_step(rgb) / 12**0.5:
+def is_cut(rgb: Tensor, level: float, valid: Tensor) -> bool:
+    """Whether white noise of standard deviation `level` in the `valid` pixels of a guide (3, H, W) was cut at 0."""
+    if level <= rounding_step(rgb, valid) / 12**0.5:
         return False
-    zeros, low = int((rgb == 0).sum()), int(((rgb > 0) & (rgb <= level)).sum())
+    measured = rgb[:, valid]
+    zeros, low = int((measured == 0).sum()), int(((measured > 0) & (measured <= level)).sum())
     return zeros > MANY_ZEROS * low
 
 

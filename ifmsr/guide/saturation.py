@@ -24,6 +24,7 @@ from torch import Tensor
 
 from ifmsr.degradation.estimation import Estimate
 from ifmsr.degradation.sampling import decimate, trimmed, upsample
+from ifmsr.guide.windows import windowed
 
 LEVELS = 4096  # of the histogram
 NEXT = 4  # occupied levels beside the extreme one that it is compared with
@@ -38,7 +39,6 @@ SHADOW = (
 COHERENT = 0.5  # of a black plateau's pixels, the share whose four neighbours belong to it too
 SPREAD = 0.02  # of the largest value: what lies so near and beside a plateau joins it, for JPEG
 LEAST_EXCESS = 0.01  # of the largest value, by which clipped pixels must have exceeded it in the mean
-WINDOW = 2.0  # standard deviation in LR pixels of the windows of affine maps
 STIFFNESS = 0.5  # of the weights w
 BRIGHT = 0.5  # of the largest value: unclipped pixels above it show the prediction's error
 LEAST_LEVEL = 0.1  # of the largest value: the least brightness
@@ -217,15 +217,6 @@ def affine_map(target: Tensor, guides: Tensor, ridge: float) -> Tensor:
     across = windowed(guides * target) - mean_guides * mean
     slopes = torch.linalg.solve(among.permute(2, 3, 0, 1), across.permute(1, 2, 0)).permute(2, 0, 1)
     return windowed(torch.cat([slopes, (mean - (slopes * mean_guides).sum(0))[None]]))
-
-
-def windowed(images: Tensor) -> Tensor:
-    """(C, h, w) means in Gaussian windows, replicated border."""
-    reach = round(3 * WINDOW)
-    taps = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / WINDOW) ** 2)
-    padded = F.pad(images[:, None], (reach,) * 4, mode="replicate")
-    taps = taps / taps.sum()
-    return F.conv2d(F.conv2d(padded, taps.view(1, 1, -1, 1)), taps.view(1, 1, 1, -1))[:, 0]
 
 
 class _System:

@@ -74,11 +74,10 @@ def test_every_variant_is_trained_with_every_seed_and_compared_with_the_full_net
     tmp_path, capsys
 ):
     out = tmp_path / "seeds"
-    command = (
-        "ablations --data indian-pines --split spatial --preset smoke --side 48 --variant full --variant none"
-    )
+    command = "ablations --data indian-pines --split spatial --preset smoke --side 48"
+    variants = ["--variant", FULL, "--variant", "none", "--variant", "seed 1"]
     sets = [word for setting in TINY.items() for word in ("--set", "{}={}".format(*setting))]
-    assert main([*command.split(), *sets, "--seeds", "3", "5", "--out", str(out)]) == 0
+    assert main([*command.split(), *variants, *sets, "--seeds", "3", "5", "--out", str(out)]) == 0
     table = pd.read_csv(out / "ablations.csv")
     assert list(zip(table["variant"], table["seed"], strict=True)) == [
         (FULL, 3), ("none", 3), (FULL, 5), ("none", 5)
@@ -109,6 +108,11 @@ def test_unknown_variants_raise_before_any_training(tmp_path, capsys):
     command = ["ablations", "--data", "indian-pines", "--split", "spatial", "--out", str(tmp_path)]
     assert main([*command, "--preset", "smoke", "--set", "epoch=3"]) == 2
     assert "epoch" in capsys.readouterr().err
+
+
+def test_variants_that_are_another_seed_alone_leave_nothing_to_train_with_seeds(tmp_path):
+    with pytest.raises(InputError, match="only differ in their seed"):
+        ablate(PRESETS["smoke"], ["seed 1"], "indian-pines", "spatial", tmp_path, seeds=(0, 1))
 
 
 def test_own_variants_are_trained_by_name_and_bad_names_refused(tmp_path):

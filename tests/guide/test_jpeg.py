@@ -84,3 +84,11 @@ def test_a_guides_noise_says_that_it_was_a_jpeg(picture):
     assert metrics.psnr(picture, noise.removed_from(rgb).numpy()) > metrics.psnr(picture, rgb.numpy()) + 0.8
     clean = torch.from_numpy(picture)
     assert not GuideNoise.of(clean, torch.ones(clean.shape[1:], dtype=torch.bool)).jpeg
+
+
+def test_a_jpeg_with_a_border_without_data_is_found(picture):
+    rgb = compressed(picture, 75)
+    valid = torch.ones(rgb.shape[1:], dtype=torch.bool)
+    valid[:, :30] = False
+    continued = torch.where(valid, rgb, rgb + 0.3 / 255)
+    assert GuideNoise.of(continued, valid).level == pytest.approx(jpeg_error(rgb), rel=0.2)

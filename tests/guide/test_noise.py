@@ -44,9 +44,11 @@ def test_the_level_is_found_where_half_of_the_image_is_black_and_few_patches_are
 
 def test_cut_noise_is_told_from_other_noise_and_from_rounding():
     ramp = np.linspace(0, 0.2, 64)[:, None] * np.ones((3, 64, 64))
-    assert is_cut(noisy(ramp, 0.02), 0.02)
-    assert not is_cut(noisy(ramp + 0.1, 0.02), 0.02)
-    assert not is_cut(torch.from_numpy(np.round(255 * ramp) / np.float32(255)), 1 / 255 / 12**0.5)
+    rounded = torch.from_numpy(np.round(255 * ramp) / np.float32(255))
+    valid = everywhere(rounded)
+    assert is_cut(noisy(ramp, 0.02), 0.02, valid)
+    assert not is_cut(noisy(ramp + 0.1, 0.02), 0.02, valid)
+    assert not is_cut(rounded, 1 / 255 / 12**0.5, valid)
 
 
 def test_the_bias_of_cut_noise_is_undone():
@@ -67,11 +69,21 @@ def test_texture_is_no_noise(guides, name):
 
 def test_rounding_is_noise(guides):
     picture = torch.from_numpy(np.round(255 * guides["stuffed_toys"]) / np.float32(255))
-    assert rounding_step(picture) == 1 / 255
+    assert rounding_step(picture, everywhere(picture)) == 1 / 255
     assert noise_level(picture, everywhere(picture)) == pytest.approx(1 / 255 / 12**0.5, rel=0.1)
     deep = torch.from_numpy((np.round(65535 * guides["cloth"].astype(float)) / 65535).astype(np.float32))
-    assert rounding_step(deep) == 1 / 65535
-    assert rounding_step(torch.from_numpy(guides["cloth"])) == 0
+    assert rounding_step(deep, everywhere(deep)) == 1 / 65535
+    whole = torch.from_numpy(guides["cloth"])
+    assert rounding_step(whole, everywhere(whole)) == 0
+
+
+def test_the_continuation_of_a_picture_into_invalid_pixels_does_not_hide_its_rounding(guides):
+    picture = torch.from_numpy(np.round(255 * guides["stuffed_toys"]) / np.float32(255))
+    valid = everywhere(picture)
+    valid[:, :40] = False
+    continued = torch.where(valid, picture, picture + 0.3 / 255)
+    assert rounding_step(continued, valid) == 1 / 255
+    assert noise_level(continued, valid) == pytest.approx(1 / 255 / 12**0.5, rel=0.1)
 
 
 def test_invalid_pixels_do_not_count(guides):

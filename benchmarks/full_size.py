@@ -1,4 +1,4 @@
-"""Harvard and Chikusei rehearsed: files of the published layout and size from the data check to the table.
+"""Harvard and Chikusei at full size: stand-ins of the published layout, from the data check to the table.
 
 The files hold mirrored copies of Indian Pines, because the real ones have to be asked for. Their numbers mean nothing;
 what counts is that every step runs, its seconds and its memory. IFMSR is narrow and trained for a few steps.
@@ -87,4 +87,4 @@ def main() -> None:
             }
             for step, words in steps.items():
                 rows.append({"data": name, "gigabytes": size / 1e9, "step": step, **alone(command, *words)})
-    write_rows("rehearsal", rows)
+    write_rows("full_size", rows)
