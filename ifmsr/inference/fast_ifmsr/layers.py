@@ -50,7 +50,7 @@ class MCPA:
     """
 
     def __init__(self, mcpa: plain.MCPA, channels: slice, precision: torch.dtype):
-        fusion = mcpa.fusion.weight.detach()  # type: ignore[operator]
+        fusion = mcpa.fusion.weight.detach()
         fusion = fusion.unflatten(1, (len(mcpa.gamma), -1)) * mcpa.gamma[:, None, None, None]
         part = fusion[:, :, channels]  # (C, K + 1, c, 3, 3)
         bias = mcpa.fusion.get_parameter("bias")

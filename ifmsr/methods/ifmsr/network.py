@@ -29,6 +29,7 @@ from torch.nn.utils.parametrizations import weight_norm
 from ifmsr.errors import InputError, whole
 from ifmsr.fields import check_fields
 from ifmsr.methods.base import Network, check_pair
+from ifmsr.methods.ifmsr.filtering import TAPS, filter_dynamically
 from ifmsr.methods.ifmsr.patches import cut_patches, join_patches, similar_patches
 from ifmsr.methods.ifmsr.released import released_name
 from ifmsr.precision import Precision
@@ -76,9 +77,11 @@ class IFMSRConfig:
             raise InputError("features", f"found {self.features}", "Give an even number: streams swap halves")
 
 
-def conv(inputs: int, outputs: int, kernel: int = 3) -> nn.Module:
+def conv(inputs: int, outputs: int, kernel: int = 3) -> nn.Conv2d:
     """A weight-normalised convolution that keeps the size."""
-    return weight_norm(nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2))
+    convolution = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
+    weight_norm(convolution)
+    return convolution
 
 
 class Unit(nn.Module):
@@ -108,12 +111,14 @@ class MCPA(nn.Module):
     def forward(self, x: Tensor, nearest: Tensor) -> Tensor:
         patches = cut_patches(x, self.patch)  # (M, L, C, p, p)
         m, count = patches.shape[:2]
+        own = torch.arange(count, device=x.device)[:, None].expand(m, -1, -1)
         first = count * torch.arange(m, device=x.device)[:, None, None]  # index of each image's first patch
-        others = patches.flatten(0, 1).index_select(0, (nearest + first).flatten())
-        group = torch.cat([patches[:, :, None], others.view(m, count, -1, *patches.shape[2:])], dim=2)
-        group = group * self.gamma.to(x.dtype).view(-1, 1, 1, 1)
-        joined = join_patches(group.flatten(2, 3), *x.shape[-2:])  # (M, (K + 1) C, H, W)
-        return x + self.fusion(joined)
+        group = torch.cat([own, nearest], dim=2) + first  # (M, L, K + 1)
+        gathered = patches.flatten(0, 1).index_select(0, group.flatten())
+        joined = join_patches(gathered.view(m, count, -1, self.patch, self.patch), *x.shape[-2:])
+        # gamma scales the convolution's weights, which are far fewer than the features
+        gamma = self.gamma.repeat_interleave(x.shape[1])[:, None, None]
+        return x + F.conv2d(joined, gamma * self.fusion.weight, self.fusion.bias, padding=1)
 
 
 class DynamicFilter(nn.Module):
@@ -123,21 +128,15 @@ class DynamicFilter(nn.Module):
         super().__init__()
         self.dilation = dilation
         self.context = nn.Conv2d(features, features, 3, padding=1)
-        self.taps = nn.Conv2d(features, 9 * features // 2, 1)
+        self.taps = nn.Conv2d(features, TAPS * features // 2, 1)
         self.fuse = nn.Conv2d(features // 2, features // 2, 3, padding=1)
 
     def kernels(self, rgb: Tensor) -> Tensor:
         """RGB features (M, C, H, W) -> kernels (M, C / 2, 9, H, W), the nine taps row by row."""
-        return self.taps(self.context(rgb)).unflatten(1, (-1, 9))
+        return self.taps(self.context(rgb)).unflatten(1, (-1, TAPS))
 
     def forward(self, x: Tensor, rgb: Tensor) -> Tensor:
-        step, (height, width) = self.dilation, x.shape[-2:]
-        padded = F.pad(x, (step,) * 4)
-        filtered = torch.zeros_like(x)
-        for tap, weight in enumerate(self.kernels(rgb).unbind(2)):
-            top, left = tap // 3 * step, tap % 3 * step
-            filtered = filtered + weight * padded[..., top : top + height, left : left + width]
-        return self.fuse(filtered)
+        return self.fuse(filter_dynamically(x, self.kernels(rgb), self.dilation))
 
 
 class RDE(nn.Module):

@@ -26,8 +26,8 @@ def join_patches(patches: Tensor, height: int, width: int) -> Tensor:
     rows, columns = -(-height // patch), -(-width // patch)
     x = patches.view(n, rows, columns, c, patch, patch).permute(0, 3, 1, 4, 2, 5)
     x = x.reshape(n, c, rows * patch, columns * patch)
-    top, left = (rows * patch - height) // 2, (columns * patch - width) // 2
-    return x[..., top : top + height, left : left + width]
+    lack_h, lack_w = rows * patch - height, columns * patch - width
+    return F.pad(x, (-(lack_w // 2), lack_w // 2 - lack_w, -(lack_h // 2), lack_h // 2 - lack_h))
 
 
 @torch.no_grad()

@@ -17,9 +17,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from ifmsr.errors import whole
+from ifmsr.methods.ifmsr.filtering import TAPS
 from ifmsr.methods.ifmsr.network import IFMSR, MCPA
-
-TAPS = 9  # of a dynamic 3x3 kernel: outputs of `DynamicFilter.taps` per channel
 
 
 @torch.no_grad()

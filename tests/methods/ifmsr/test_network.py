@@ -1,5 +1,6 @@
 import importlib.util
 import itertools
+from functools import partial
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from ifmsr.errors import InputError
+from ifmsr.methods.ifmsr.filtering import filter_dynamically
 from ifmsr.methods.ifmsr.network import (
     IFMSR,
     MCPA,
@@ -140,6 +142,14 @@ def test_dynamic_filter_equals_its_definition(dilation):
     taps = branch.taps(branch.context(rgb)).view(1, 2, 9, 7, 9)
     neighbourhood = F.unfold(x, 3, dilation=dilation, padding=dilation).view(1, 2, 9, 7, 9)
     torch.testing.assert_close(branch(x, rgb), branch.fuse((taps * neighbourhood).sum(2)))
+
+
+@pytest.mark.parametrize("dilation", [1, 3])
+def test_the_dynamic_filters_gradient_is_that_of_its_definition(dilation):
+    x = torch.rand(2, 3, 5, 7, dtype=torch.double, requires_grad=True)
+    kernels = torch.randn(2, 3, 9, 5, 7, dtype=torch.double, requires_grad=True)
+    assert torch.autograd.gradcheck(partial(filter_dynamically, dilation=dilation), (x, kernels))
+    assert torch.autograd.gradcheck(partial(filter_dynamically, dilation=dilation), (x.detach(), kernels))
 
 
 def test_many_patches_are_ranked_in_float64_where_float32_is_not_enough():
