@@ -25,6 +25,7 @@ from ifmsr.precision import Precision, usable_precision
 
 Steps = Literal["per-band", "batched"]
 Decay = Literal["steps", "cosine"]
+Optimizer = Literal["adam", "muon"]
 USUAL_BANDS = 31  # assumed when a configuration is checked before the scenes are known
 LARGEST_SEED = 2**63 - 1
 
@@ -43,7 +44,9 @@ class TrainConfig:
     patch_side : a patch's side in high-resolution pixels, a multiple of the scale; 0: 12 times the scale, as in the
         paper.
     augment : whether to flip, roll and rotate patches, see `ifmsr.training.patches.augment`.
-    learning_rate, decay, decay_by, decay_every : Adam's learning rate. ``"steps"`` multiplies it by `decay_by` every
+    optimizer : ``"adam"``, the paper's, or ``"muon"``, which uses Adam only for what is no kernel of a hidden layer
+        (`ifmsr.training.muon`).
+    learning_rate, decay, decay_by, decay_every : ``"steps"`` multiplies the learning rate by `decay_by` every
         `decay_every` epochs; ``"cosine"`` lowers it from step to step to `decay_by` times its initial value.
     beta2 : 0.99 in the paper's text, 0.999 in the released program.
     weight_decay : Adam's, added to the gradient.
@@ -71,6 +74,7 @@ class TrainConfig:
     batch: int = 16
     patch_side: int = 0
     augment: bool = True
+    optimizer: Optimizer = "adam"
     learning_rate: float = 1e-4
     decay: Decay = "steps"
     decay_by: float = 0.5
@@ -146,7 +150,7 @@ class TrainConfig:
         return self.patch_side or 12 * self.scale
 
     def learning_rate_at(self, epochs: float) -> float:
-        """Adam's learning rate after so many epochs; ``"steps"`` counts completed epochs only."""
+        """The learning rate after so many epochs; ``"steps"`` counts completed epochs only."""
         if self.decay == "steps":
             return self.learning_rate * self.decay_by ** (int(epochs) // self.decay_every)
         cosine = (1 + cos(pi * min(epochs / self.epochs, 1))) / 2
@@ -162,10 +166,11 @@ class TrainConfig:
         patches = f"{self.crops_per_scene} patches" + (f" of {self.side}²" if self.patch_side else "")
         options = "".join(f", {name} {value}" for name, value in self.options.items())
         ema = f", EMA {self.average:g}" if self.average else ""
+        optimizer = ", Muon" if self.optimizer == "muon" else ""
         return (
             f"{start}{self.epochs} epochs x {scenes} scenes x {patches}, batch {self.batch}, "
             f"{step}, {self.precision}, {self.degradation} degradation, {self.alignment} alignment, seed {self.seed}"
-            f"{ema}{options}"
+            f"{optimizer}{ema}{options}"
         )
 
     def on(self, device: torch.device) -> Self:

@@ -24,6 +24,7 @@ from ifmsr.paths import in_project
 from ifmsr.precision import tf32_off
 from ifmsr.scenes.scene import Scene
 from ifmsr.training.config import Steps, TrainConfig
+from ifmsr.training.muon import Muon
 from ifmsr.training.processes import ALONE, Processes
 from ifmsr.untrusted import check_types, decoding, in_one_line
 from ifmsr.weights import load_weights
@@ -38,6 +39,7 @@ ENTRIES: dict[str, Any] = {
     "seconds": float,
 }
 """Entry of a checkpoint -> its type."""
+OPTIMIZERS = {"adam": torch.optim.Adam, "muon": Muon}
 VALIDATION_SIDE = 96
 PATIENCE = 5  # non-finite losses in a row before training stops
 READ_EVERY = 64  # steps between reads of the losses on a GPU; each read waits for the device
@@ -131,7 +133,7 @@ class State:
             torch.compile(self.net.loss, **COMPILERS[config.steps]) if compile else self.net.loss
         )
         self.loss = processes.parallel(self.net, loss)
-        self.optimizer = torch.optim.Adam(
+        self.optimizer = OPTIMIZERS[config.optimizer](
             self.net.parameters(),
             config.learning_rate,
             betas=(0.9, config.beta2),
@@ -173,7 +175,7 @@ class State:
             if self.config.gradient_clip:
                 clip_grad_norm_(self.net.parameters(), self.config.gradient_clip)
             total = self.processes.sum(loss.detach() * share)
-            self.optimizer.found_inf = (~total.isfinite()).float()  # type: ignore[attr-defined]
+            self.optimizer.found_inf = (~total.isfinite()).float()
             self.optimizer.step()
             if self.trained is not self.net:
                 self.update_ema()
@@ -183,7 +185,7 @@ class State:
             self.read_losses()
 
     def set_learning_rate(self, part: float) -> None:
-        """Adam's step after this `part` of the epoch under way."""
+        """The learning rate after this `part` of the epoch under way."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate_at(self.epoch + part)
 
@@ -326,7 +328,8 @@ def read_checkpoint(
         check_archive(path)
         content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
         check_types(path, content, ENTRIES, FRESH)
-    theirs = {**content["config"], "scenes": content["scenes"]}
+    older = TrainConfig().identity()  # the defaults of what a checkpoint's program did not have yet
+    theirs = {**older, **content["config"], "scenes": content["scenes"]}
     ours = {**config.identity(), "scenes": list(scenes)}
     if "start_sha256" in content:
         theirs["start_sha256"], ours["start_sha256"] = content["start_sha256"], start_digest(config)

@@ -117,7 +117,7 @@ FRACTIONS = (
     "checkpoint_every",
 )
 
-CHOICES = ("network", "decay", "steps", "degradation", "alignment", "precision")
+CHOICES = ("network", "optimizer", "decay", "steps", "degradation", "alignment", "precision")
 
 ANY = (None, object(), np.zeros(3), b"a", np.nan, np.inf, -1, 2.5)
 
@@ -159,6 +159,11 @@ def test_whole_floats_and_numpys_numbers_are_numbers():
     assert TrainConfig(options={"features": 16.0}).schedule(1) == TrainConfig(
         options={"features": 16}
     ).schedule(1)
+
+
+def test_the_schedule_names_an_optimiser_other_than_the_papers():
+    plain, changed = TrainConfig(), TrainConfig(optimizer="muon", average=0.9)
+    assert changed.schedule(24) == plain.schedule(24) + ", Muon, EMA 0.9"
 
 
 def test_the_schedule_names_the_networks_options():

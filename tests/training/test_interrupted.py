@@ -27,10 +27,12 @@ def pines():
     return tiny.parts()
 
 
-def test_a_checkpoint_goes_on_in_another_memory_layout(pines, tmp_path):
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+def test_a_checkpoint_goes_on_in_another_memory_layout(pines, tmp_path, optimizer):
     """As when a run moves between a GPU, whose networks lie channels last, and a CPU."""
     batch = [x[None] for x in Patches(pines[:1], tiny.CONFIG)[0]]
-    state = State(tiny.CONFIG, pines, tmp_path, torch.device("cpu"))
+    config = replace(tiny.CONFIG, optimizer=optimizer)
+    state = State(config, pines, tmp_path, torch.device("cpu"))
     state.learn(*batch)
     state.save_checkpoint()
     state.learn(*batch)
@@ -40,7 +42,7 @@ def test_a_checkpoint_goes_on_in_another_memory_layout(pines, tmp_path):
             if value.ndim == 4:
                 moments[name] = value.to(memory_format=torch.channels_last)
     torch.save(content, tmp_path / "checkpoint.pt")
-    other = State(tiny.CONFIG, pines, tmp_path, torch.device("cpu"))
+    other = State(config, pines, tmp_path, torch.device("cpu"))
     other.restore()
     other.learn(*batch)
     tiny.assert_same_weights(dict(state.net.state_dict()), dict(other.net.state_dict()))
@@ -60,6 +62,16 @@ def test_a_training_goes_on_only_from_the_weights_that_it_started_from(pines, tm
         train(config, pines[:1], [], tmp_path)
 
 
+def test_a_checkpoint_of_an_older_program_goes_on_with_the_defaults_of_what_is_new(pines, tmp_path):
+    State(tiny.CONFIG, pines, tmp_path, torch.device("cpu")).save_checkpoint()
+    content = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    del content["config"]["optimizer"]
+    torch.save(content, tmp_path / "checkpoint.pt")
+    State(tiny.CONFIG, pines, tmp_path, torch.device("cpu")).restore()
+    with pytest.raises(InputError, match="a training with other optimizer"):
+        State(replace(tiny.CONFIG, optimizer="muon"), pines, tmp_path, torch.device("cpu")).restore()
+
+
 SCRIPT = """
 import os, signal, sys
 from dataclasses import replace
@@ -77,7 +89,7 @@ def move_or_die(source, target):
 
 os.replace = move_or_die
 try:
-    train(replace(tiny.CONFIG, average=0.9, decay="cosine"), parts[:1], parts[1:], sys.argv[1])
+    train(replace(tiny.CONFIG, average=0.9, decay="cosine", optimizer="muon"), parts[:1], parts[1:], sys.argv[1])
 except KeyboardInterrupt:
     sys.exit(130)
 """
@@ -111,7 +123,7 @@ def wait_for_batches(folder, count):
 def test_a_training_stopped_at_any_moment_ends_bit_for_bit_as_if_it_had_not_been(
     pines, tmp_path, number, code
 ):
-    config = replace(tiny.CONFIG, average=0.9, decay="cosine")
+    config = replace(tiny.CONFIG, average=0.9, decay="cosine", optimizer="muon")
     train(config, pines[:1], pines[1:], tmp_path / "whole")
     process = start(tmp_path / "stopped")
     wait_for_batches(tmp_path / "stopped", 1)
@@ -132,7 +144,7 @@ def assert_same_logs(*folders):
 def test_a_training_killed_between_its_last_checkpoint_and_log_has_the_whole_log_when_it_ends(
     pines, tmp_path
 ):
-    config = replace(tiny.CONFIG, average=0.9, decay="cosine")
+    config = replace(tiny.CONFIG, average=0.9, decay="cosine", optimizer="muon")
     assert start(tmp_path, dies_before="log.csv").wait(120) == -signal.SIGKILL
     assert len(pd.read_csv(tmp_path / "log.csv")) == 1
     train(config, pines[:1], pines[1:], tmp_path)
