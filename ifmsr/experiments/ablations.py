@@ -48,6 +48,7 @@ VARIANTS = {
     "RDE passes RGB on": Variant("reading", {"options.rde_skip": "rgb"}),
     "skip over DCFM": Variant("reading", {"options.dcfm_skip": True}),
     "beta2 of the text": Variant("optimiser", {"beta2": 0.99}),
+    "Muon": Variant("optimiser", {"optimizer": "muon"}),
     "per-band steps": Variant("optimiser", {"steps": "per-band", "bands_per_step": 0}),
     "wide training": Variant("degradation", {"degradation": "train"}),
     "centred": Variant("alignment", {"alignment": "centred"}),

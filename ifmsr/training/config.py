@@ -182,6 +182,11 @@ class TrainConfig:
         return {**asdict(replace(self, checkpoint_every=0)), "options": dict(self.options)}
 
 
+def stored_identity(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """An `identity` that was stored, with the defaults of the fields that its program did not have yet."""
+    return {**TrainConfig().identity(), **stored}
+
+
 def with_settings(config: TrainConfig, settings: Mapping[str, Any]) -> TrainConfig:
     """`config` with some fields changed; ``options.<name>`` changes one of the network's.
 

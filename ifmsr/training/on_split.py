@@ -16,7 +16,7 @@ from ifmsr.ownership import owned
 from ifmsr.paths import ROOT
 from ifmsr.runs import MANIFEST, Run, read_manifest
 from ifmsr.scenes import Scene, open_dataset
-from ifmsr.training.config import TrainConfig
+from ifmsr.training.config import TrainConfig, stored_identity
 from ifmsr.training.loop import WEIGHTS, train
 from ifmsr.training.processes import joined
 from ifmsr.training.state import CHECKPOINT, read_checkpoint, start_anew, start_digest
@@ -120,7 +120,8 @@ def _finished(out: Path, about: dict[str, Any]) -> bool:
     if not (out / WEIGHTS).exists() or not (out / MANIFEST).exists():
         return False
     try:
-        return bool(read_manifest(out)["config"] == about)
+        found = read_manifest(out)["config"]
+        return bool({**found, "training": stored_identity(found.get("training", {}))} == about)
     except InputError:
         if (out / CHECKPOINT).exists():
             return False

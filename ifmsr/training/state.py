@@ -23,7 +23,7 @@ from ifmsr.methods.registry import NETWORKS
 from ifmsr.paths import in_project
 from ifmsr.precision import tf32_off
 from ifmsr.scenes.scene import Scene
-from ifmsr.training.config import Steps, TrainConfig
+from ifmsr.training.config import Steps, TrainConfig, stored_identity
 from ifmsr.training.muon import Muon
 from ifmsr.training.processes import ALONE, Processes
 from ifmsr.untrusted import check_types, decoding, in_one_line
@@ -328,8 +328,7 @@ def read_checkpoint(
         check_archive(path)
         content: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
         check_types(path, content, ENTRIES, FRESH)
-    older = TrainConfig().identity()  # the defaults of what a checkpoint's program did not have yet
-    theirs = {**older, **content["config"], "scenes": content["scenes"]}
+    theirs = {**stored_identity(content["config"]), "scenes": content["scenes"]}
     ours = {**config.identity(), "scenes": list(scenes)}
     if "start_sha256" in content:
         theirs["start_sha256"], ours["start_sha256"] = content["start_sha256"], start_digest(config)

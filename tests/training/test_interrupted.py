@@ -1,6 +1,7 @@
 """Trainings that are killed, resumed, refused or out of disk."""
 
 import itertools
+import json
 import os
 import signal
 import subprocess
@@ -215,6 +216,15 @@ def test_a_run_killed_before_any_of_its_writes_is_finished_by_the_next_call(on_p
         assert set(read_manifest(folder)["files"]) == {"log.csv", "weights.safetensors"}
         tiny.assert_same_weights(tiny.weights_of(tmp_path / "whole"), tiny.weights_of(folder))
         assert_same_logs(tmp_path / "whole", folder)
+
+
+def test_a_finished_run_of_an_older_program_is_left_as_it_is(on_parts, tmp_path):
+    on_parts(tmp_path)
+    manifest = json.loads((tmp_path / MANIFEST).read_text())
+    del manifest["config"]["training"]["optimizer"]
+    (tmp_path / MANIFEST).write_text(json.dumps(manifest))
+    on_parts(tmp_path)
+    assert json.loads((tmp_path / MANIFEST).read_text()) == manifest
 
 
 def test_a_damaged_log_of_a_finished_run_is_written_again(on_parts, tmp_path):
