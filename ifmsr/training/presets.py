@@ -107,9 +107,9 @@ PRESETS = {
 ``paper``: the paper's text. ``released``: the released program's defaults. ``quick``: fine-tunes the shipped weights
 for a new sensor, minutes on a CPU. ``smoke``: trains a tiny network from scratch in seconds, to test the installation.
 ``ablation``: trains a narrow network in one to four minutes on a CPU core, for `ifmsr.experiments.ablations`.
-``ifmsr-test-family``: trains on the test family with one step per band on two patches, the best use of a few hours on
-a CPU core. It is the last of three stages, see `stages`. ``ifmsr-wide``: goes on from there with the paper's wide range
-of degradations.
+``ifmsr-test-family``: trains on the test family by Muon with one step per band on two patches, the best use of a few
+hours on a CPU core. It is the last of three stages, see `stages`. ``ifmsr-wide``: goes on from there with the paper's
+wide range of degradations.
 
 A competitor's name: its published recipe, with its blur and without noise. Random crops replace the fixed grids of
 PZRes-Net and UAL, and the augmentation is the paper's where the competitor has any. MoG-DCN's 100,500 epochs have one
@@ -137,6 +137,7 @@ PRESETS["ifmsr-test-family"] = TrainConfig(
     epochs=14,
     crops_per_scene=1,
     batch=2,
+    optimizer="muon",
     learning_rate=2e-4,
     decay="cosine",
     decay_by=0.0,
