@@ -36,10 +36,10 @@ class IdleNet(Network):
 USUAL = replace(tiny.CONFIG, checkpoint_every=3600)
 CASES = {
     "batched": {"average": 0.9, "decay": "cosine", "gradient_clip": 0.1},
-    "per-band": {"crops_per_scene": 4, "steps": "per-band", "bands_per_step": 0},
+    "per-band": {"crops_per_scene": 4, "steps": "per-band", "bands_per_step": 0, "optimizer": "muon"},
     "uneven": {"crops_per_scene": 7, "batch": 3},  # the last batch has one sample
-    "spoiled": {"batch": 3},
-    "unused": {"network": "idle-net", "options": {}, "bands_per_step": 0},
+    "spoiled": {"batch": 3, "optimizer": "muon"},
+    "unused": {"network": "idle-net", "options": {}, "bands_per_step": 0, "optimizer": "muon"},
 }
 """Name -> what differs from the usual configuration.
 
