@@ -27,7 +27,7 @@ FULL_SCALE = 10_000  # of Chikusei's integers
 ROWS = 64  # of the image written at once
 HARVARD_SIZE = (1040, 1392)
 COLOSSEUM_SIZE = (419, 658)
-WORLDVIEW_BANDS = (7, 15, 22, 29, 34, 41, 53, 61)  # of Indian Pines, near WorldView-2's wavelengths
+WORLDVIEW_BANDS = (7, 15, 22, 29, 34, 41, 53, 61)  # eight of Indian Pines
 FEW = ("epochs=1", "crops_per_scene=1", "batch=4")  # of the preset `smoke`
 METHODS = ("bicubic", "closed-form", "ifmsr")
 

@@ -13,8 +13,8 @@ TAPS = 9  # of a 3x3 kernel, row by row
 def filter_dynamically(x: Tensor, kernels: Tensor, dilation: int) -> Tensor:
     """Filter each pixel of each channel with its own 3x3 kernel (paper, section III-C, RDE).
 
-    Outside the image `x` is zero. One gradient of all taps together takes less time and memory than PyTorch's, which
-    stores the product of every tap; a compiler joins the taps by itself.
+    Outside the image `x` is zero. All taps have one gradient together, because PyTorch's own makes and adds an image
+    for each of them; a compiler joins the taps by itself.
 
     Parameters
     ----------
