@@ -37,9 +37,9 @@ class TrainConfig:
     Attributes
     ----------
     network, options : a name in `ifmsr.methods.NETWORKS`, and that network's options except the scale.
-    start : a weights file to fine-tune instead of random initial weights, relative to the project's root. The networks'
-        parameters do not depend on the scale or the number of bands, so weights of another sensor or scale fit; IFMSR
-        also takes those of a narrower IFMSR and widens them.
+    start : a weights file to fine-tune instead of random initial weights, relative to the project's root. Those of
+        another scale fit. Those of another number of bands fit IFMSR and SubspaceNet alone; IFMSR also takes those of a
+        narrower IFMSR and widens them.
     epochs, crops_per_scene, batch : the schedule.
     patch_side : a patch's side in high-resolution pixels, a multiple of the scale; 0: 12 times the scale, as in the
         paper.

@@ -62,7 +62,8 @@ def build_network(config: TrainConfig, bands: int = 31) -> Network:
 
     `bands` only matters for networks that take all bands at once.
 
-    Raises InputError if those weights cannot be read or belong to a network of another shape.
+    Raises InputError if those weights cannot be read, are for another number of bands or belong to a network of another
+    shape.
     """
     torch.manual_seed(config.seed)
     network = NETWORKS[config.network]
@@ -77,6 +78,12 @@ def build_network(config: TrainConfig, bands: int = 31) -> Network:
         ) from error
     if config.start:
         trained, _ = load_weights(in_project(config.start))
+        if "bands" in shape and getattr(trained.config, "bands", bands) != bands:
+            raise InputError(
+                config.start,
+                f"weights for {trained.config.bands} bands, the scenes have {bands}",
+                "Train without `start`; only IFMSR and SubspaceNet take any number of bands",
+            )
         try:
             net.start_with(trained)
         except RuntimeError as error:

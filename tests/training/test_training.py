@@ -263,7 +263,7 @@ def test_the_same_seed_gives_the_same_network_and_presets_are_the_protocols():
 
 
 def test_a_training_can_start_from_other_weights_of_the_same_shape(pines, tmp_path):
-    """Also those of another scale and band count: no parameter depends on them."""
+    """Also those of another scale and band count: no parameter of IFMSR depends on them."""
     weights = train(replace(tiny.CONFIG, epochs=1), pines[:1], [], tmp_path / "first")
     config = replace(tiny.CONFIG, scale=2, start=str(weights))
     tiny.assert_same_weights(dict(build_network(config).state_dict()), load_file(weights))
@@ -273,6 +273,16 @@ def test_a_training_can_start_from_other_weights_of_the_same_shape(pines, tmp_pa
         build_network(replace(config, options={"features": 6, "stages": 1}))
     with pytest.raises(InputError, match="no such file"):
         build_network(replace(config, start="nowhere.safetensors"))
+
+
+def test_weights_for_another_number_of_bands_are_named_with_both_numbers(pines, tmp_path):
+    config = TrainConfig(network="pzres-net", steps="batched", epochs=1, crops_per_scene=1, batch=1)
+    cropped = Scene("eight bands", pines[0].cube[:8], rgb_bands=(5, 3, 1))
+    weights = train(config, [cropped], [], tmp_path / "first")
+    started = replace(config, start=str(weights))
+    assert build_network(replace(started, scale=8), bands=8).config.bands == 8
+    with pytest.raises(InputError, match=r"weights\.safetensors: weights for 8 bands, the scenes have 31"):
+        build_network(started)
 
 
 def test_unusable_scenes_are_named(pines, tmp_path):
