@@ -117,11 +117,18 @@ class Network(nn.Module):
         """Initialise the network from the training scenes before the first step; does nothing by default."""
 
     def start_with(self, trained: "Network") -> None:
-        """Copy the weights of a trained network; by default it must have the same shapes.
+        """Copy the weights of a trained network; of one for another number of bands, those of layers of the same shape.
 
-        Raises RuntimeError if names or shapes differ.
+        Raises RuntimeError if names or shapes differ; for another number of bands, if no layer has the same shape.
         """
-        self.load_state_dict(trained.state_dict())
+        weights, own = trained.state_dict(), self.state_dict()
+        made_for, bands = (getattr(net.config, "bands", 0) for net in (trained, self))
+        if made_for != bands and type(trained) is type(self):
+            fitting = {name for name in own if name in weights and own[name].shape == weights[name].shape}
+            if not fitting:
+                raise RuntimeError(f"made for {made_for} bands, and no layer has the same shape for {bands}")
+            weights = own | {name: weights[name] for name in fitting}
+        self.load_state_dict(weights)
 
     def loss(self, lr: Tensor, rgb: Tensor, truth: Tensor, bands: Tensor | None = None) -> Tensor:
         """The training loss; by default the mean absolute error.

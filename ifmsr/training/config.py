@@ -38,8 +38,8 @@ class TrainConfig:
     ----------
     network, options : a name in `ifmsr.methods.NETWORKS`, and that network's options except the scale.
     start : a weights file to fine-tune instead of random initial weights, relative to the project's root. Those of
-        another scale fit. Those of another number of bands fit IFMSR and SubspaceNet alone; IFMSR also takes those of a
-        narrower IFMSR and widens them.
+        another scale fit. Those for another number of bands fit IFMSR and SubspaceNet wholly, the competitors where a
+        layer has the same shape, PZRes-Net nowhere. IFMSR also takes those of a narrower IFMSR and widens them.
     epochs, crops_per_scene, batch : the schedule.
     patch_side : a patch's side in high-resolution pixels, a multiple of the scale; 0: 12 times the scale, as in the
         paper.

@@ -57,13 +57,13 @@ class TrainingError(RunFailed):
     """Training cannot go on; the last good checkpoint is kept."""
 
 
-def build_network(config: TrainConfig, bands: int = 31) -> Network:
+def build_network(config: TrainConfig, bands: int = 31, scenes: Sequence[Scene] = ()) -> Network:
     """The network before training: initialised at random from the seed, or with the weights of `config.start`.
 
-    `bands` only matters for networks that take all bands at once.
+    `bands` only matters for networks that take all bands at once. What the weights leave open is initialised from the
+    training `scenes`: everything without weights, the layers of another shape with those for another number of bands.
 
-    Raises InputError if those weights cannot be read, are for another number of bands or belong to a network of another
-    shape.
+    Raises InputError if the weights cannot be read or belong to a network of another shape.
     """
     torch.manual_seed(config.seed)
     network = NETWORKS[config.network]
@@ -76,21 +76,17 @@ def build_network(config: TrainConfig, bands: int = 31) -> Network:
         raise InputError(
             "options", f"{config.network} does not accept them ({error})", "Change them"
         ) from error
-    if config.start:
-        trained, _ = load_weights(in_project(config.start))
-        if "bands" in shape and getattr(trained.config, "bands", bands) != bands:
-            raise InputError(
-                config.start,
-                f"weights for {trained.config.bands} bands, the scenes have {bands}",
-                "Train without `start`; only IFMSR and SubspaceNet take any number of bands",
-            )
+    trained = load_weights(in_project(config.start))[0] if config.start else None
+    if scenes and (trained is None or getattr(trained.config, "bands", bands) != bands):
+        net.start_from(scenes)
+    if trained is not None:
         try:
             net.start_with(trained)
         except RuntimeError as error:
             raise InputError(
                 config.start,
                 f"weights of another network ({in_one_line(error)})",
-                "Give `options` that fit them",
+                "Give `options` that fit them, or train without `start`",
             ) from error
     return net
 
@@ -129,9 +125,7 @@ class State:
         self.processes = processes
         self.scenes = [scene.name for scene in scenes]
         self.start_sha256 = start_digest(config)
-        self.net = build_network(config, bands=scenes[0].cube.shape[0])
-        if not config.start:
-            self.net.start_from(scenes)
+        self.net = build_network(config, scenes[0].cube.shape[0], scenes)
         self.net.to(device)
         if device.type == "cuda":
             self.net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -27,6 +27,7 @@ from ifmsr.training import state as training_state
 from ifmsr.training.loop import train as loop_train
 from ifmsr.training.patches import augment
 from ifmsr.training.state import State
+from ifmsr.weights import save_weights
 
 
 @pytest.fixture(scope="module")
@@ -275,13 +276,27 @@ def test_a_training_can_start_from_other_weights_of_the_same_shape(pines, tmp_pa
         build_network(replace(config, start="nowhere.safetensors"))
 
 
-def test_weights_for_another_number_of_bands_are_named_with_both_numbers(pines, tmp_path):
-    config = TrainConfig(network="pzres-net", steps="batched", epochs=1, crops_per_scene=1, batch=1)
-    cropped = Scene("eight bands", pines[0].cube[:8], rgb_bands=(5, 3, 1))
-    weights = train(config, [cropped], [], tmp_path / "first")
+def test_weights_for_another_number_of_bands_fit_where_a_layer_has_the_same_shape(pines, tmp_path):
+    """The other layers start as without weights: at random, and from the scenes."""
+    config = TrainConfig(network="mhf-net", steps="batched", seed=1)
+    weights = save_weights(
+        tmp_path / "w.safetensors", build_network(replace(config, seed=0), 8), "mhf-net", ""
+    )
+    scene = Scene("eleven", pines[0].cube[:11], rgb_bands=(5, 3, 1))
+    fresh = build_network(config, 11, [scene]).state_dict()
+    started = build_network(replace(config, start=str(weights)), 11, [scene]).state_dict()
+    taken = {name for name, value in load_file(weights).items() if started[name].equal(value.float())}
+    assert len(taken) > 100 and not taken & {"A", "B"}
+    assert all(started[name].equal(fresh[name]) for name in fresh.keys() - taken)
+    assert not started["A"].equal(build_network(config, 11).state_dict()["A"])
+
+
+def test_weights_of_which_no_layer_fits_are_named_with_both_numbers_of_bands(tmp_path):
+    config = TrainConfig(network="pzres-net", steps="batched")
+    weights = save_weights(tmp_path / "w.safetensors", build_network(config, 8), "pzres-net", "")
     started = replace(config, start=str(weights))
-    assert build_network(replace(started, scale=8), bands=8).config.bands == 8
-    with pytest.raises(InputError, match=r"weights\.safetensors: weights for 8 bands, the scenes have 31"):
+    assert build_network(replace(started, scale=8), 8).config.bands == 8
+    with pytest.raises(InputError, match=r"w\.safetensors: .*made for 8 bands, and no layer .* for 31"):
         build_network(started)
 
 
