@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from ifmsr.paths import RESULTS, WEIGHTS
-from ifmsr.study.names import DIGITS, HIGHER_IS_BETTER, caveat, dataset_label, method_label
+from ifmsr.runs import read_manifest
+from ifmsr.study.names import DIGITS, HIGHER_IS_BETTER, caveat, dataset_label, method_label, paper_order
 from ifmsr.study.rendering import write_table4
 from ifmsr.study.rows import TEXT
 
@@ -62,6 +63,19 @@ def beyond() -> str:
     return (
         markdown(head, lines, texts=3) + f"\n† {dataset_label('indian-pines')}: {caveat('indian-pines')}.\n"
     )
+
+
+def worldview2() -> str:
+    """All methods on another sensor: the test part of `imgWV2`, and the minutes of training on its training part."""
+    metrics = ("PSNR", "SAM", "ERGAS", "SSIM")
+    measured = rows("worldview2-x4").set_index("method")[[*metrics]]
+    lines = []
+    for method in paper_order(sorted(map(str, measured.index), key=order)):
+        training = RESULTS / "worldview2-x4" / f"training-{method}"
+        minutes = f"{read_manifest(training)['seconds'] / 60:.0f}" if training.is_dir() else ""
+        numbers = [format(measured.at[method, metric], f".{DIGITS[metric]}f") for metric in metrics]
+        lines.append([method_label(method), *numbers, minutes])
+    return markdown(("WorldView-2, x4", *map(arrowed, metrics), "minutes trained"), lines)
 
 
 def order(method: str) -> int:
@@ -182,6 +196,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "table4": table4,
     "beyond": beyond,
     "splits": splits,
+    "worldview2": worldview2,
     "robustness": lambda: by_condition("beyond/robustness"),
     "guides": lambda: by_condition("real/guides-x4"),
     "cameras": cameras,
