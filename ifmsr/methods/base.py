@@ -1,5 +1,6 @@
 """Interfaces of methods: the protocol `Method`, and `Network`, the base class of learned methods."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, is_dataclass
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
@@ -9,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ifmsr.degradation.blurs import Kernel
-from ifmsr.errors import InputError, whole
+from ifmsr.errors import InputError, InputWarning, whole
 from ifmsr.fields import check_fields
 from ifmsr.precision import Precision
 from ifmsr.registry import resolve
@@ -117,9 +118,10 @@ class Network(nn.Module):
         """Initialise the network from the training scenes before the first step; does nothing by default."""
 
     def start_with(self, trained: "Network") -> None:
-        """Copy the weights of a trained network; of one for another number of bands, those of layers of the same shape.
+        """Copy the weights of a trained network; of one for another number of bands, those of the same shape.
 
-        Raises RuntimeError if names or shapes differ; for another number of bands, if no layer has the same shape.
+        An InputWarning says how many. Raises RuntimeError if names or shapes differ; for another number of bands, if no
+        shape is the same.
         """
         weights, own = trained.state_dict(), self.state_dict()
         made_for, bands = (getattr(net.config, "bands", 0) for net in (trained, self))
@@ -127,6 +129,11 @@ class Network(nn.Module):
             fitting = {name for name in own if name in weights and own[name].shape == weights[name].shape}
             if not fitting:
                 raise RuntimeError(f"made for {made_for} bands, and no layer has the same shape for {bands}")
+            doubt = (
+                f"start: weights for {made_for} bands: {len(fitting)} of {len(own)} tensors have the same shape for "
+                f"{bands} bands, the others start anew"
+            )
+            warnings.warn(doubt, InputWarning, stacklevel=2)
             weights = own | {name: weights[name] for name in fitting}
         self.load_state_dict(weights)
 
