@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from ifmsr.paths import RESULTS, WEIGHTS
-from ifmsr.runs import read_manifest
+from ifmsr.runs import manifest_of
 from ifmsr.study.names import DIGITS, HIGHER_IS_BETTER, caveat, dataset_label, method_label, paper_order
 from ifmsr.study.rendering import write_table4
 from ifmsr.study.rows import TEXT
@@ -72,7 +72,7 @@ def worldview2() -> str:
     lines = []
     for method in paper_order(sorted(map(str, measured.index), key=order)):
         training = RESULTS / "worldview2-x4" / f"training-{method}"
-        minutes = f"{read_manifest(training)['seconds'] / 60:.0f}" if training.is_dir() else ""
+        minutes = f"{manifest_of(training)['seconds'] / 60:.0f}" if training.is_dir() else ""
         numbers = [format(measured.at[method, metric], f".{DIGITS[metric]}f") for metric in metrics]
         lines.append([method_label(method), *numbers, minutes])
     return markdown(("WorldView-2, x4", *map(arrowed, metrics), "minutes trained"), lines)
