@@ -126,7 +126,9 @@ class Network(nn.Module):
         weights, own = trained.state_dict(), self.state_dict()
         made_for, bands = (getattr(net.config, "bands", 0) for net in (trained, self))
         if made_for != bands and type(trained) is type(self):
-            fitting = {name for name in own if name in weights and own[name].shape == weights[name].shape}
+            fitting = {
+                name: weights[name] for name in own.keys() & weights if own[name].shape == weights[name].shape
+            }
             if not fitting:
                 raise RuntimeError(f"made for {made_for} bands, and no layer has the same shape for {bands}")
             doubt = (
@@ -134,7 +136,7 @@ class Network(nn.Module):
                 f"{bands} bands, the others start anew"
             )
             warnings.warn(doubt, InputWarning, stacklevel=2)
-            weights = own | {name: weights[name] for name in fitting}
+            weights = own | fitting
         self.load_state_dict(weights)
 
     def loss(self, lr: Tensor, rgb: Tensor, truth: Tensor, bands: Tensor | None = None) -> Tensor:

@@ -58,10 +58,10 @@ class TrainingError(RunFailed):
 
 
 def build_network(config: TrainConfig, bands: int = 31, scenes: Sequence[Scene] = ()) -> Network:
-    """The network before training: initialised at random from the seed, or with the weights of `config.start`.
+    """The network before training: initialised at random from the seed, then from the training `scenes` if given.
 
-    `bands` only matters for networks that take all bands at once. What the weights leave open is initialised from the
-    training `scenes`: everything without weights, the layers of another shape with those for another number of bands.
+    The weights of `config.start` replace both; those for another number of bands where a tensor has the same shape.
+    `bands` only matters for networks that take all bands at once.
 
     Raises InputError if the weights cannot be read or belong to a network of another shape.
     """
@@ -76,10 +76,10 @@ def build_network(config: TrainConfig, bands: int = 31, scenes: Sequence[Scene] 
         raise InputError(
             "options", f"{config.network} does not accept them ({error})", "Change them"
         ) from error
-    trained = load_weights(in_project(config.start))[0] if config.start else None
-    if scenes and (trained is None or getattr(trained.config, "bands", bands) != bands):
+    if scenes:
         net.start_from(scenes)
-    if trained is not None:
+    if config.start:
+        trained, _ = load_weights(in_project(config.start))
         try:
             net.start_with(trained)
         except RuntimeError as error:
